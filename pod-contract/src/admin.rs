@@ -1,0 +1,103 @@
+//! The read-only admin address: `/healthz` (alive), `/readyz` (ready), `/metrics`.
+//!
+//! It changes nothing, so it may listen on every interface, where the kubelet and Prometheus find it.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use clap::Arg;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::setting;
+use crate::config::Settings;
+use crate::exit::Failure;
+use crate::metrics::{OPEN_METRICS, PROMETHEUS_TEXT, Registry, open_metrics, prometheus_text};
+use crate::ready::Ready;
+use crate::serve::{bind, serve};
+use crate::units::OrOff;
+
+/// The flag `--admin`; `help` names the default.
+pub fn flag(help: &'static str) -> Arg {
+    setting("admin", "ADDR", help)
+}
+
+/// Where the admin side listens; `None` when it is `off`.
+#[expect(clippy::option_option, reason = "outer: no mistake; inner: not off")]
+pub fn prove(settings: &mut Settings<'_>, default_port: u16) -> Option<Option<SocketAddr>> {
+    settings.or("admin", OrOff(Some(SocketAddr::from(([0, 0, 0, 0], default_port))))).map(|address| address.0)
+}
+
+/// What the admin side shows.
+pub struct Admin {
+    /// For `/readyz`.
+    pub ready: Ready,
+    /// For `/metrics`.
+    pub registry: Registry,
+}
+
+/// The admin side once its address is bound.
+pub struct Bound(Option<TcpListener>);
+
+/// Binds `address`, if it is not off, so that a taken port fails the start.
+pub async fn listen(address: Option<SocketAddr>) -> Result<Bound, Failure> {
+    Ok(Bound(match address {
+        Some(address) => {
+            let listener = bind(address, "--admin").await?;
+            tracing::info!(%address, "admin listening");
+            Some(listener)
+        }
+        None => None,
+    }))
+}
+
+impl Bound {
+    /// Answers until `stop`. A process that is draining goes on telling that it is alive, so pass a token that ends with the drain.
+    pub async fn serve(self, admin: Admin, stop: CancellationToken) {
+        match self.0 {
+            Some(listener) => serve(listener, stop, async move |request| admin.answer(&request)).await,
+            None => stop.cancelled().await,
+        }
+    }
+}
+
+impl Admin {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n".into());
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "alive\n".into()),
+            "/readyz" => match self.ready.waiting().as_slice() {
+                [] => text(StatusCode::OK, "ready\n".into()),
+                waiting => text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", waiting.join(", "))),
+            },
+            "/metrics" => self.metrics(request),
+            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".into()),
+        }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if accept.contains("application/openmetrics-text") {
+            answer(StatusCode::OK, OPEN_METRICS, open_metrics(&self.registry))
+        } else {
+            answer(StatusCode::OK, PROMETHEUS_TEXT, prometheus_text(&self.registry))
+        }
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    answer(status, "text/plain; charset=utf-8", body)
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,58 @@
+//! What is wrong with one setting, and where it was written.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// On the command line.
+    Flag(String),
+    /// In an environment variable.
+    Env(String),
+    /// In the configuration file; line and column count from 1.
+    File {
+        /// The file as given to `--config`.
+        path: PathBuf,
+        /// Line.
+        line: usize,
+        /// Column, in characters.
+        column: usize,
+        /// The key that the value belongs to, if any.
+        key: String,
+    },
+    /// Nowhere: the value is missing.
+    Absent,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "{name}"),
+            Self::Env(name) => write!(f, "${name}"),
+            Self::File { path, line, column, key } if key.is_empty() => {
+                write!(f, "{}:{line}:{column}", path.display())
+            }
+            Self::File { path, line, column, key } => write!(f, "{}:{line}:{column}: {key}", path.display()),
+            Self::Absent => Ok(()),
+        }
+    }
+}
+
+/// One mistake, told so that the reader can mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub origin: Origin,
+    /// What, with the offending text and the accepted form.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.origin {
+            Origin::Absent => f.write_str(&self.message),
+            _ => write!(f, "{}: {}", self.origin, self.message),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! From start to exit: one single-threaded runtime, SIGTERM and SIGINT as a token, a deadline for the drain.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::LocalSet;
+use tokio::time;
+pub use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+
+/// Kubernetes kills 30 s after SIGTERM unless told otherwise; five of them are left for the kubelet and the exit.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(25);
+
+/// Runs `main` on a single-threaded runtime until it returns.
+///
+/// On SIGTERM or SIGINT the token given to `main` is cancelled; `main` then drains and returns. After `grace`, or on a second signal,
+/// the process gives up on what `left` names and ends with an error.
+pub fn run<F: Future<Output = Result<(), Failure>>>(
+    grace: Duration,
+    left: impl Fn() -> String,
+    main: impl FnOnce(CancellationToken) -> F,
+) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(start_failure)?;
+    let result = LocalSet::new().block_on(&runtime, async {
+        let mut signals = Signals::new().map_err(start_failure)?;
+        let stop = CancellationToken::new();
+        let main = main(stop.clone());
+        tokio::pin!(main);
+        tokio::select! {
+            result = &mut main => return result,
+            name = signals.next() => tracing::info!(signal = name, ?grace, "stopping"),
+        }
+        stop.cancel();
+        tokio::select! {
+            result = time::timeout(grace, main) => match result {
+                Ok(result) => result,
+                Err(_) => Err(Failure::failed(format!("not drained within {grace:?}: {}", left()))
+                    .remedy("raise --grace together with the pod's terminationGracePeriodSeconds")),
+            },
+            name = signals.next() => Err(Failure::failed(format!("ended at once by a second {name}: {}", left()))),
+        }
+    });
+    // A resolver's blocking call may outlive its caller; do not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_failure(error: io::Error) -> Failure {
+    Failure::failed(format!("cannot start the runtime: {error}"))
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! One line an event on standard error: text on a terminal, JSON otherwise.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::Setting;
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// `time LEVEL message key=value`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Setting for Format {
+    const FORM: &'static str = "auto, text or json";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("it is none of these words".into()),
+        }
+    }
+}
+
+/// The least severe level that is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Level(LevelFilter);
+
+impl Setting for Level {
+    const FORM: &'static str = "error, warn, info, debug or trace";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "error" | "warn" | "info" | "debug" | "trace" => text.parse().map(Self).map_err(|_| String::new()),
+            _ => Err("it is none of these words".into()),
+        }
+    }
+}
+
+/// Starts the process's log; the first call wins.
+pub fn start(level: Level, format: Format) {
+    let terminal = io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_max_level(level.0).with_writer(io::stderr).with_target(false);
+    let json = format == Format::Json || (format == Format::Auto && !terminal);
+    let started = if json {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        builder.with_ansi(terminal).try_init()
+    };
+    drop(started);
+}

@@ -1,0 +1,152 @@
+//! A probe without a shell: is a neighbour well? Blocking, one try, with a deadline.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::config::Setting;
+use crate::units::{HostPort, Url};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `GET` answers with a status from 200 to 399, as for a kubelet's `httpGet` probe.
+    Http(Url),
+    /// The port accepts a connection.
+    Tcp(HostPort),
+    /// The file exists.
+    File(PathBuf),
+}
+
+impl Setting for Target {
+    const FORM: &'static str = "http://HOST:PORT/PATH, tcp://HOST:PORT or file:PATH";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("file:") {
+            return PathBuf::parse(path.strip_prefix("//").unwrap_or(path)).map(Self::File);
+        }
+        let url = Url::with_scheme(text, &["http", "tcp"])?;
+        Ok(if url.scheme == "tcp" { Self::Tcp(url.address) } else { Self::Http(url) })
+    }
+}
+
+impl Target {
+    /// Asks once; the error says what was found instead.
+    pub fn probe(&self, timeout: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + timeout;
+        match self {
+            Self::File(path) => path.metadata().map(drop).map_err(|e| e.to_string()),
+            Self::Tcp(address) => connect(address, deadline).map(drop),
+            Self::Http(url) => {
+                let status = get_status(url, deadline)?;
+                if (200..400).contains(&status) { Ok(()) } else { Err(format!("answered with status {status}")) }
+            }
+        }
+    }
+}
+
+fn connect(address: &HostPort, deadline: Instant) -> Result<TcpStream, String> {
+    let mut last = "the name has no address".to_owned();
+    for address in address.resolve().map_err(|e| e.to_string())? {
+        match TcpStream::connect_timeout(&address, left(deadline)?) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => last = e.to_string(),
+        }
+    }
+    Err(last)
+}
+
+/// The status of the answer; its head may have at most 8 KiB up to there, its body is not read.
+fn get_status(url: &Url, deadline: Instant) -> Result<u16, String> {
+    let mut stream = connect(&url.address, deadline)?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        url.path, url.address
+    );
+    stream.set_write_timeout(Some(left(deadline)?)).map_err(|e| e.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
+    let mut head = Vec::new();
+    let mut block = [0; 1024];
+    while head.len() < 8192 {
+        stream.set_read_timeout(Some(left(deadline)?)).map_err(|e| e.to_string())?;
+        let count = match stream.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Err("timed out".into()),
+            Err(e) => return Err(e.to_string()),
+        };
+        head.extend_from_slice(&block[..count]);
+        if let Some(end) = head.iter().position(|&b| b == b'\n') {
+            return status_of(&head[..end]).ok_or_else(|| "the answer is not HTTP".to_owned());
+        }
+    }
+    Err("the answer is not HTTP".into())
+}
+
+fn status_of(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let code = rest.get(2..5)?;
+    std::str::from_utf8(code).ok()?.parse().ok()
+}
+
+fn left(deadline: Instant) -> Result<Duration, String> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err("timed out".into()),
+        left => Ok(left),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every connection with `answer`; returns its address.
+    fn server(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut request = [0; 512];
+                let count = stream.read(&mut request).unwrap();
+                assert!(request[..count].starts_with(b"GET /x HTTP/1.1\r\n"));
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    fn probe(target: &str) -> Result<(), String> {
+        Target::parse(target).unwrap().probe(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn http_is_well_from_200_to_399() {
+        for (status, well) in [(199, false), (200, true), (399, true), (400, false), (503, false)] {
+            let answer = format!("HTTP/1.1 {status} Any\r\nContent-Length: 0\r\n\r\n").leak();
+            assert_eq!(probe(&format!("http://{}/x", server(answer))).is_ok(), well, "{status}");
+        }
+    }
+
+    #[test]
+    fn garbage_silence_and_refusal_are_told_apart() {
+        assert_eq!(probe(&format!("http://{}/x", server("SSH-2.0-x\r\n"))), Err("the answer is not HTTP".into()));
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let target = Target::parse(&format!("http://{address}/")).unwrap();
+        assert_eq!(target.probe(Duration::from_millis(50)), Err("timed out".into()));
+        probe(&format!("tcp://{address}")).unwrap();
+        drop(silent);
+        assert!(probe(&format!("tcp://{address}")).unwrap_err().contains("refused"));
+    }
+
+    #[test]
+    fn a_file_has_to_exist() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        probe(&format!("file:{}", file.path().display())).unwrap();
+        probe(&format!("file://{}", file.path().display())).unwrap();
+        probe("file:/nonexistent").unwrap_err();
+    }
+}
