@@ -29,7 +29,9 @@ pub fn flag(help: &'static str) -> Arg {
 /// Where the admin side listens; `None` when it is `off`.
 #[expect(clippy::option_option, reason = "outer: no mistake; inner: not off")]
 pub fn prove(settings: &mut Settings<'_>, default_port: u16) -> Option<Option<SocketAddr>> {
-    settings.or("admin", OrOff(Some(SocketAddr::from(([0, 0, 0, 0], default_port))))).map(|address| address.0)
+    settings
+        .or("admin", OrOff(Some(SocketAddr::from(([0, 0, 0, 0], default_port)))))
+        .map(|address| address.0)
 }
 
 /// What the admin side shows.
@@ -74,15 +76,25 @@ impl Admin {
             "/healthz" => text(StatusCode::OK, "alive\n".into()),
             "/readyz" => match self.ready.waiting().as_slice() {
                 [] => text(StatusCode::OK, "ready\n".into()),
-                waiting => text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", waiting.join(", "))),
+                waiting => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("waiting for: {}\n", waiting.join(", ")),
+                ),
             },
             "/metrics" => self.metrics(request),
-            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".into()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "here are /healthz, /readyz and /metrics\n".into(),
+            ),
         }
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let accept = request
+            .headers()
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("");
         if accept.contains("application/openmetrics-text") {
             answer(StatusCode::OK, OPEN_METRICS, open_metrics(&self.registry))
         } else {
@@ -98,6 +110,8 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -14,7 +14,6 @@ use crate::log::{self, Format, Level};
 use crate::probe;
 use crate::termination::{DEFAULT_PATH, TerminationLog};
 
-
 /// One binary: its name, what its help says, and its own settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
@@ -52,12 +51,19 @@ impl Program {
         let matches = match self.command().try_get_matches() {
             Ok(matches) => matches,
             // Help and version are printed to stdout and are no error.
-            Err(e) => return finish(e.print().map_or(exit::FAILED, |()| if e.use_stderr() { exit::USAGE } else { exit::DONE })),
+            Err(e) => {
+                return finish(
+                    e.print()
+                        .map_or(exit::FAILED, |()| if e.use_stderr() { exit::USAGE } else { exit::DONE }),
+                );
+            }
         };
         match matches.subcommand() {
             Some(("probe", sub)) => report(self.name, probe_once(sub)),
             Some(("install-self", sub)) => report(self.name, self.install(sub)),
-            Some(("check", sub)) => self.prove_and(sub, prove, |_| say(&format!("{}: the configuration is valid", self.name))),
+            Some(("check", sub)) => self.prove_and(sub, prove, |_| {
+                say(&format!("{}: the configuration is valid", self.name))
+            }),
             _ => self.prove_and(&matches, prove, run),
         }
     }
@@ -75,10 +81,16 @@ impl Program {
         let config = prove(&mut settings);
         settings.finish(&self.names());
         let problems = settings.problems();
-        let termination = shared.as_ref().map_or_else(TerminationLog::default_path, |s| s.termination.clone());
+        let termination = shared
+            .as_ref()
+            .map_or_else(TerminationLog::default_path, |s| s.termination.clone());
         let (Some(shared), Some(config), []) = (shared, config, problems.as_slice()) else {
             let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
-            let count = if lines.len() == 1 { "1 mistake".into() } else { format!("{} mistakes", lines.len()) };
+            let count = if lines.len() == 1 {
+                "1 mistake".into()
+            } else {
+                format!("{} mistakes", lines.len())
+            };
             let failure = Failure::new(exit::USAGE, format!("{count} in the configuration:{}", lines.concat()));
             return end(self.name, &termination, Err(failure));
         };
@@ -99,22 +111,40 @@ impl Program {
     fn settings(&self) -> Vec<Arg> {
         let shared = [
             setting("config", "FILE", "YAML file with the same names as the flags"),
-            setting("log-level", "LEVEL", "error, warn, info, debug or trace [default: info]"),
-            setting("log-format", "FORMAT", "auto (text on a terminal, else JSON), text or json [default: auto]"),
-            setting("termination-log", "FILE", "Where the last words go [default: /dev/termination-log where it exists]"),
+            setting(
+                "log-level",
+                "LEVEL",
+                "error, warn, info, debug or trace [default: info]",
+            ),
+            setting(
+                "log-format",
+                "FORMAT",
+                "auto (text on a terminal, else JSON), text or json [default: auto]",
+            ),
+            setting(
+                "termination-log",
+                "FILE",
+                "Where the last words go [default: /dev/termination-log where it exists]",
+            ),
         ];
         let prefix = self.prefix();
         let all = (self.flags)().into_iter().chain(shared);
         all.map(|arg| {
             let variable = prefix.clone() + &variable(arg.get_id().as_str());
-            if arg.is_positional() { arg } else { arg.env(variable).hide_env_values(true) }
+            if arg.is_positional() {
+                arg
+            } else {
+                arg.env(variable).hide_env_values(true)
+            }
         })
         .collect()
     }
 
     fn names(&self) -> Vec<&'static str> {
         let shared = ["log-level", "log-format", "termination-log"];
-        let own = (self.flags)().into_iter().filter_map(|arg| arg.get_long().map(|_| arg.get_id().to_string().leak() as &str));
+        let own = (self.flags)()
+            .into_iter()
+            .filter_map(|arg| arg.get_long().map(|_| arg.get_id().to_string().leak() as &str));
         own.chain(shared).chain(self.sections.iter().copied()).collect()
     }
 
@@ -126,11 +156,17 @@ impl Program {
             .after_help(self.after_help)
             .args(self.settings())
             .args_conflicts_with_subcommands(true)
-            .subcommand(Command::new("check").about("Prove the configuration and exit: 0 valid, 2 not").args(self.settings()))
+            .subcommand(
+                Command::new("check")
+                    .about("Prove the configuration and exit: 0 valid, 2 not")
+                    .args(self.settings()),
+            )
             .subcommand(probe_command())
             .subcommand(
                 Command::new("install-self")
-                    .about("Copy this binary into a directory, such as a volume shared with a neighbour without a shell")
+                    .about(
+                        "Copy this binary into a directory, such as a volume shared with a neighbour without a shell",
+                    )
                     .arg(Arg::new("dir").value_name("DIR").required(true)),
             )
             .disable_help_subcommand(true)
@@ -152,26 +188,45 @@ impl Shared {
             Some(path) if path != Path::new(DEFAULT_PATH) => TerminationLog::at(path),
             _ => TerminationLog::default_path(),
         });
-        Some(Self { level: level?, format: format?, termination: termination? })
+        Some(Self {
+            level: level?,
+            format: format?,
+            termination: termination?,
+        })
     }
 }
 
 fn probe_command() -> Command {
     Command::new("probe")
         .about("Ask one target and exit 0 if it is well: an exec probe that needs no shell")
-        .arg(Arg::new("target").value_name("URL").required(true).help("http://HOST:PORT/PATH (200 to 399), tcp://HOST:PORT (connects) or file:PATH (exists)"))
-        .arg(Arg::new("timeout").long("timeout").value_name("DURATION").help("Give up after [default: 1s]"))
+        .arg(
+            Arg::new("target")
+                .value_name("URL")
+                .required(true)
+                .help("http://HOST:PORT/PATH (200 to 399), tcp://HOST:PORT (connects) or file:PATH (exists)"),
+        )
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .value_name("DURATION")
+                .help("Give up after [default: 1s]"),
+        )
 }
 
 fn probe_once(matches: &ArgMatches) -> Result<(), Failure> {
     let usage = |message: String| Failure::new(exit::USAGE, message);
     let text = matches.get_one::<String>("target").map_or("", String::as_str);
-    let target = probe::Target::parse(text).map_err(|e| usage(format!("{text:?} is not valid: {e}; expected {}", probe::Target::FORM)))?;
+    let target = probe::Target::parse(text)
+        .map_err(|e| usage(format!("{text:?} is not valid: {e}; expected {}", probe::Target::FORM)))?;
     let timeout = match matches.get_one::<String>("timeout") {
-        Some(text) => Duration::parse(text).map_err(|e| usage(format!("--timeout {text:?}: {e}; expected {}", Duration::FORM)))?,
+        Some(text) => {
+            Duration::parse(text).map_err(|e| usage(format!("--timeout {text:?}: {e}; expected {}", Duration::FORM)))?
+        }
         None => Duration::from_secs(1),
     };
-    target.probe(timeout).map_err(|why| Failure::failed(format!("{text}: {why}")))
+    target
+        .probe(timeout)
+        .map_err(|why| Failure::failed(format!("{text}: {why}")))
 }
 
 fn end(name: &str, termination: &TerminationLog, result: Result<(), Failure>) -> ExitCode {
@@ -183,7 +238,10 @@ fn end(name: &str, termination: &TerminationLog, result: Result<(), Failure>) ->
     report(name, result)
 }
 
-#[expect(clippy::print_stderr, reason = "the one report of why the process ends, also where the log never started")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one report of why the process ends, also where the log never started"
+)]
 fn report(name: &str, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => finish(exit::DONE),

@@ -30,7 +30,11 @@ impl Failure {
 
     /// A failure with a code of the binary's own.
     pub fn new(code: u8, cause: impl Into<String>) -> Self {
-        Self { code, cause: cause.into(), remedy: String::new() }
+        Self {
+            code,
+            cause: cause.into(),
+            remedy: String::new(),
+        }
     }
 
     /// The same failure with advice for the reader.

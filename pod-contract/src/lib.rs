@@ -16,6 +16,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod exit;
+pub mod explain;
 pub mod install_self;
 #[cfg(feature = "sidecar")]
 pub mod lifecycle;

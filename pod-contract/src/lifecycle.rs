@@ -24,7 +24,10 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     left: impl Fn() -> String,
     main: impl FnOnce(CancellationToken) -> F,
 ) -> Result<(), Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(start_failure)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(start_failure)?;
     let result = LocalSet::new().block_on(&runtime, async {
         let mut signals = Signals::new().map_err(start_failure)?;
         let stop = CancellationToken::new();
@@ -60,7 +63,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -48,10 +48,18 @@ impl Setting for Level {
 /// Starts the process's log; the first call wins.
 pub fn start(level: Level, format: Format) {
     let terminal = io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_max_level(level.0).with_writer(io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level.0)
+        .with_writer(io::stderr)
+        .with_target(false);
     let json = format == Format::Json || (format == Format::Auto && !terminal);
     let started = if json {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init()
     } else {
         builder.with_ansi(terminal).try_init()
     };

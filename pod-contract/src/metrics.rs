@@ -11,8 +11,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Unit;
 pub use prometheus_client::registry::Registry;
+use prometheus_client::registry::Unit;
 
 /// Media type of [`open_metrics`]. <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -24,7 +24,9 @@ pub fn registry(prefix: &'static str, version: &'static str) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     let info = Info::new(vec![("version", version)]);
-    registry.sub_registry_with_prefix(prefix).register("build", "The running build", info);
+    registry
+        .sub_registry_with_prefix(prefix)
+        .register("build", "The running build", info);
     registry
 }
 
@@ -78,9 +80,19 @@ impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let Some(stat) = Stat::read() else { return Ok(()) };
         let cpu = ConstCounter::new(stat.cpu_seconds);
-        cpu.encode(encoder.encode_descriptor("process_cpu", "CPU time used, user and system", Some(&Unit::Seconds), cpu.metric_type())?)?;
+        cpu.encode(encoder.encode_descriptor(
+            "process_cpu",
+            "CPU time used, user and system",
+            Some(&Unit::Seconds),
+            cpu.metric_type(),
+        )?)?;
         let rss = ConstGauge::new(stat.rss_bytes);
-        rss.encode(encoder.encode_descriptor("process_resident_memory", "Memory in use", Some(&Unit::Bytes), rss.metric_type())?)?;
+        rss.encode(encoder.encode_descriptor(
+            "process_resident_memory",
+            "Memory in use",
+            Some(&Unit::Bytes),
+            rss.metric_type(),
+        )?)?;
         let fds = ConstGauge::new(stat.open_fds);
         fds.encode(encoder.encode_descriptor("process_open_fds", "Open file descriptors", None, fds.metric_type())?)
     }
@@ -105,7 +117,11 @@ impl Stat {
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let rss_kib: i64 = rss.trim().trim_end_matches(" kB").parse().ok()?;
         let open_fds = i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?;
-        Some(Self { cpu_seconds: ticks / TICKS_PER_SECOND, rss_bytes: rss_kib * 1024, open_fds })
+        Some(Self {
+            cpu_seconds: ticks / TICKS_PER_SECOND,
+            rss_bytes: rss_kib * 1024,
+            open_fds,
+        })
     }
 }
 
@@ -126,16 +142,30 @@ mod tests {
     #[test]
     fn open_metrics_ends_with_its_mark() {
         let text = open_metrics(&sample());
-        assert!(text.contains("# TYPE demo_requests counter\ndemo_requests_total 1\n"), "{text}");
+        assert!(
+            text.contains("# TYPE demo_requests counter\ndemo_requests_total 1\n"),
+            "{text}"
+        );
         assert!(text.ends_with("# EOF\n"));
-        assert!(text.contains("process_cpu_seconds_total ") && text.contains("process_resident_memory_bytes "), "{text}");
+        assert!(
+            text.contains("process_cpu_seconds_total ") && text.contains("process_resident_memory_bytes "),
+            "{text}"
+        );
     }
 
     #[test]
     fn prometheus_text_names_families_as_their_samples() {
         let text = prometheus_text(&sample());
-        assert!(text.contains("# HELP demo_requests_total Requests seen.\n# TYPE demo_requests_total counter\ndemo_requests_total 1\n"), "{text}");
-        assert!(text.contains("# TYPE demo_build_info gauge\ndemo_build_info{version=\"1.2.3\"} 1\n"), "{text}");
+        assert!(
+            text.contains(
+                "# HELP demo_requests_total Requests seen.\n# TYPE demo_requests_total counter\ndemo_requests_total 1\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("# TYPE demo_build_info gauge\ndemo_build_info{version=\"1.2.3\"} 1\n"),
+            "{text}"
+        );
         assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
     }
 }

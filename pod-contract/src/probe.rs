@@ -27,7 +27,11 @@ impl Setting for Target {
             return PathBuf::parse(path.strip_prefix("//").unwrap_or(path)).map(Self::File);
         }
         let url = Url::with_scheme(text, &["http", "tcp"])?;
-        Ok(if url.scheme == "tcp" { Self::Tcp(url.address) } else { Self::Http(url) })
+        Ok(if url.scheme == "tcp" {
+            Self::Tcp(url.address)
+        } else {
+            Self::Http(url)
+        })
     }
 }
 
@@ -40,7 +44,11 @@ impl Target {
             Self::Tcp(address) => connect(address, deadline).map(drop),
             Self::Http(url) => {
                 let status = get_status(url, deadline)?;
-                if (200..400).contains(&status) { Ok(()) } else { Err(format!("answered with status {status}")) }
+                if (200..400).contains(&status) {
+                    Ok(())
+                } else {
+                    Err(format!("answered with status {status}"))
+                }
             }
         }
     }
@@ -64,12 +72,16 @@ fn get_status(url: &Url, deadline: Instant) -> Result<u16, String> {
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.path, url.address
     );
-    stream.set_write_timeout(Some(left(deadline)?)).map_err(|e| e.to_string())?;
+    stream
+        .set_write_timeout(Some(left(deadline)?))
+        .map_err(|e| e.to_string())?;
     stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut head = Vec::new();
     let mut block = [0; 1024];
     while head.len() < 8192 {
-        stream.set_read_timeout(Some(left(deadline)?)).map_err(|e| e.to_string())?;
+        stream
+            .set_read_timeout(Some(left(deadline)?))
+            .map_err(|e| e.to_string())?;
         let count = match stream.read(&mut block) {
             Ok(0) => break,
             Ok(count) => count,
@@ -132,7 +144,10 @@ mod tests {
 
     #[test]
     fn garbage_silence_and_refusal_are_told_apart() {
-        assert_eq!(probe(&format!("http://{}/x", server("SSH-2.0-x\r\n"))), Err("the answer is not HTTP".into()));
+        assert_eq!(
+            probe(&format!("http://{}/x", server("SSH-2.0-x\r\n"))),
+            Err("the answer is not HTTP".into())
+        );
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
         let target = Target::parse(&format!("http://{address}/")).unwrap();

@@ -23,14 +23,22 @@ impl Staged {
     /// Opens a new temporary file beside `target`, readable for the owner only, after removing what crashed runs left of the same target.
     pub fn create(target: &Path) -> io::Result<Self> {
         sweep(target)?;
-        let name = target.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?.to_string_lossy();
+        let name = target
+            .file_name()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?
+            .to_string_lossy();
         loop {
             let temp = target.with_file_name(format!(".{name}{MARK}{:08x}", fastrand::u32(..)));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {
                 Ok(file) => {
                     // The lock says "in use" to another process's sweep and ends with this process, however that ends.
                     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                    return Ok(Self { file, temp, target: target.to_owned(), published: false });
+                    return Ok(Self {
+                        file,
+                        temp,
+                        target: target.to_owned(),
+                        published: false,
+                    });
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
@@ -73,7 +81,9 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// The directory that holds `path`, `.` for a bare name.
 pub fn parent(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn sweep(target: &Path) -> io::Result<()> {
@@ -81,7 +91,11 @@ fn sweep(target: &Path) -> io::Result<()> {
     let prefix = format!(".{name}{MARK}");
     for entry in fs::read_dir(parent(target))? {
         let entry = entry?;
-        let ours = entry.file_name().to_str().and_then(|n| n.strip_prefix(&prefix)).is_some_and(is_random_part);
+        let ours = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.strip_prefix(&prefix))
+            .is_some_and(is_random_part);
         if ours && entry.file_type()?.is_file() && is_abandoned(&entry.path()) {
             drop(fs::remove_file(entry.path()));
         }
@@ -104,8 +118,10 @@ mod tests {
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }

@@ -13,7 +13,10 @@ impl Ready {
     /// Holds readiness back until the latch is dropped; `name` is shown to whoever asks what is missing.
     pub fn latch(&self, name: &'static str) -> Latch {
         self.with(|waiting| waiting.insert(name));
-        Latch { ready: self.clone(), name }
+        Latch {
+            ready: self.clone(),
+            name,
+        }
     }
 
     /// The names still waited for; empty when ready.

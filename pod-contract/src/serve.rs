@@ -29,8 +29,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Binds `address`; `setting` names the flag that holds it.
 pub async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|e| {
-        Failure::failed(format!("cannot listen on {address}: {e}"))
-            .remedy(format!("another container of the pod may hold this port; choose another with {setting}"))
+        Failure::failed(format!("cannot listen on {address}: {e}")).remedy(format!(
+            "another container of the pod may hold this port; choose another with {setting}"
+        ))
     })
 }
 

@@ -23,12 +23,18 @@ pub struct TerminationLog {
 impl TerminationLog {
     /// The file that the user named, created if missing.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), explicit: true }
+        Self {
+            path: path.into(),
+            explicit: true,
+        }
     }
 
     /// The default file, used only where something (Kubernetes) has put it.
     pub fn default_path() -> Self {
-        Self { path: PathBuf::from(DEFAULT_PATH), explicit: false }
+        Self {
+            path: PathBuf::from(DEFAULT_PATH),
+            explicit: false,
+        }
     }
 
     /// Writes `message`, cut to [`MAX_BYTES`] at a character boundary.
@@ -54,7 +60,11 @@ mod tests {
 
     #[test]
     fn is_cut_at_the_limit_and_never_inside_a_character() {
-        for (length, kept) in [(MAX_BYTES - 1, MAX_BYTES - 1), (MAX_BYTES, MAX_BYTES), (MAX_BYTES + 1, MAX_BYTES)] {
+        for (length, kept) in [
+            (MAX_BYTES - 1, MAX_BYTES - 1),
+            (MAX_BYTES, MAX_BYTES),
+            (MAX_BYTES + 1, MAX_BYTES),
+        ] {
             assert_eq!(cut(&"x".repeat(length)).len(), kept);
         }
         let wide = format!("{}é", "x".repeat(MAX_BYTES - 1));
@@ -69,13 +79,22 @@ mod tests {
         let link = dir.path().join("hardlink");
         std::fs::hard_link(&path, &link).unwrap();
         TerminationLog::at(&path).write("short").unwrap();
-        assert_eq!(std::fs::read_to_string(&link).unwrap(), "short", "the same inode was written");
+        assert_eq!(
+            std::fs::read_to_string(&link).unwrap(),
+            "short",
+            "the same inode was written"
+        );
     }
 
     #[test]
     fn a_missing_default_is_no_error_but_a_named_one_that_cannot_be_written_is() {
-        let absent = TerminationLog { path: "/nonexistent/termination-log".into(), explicit: false };
+        let absent = TerminationLog {
+            path: "/nonexistent/termination-log".into(),
+            explicit: false,
+        };
         absent.write("x").unwrap();
-        TerminationLog::at("/nonexistent/termination-log").write("x").unwrap_err();
+        TerminationLog::at("/nonexistent/termination-log")
+            .write("x")
+            .unwrap_err();
     }
 }

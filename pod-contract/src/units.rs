@@ -39,7 +39,9 @@ impl Setting for Bytes {
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Err("it has no unit".into());
         }
-        text.parse::<bytesize::ByteSize>().map(|size| Self(size.0)).map_err(|e| e.to_string())
+        text.parse::<bytesize::ByteSize>()
+            .map(|size| Self(size.0))
+            .map_err(|e| e.to_string())
     }
 }
 
@@ -47,7 +49,11 @@ impl Setting for SocketAddr {
     const FORM: &'static str = "an address to listen on, such as 127.0.0.1:8080 or :8080 for every interface";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+        let full = if text.starts_with(':') {
+            format!("0.0.0.0{text}")
+        } else {
+            text.to_owned()
+        };
         if let Some(port) = full.strip_prefix("localhost:") {
             return Self::parse(&format!("127.0.0.1:{port}"));
         }
@@ -59,7 +65,11 @@ impl Setting for PathBuf {
     const FORM: &'static str = "a path";
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("it is empty".into()) } else { Ok(Self::from(text)) }
+        if text.is_empty() {
+            Err("it is empty".into())
+        } else {
+            Ok(Self::from(text))
+        }
     }
 }
 
@@ -79,7 +89,11 @@ impl<T: Setting> Setting for OrOff<T> {
     const FORM: &'static str = T::FORM;
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text == "off" { Ok(Self(None)) } else { T::parse(text).map(|value| Self(Some(value))) }
+        if text == "off" {
+            Ok(Self(None))
+        } else {
+            T::parse(text).map(|value| Self(Some(value)))
+        }
     }
 }
 
@@ -127,7 +141,9 @@ impl Url {
             return Err(format!("the scheme {scheme:?} is not one of {}", schemes.join(", ")));
         }
         // `http::Uri` proves host, port and path whatever the scheme stands for.
-        let uri: http::Uri = format!("http://{rest}").parse().map_err(|e: http::uri::InvalidUri| e.to_string())?;
+        let uri: http::Uri = format!("http://{rest}")
+            .parse()
+            .map_err(|e: http::uri::InvalidUri| e.to_string())?;
         let authority = uri.authority().ok_or("it has no host")?;
         if authority.as_str().contains('@') {
             return Err("it carries user information, which would show in process lists".into());
@@ -144,12 +160,23 @@ impl Url {
             None if scheme == "http" || scheme.ends_with("+http") => 80,
             None => return Err("it has no port".into()),
         };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         if host.is_empty() {
             return Err("it has no host".into());
         }
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-        Ok(Self { scheme, address: HostPort { host, port }, path })
+        let path = uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str)
+            .to_owned();
+        Ok(Self {
+            scheme,
+            address: HostPort { host, port },
+            path,
+        })
     }
 }
 
@@ -195,9 +222,12 @@ mod tests {
 
     #[test]
     fn listen_addresses_have_short_forms() {
-        for (text, full) in
-            [(":9102", "0.0.0.0:9102"), ("localhost:80", "127.0.0.1:80"), ("[::1]:80", "[::1]:80"), ("1.2.3.4:0", "1.2.3.4:0")]
-        {
+        for (text, full) in [
+            (":9102", "0.0.0.0:9102"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("1.2.3.4:0", "1.2.3.4:0"),
+        ] {
             assert_eq!(SocketAddr::parse(text), Ok(full.parse().unwrap()), "{text:?}");
         }
         for bad in ["127.0.0.1", "host:80", ":65536", "", "80"] {
@@ -208,16 +238,30 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let url = Url::with_scheme("http://[::1]:81/a?b=c", &["http"]).unwrap();
-        assert_eq!((url.address.to_string().as_str(), url.path.as_str()), ("[::1]:81", "/a?b=c"));
+        assert_eq!(
+            (url.address.to_string().as_str(), url.path.as_str()),
+            ("[::1]:81", "/a?b=c")
+        );
         assert_eq!(url.to_string(), "http://[::1]:81/a?b=c");
         assert_eq!(Url::with_scheme("http://es", &["http"]).unwrap().address.port, 80);
         let bad = [
-            "es:80", "https://es:443/", "http://", "http://:80/", "http://u:p@h/", "http://h:0/", "http://h:65536/", "http://h:/", "http://h:80/#x",
+            "es:80",
+            "https://es:443/",
+            "http://",
+            "http://:80/",
+            "http://u:p@h/",
+            "http://h:0/",
+            "http://h:65536/",
+            "http://h:/",
+            "http://h:80/#x",
             "http://a b/",
         ];
         for bad in bad {
             assert!(Url::with_scheme(bad, &["http"]).is_err(), "{bad:?}");
         }
-        assert!(Url::with_scheme("tcp://db", &["tcp"]).is_err(), "tcp has no default port");
+        assert!(
+            Url::with_scheme("tcp://db", &["tcp"]).is_err(),
+            "tcp has no default port"
+        );
     }
 }

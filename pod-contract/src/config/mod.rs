@@ -8,5 +8,5 @@ mod settings;
 mod yaml;
 
 pub use problem::{Origin, Problem};
-pub use settings::{Setting, Settings};
 pub(crate) use settings::variable;
+pub use settings::{Setting, Settings};

@@ -30,10 +30,20 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(name) => write!(f, "{name}"),
             Self::Env(name) => write!(f, "${name}"),
-            Self::File { path, line, column, key } if key.is_empty() => {
+            Self::File {
+                path,
+                line,
+                column,
+                key,
+            } if key.is_empty() => {
                 write!(f, "{}:{line}:{column}", path.display())
             }
-            Self::File { path, line, column, key } => write!(f, "{}:{line}:{column}: {key}", path.display()),
+            Self::File {
+                path,
+                line,
+                column,
+                key,
+            } => write!(f, "{}:{line}:{column}: {key}", path.display()),
             Self::Absent => Ok(()),
         }
     }

@@ -44,7 +44,12 @@ impl<'a> Settings<'a> {
                 Err(problem) => problems.borrow_mut().push(problem),
             }
         }
-        Self { flags: Some(Flags { matches, prefix }), file: file.map(Path::to_owned).unwrap_or_default(), entries, problems }
+        Self {
+            flags: Some(Flags { matches, prefix }),
+            file: file.map(Path::to_owned).unwrap_or_default(),
+            entries,
+            problems,
+        }
     }
 
     /// A setting with a default.
@@ -73,19 +78,33 @@ impl<'a> Settings<'a> {
     /// A setting with any number of values: a repeated flag, values separated by commas, or a YAML list.
     pub fn list<T: Setting>(&mut self, name: &str) -> Option<Vec<T>> {
         let raw = self.raw(name)?;
-        let parsed: Vec<_> = raw.iter().map(|(origin, text)| self.parse(origin, text)).collect();
-        parsed.into_iter().collect()
+        let parts = raw
+            .iter()
+            .flat_map(|(origin, text)| text.split(SEPARATOR).map(move |part| (origin, part.trim())));
+        self.parse_all(parts)
+    }
+
+    /// Like [`Settings::list`], for texts in which a comma is a character like any other.
+    pub fn values<T: Setting>(&mut self, name: &str) -> Option<Vec<T>> {
+        let raw = self.raw(name)?;
+        self.parse_all(raw.iter().map(|(origin, text)| (origin, text.as_str())))
     }
 
     /// A list that must not be empty.
     pub fn required_list<T: Setting>(&mut self, name: &str) -> Option<Vec<T>> {
         let values = self.list(name)?;
-        if values.is_empty() { self.missing(name, T::FORM) } else { Some(values) }
+        if values.is_empty() {
+            self.missing(name, T::FORM)
+        } else {
+            Some(values)
+        }
     }
 
     /// The named sections below key `name`, in the order of the file.
     pub fn sections(&mut self, name: &str) -> Vec<(String, Settings<'static>)> {
-        let Some(entry) = self.take(name) else { return Vec::new() };
+        let Some(entry) = self.take(name) else {
+            return Vec::new();
+        };
         let Value::Map(entries) = entry.node.value else {
             self.note::<()>(self.at(entry.node.place, name), "has to be a map of names to settings");
             return Vec::new();
@@ -94,8 +113,12 @@ impl<'a> Settings<'a> {
         for section in entries {
             match section.node.value {
                 Value::Map(entries) => {
-                    let settings =
-                        Settings { flags: None, file: self.file.clone(), entries, problems: Rc::clone(&self.problems) };
+                    let settings = Settings {
+                        flags: None,
+                        file: self.file.clone(),
+                        entries,
+                        problems: Rc::clone(&self.problems),
+                    };
                     sections.push((section.key, settings));
                 }
                 _ => {
@@ -126,7 +149,10 @@ impl<'a> Settings<'a> {
     }
 
     fn note<T>(&self, origin: Origin, message: impl Into<String>) -> Option<T> {
-        self.problems.borrow_mut().push(Problem { origin, message: message.into() });
+        self.problems.borrow_mut().push(Problem {
+            origin,
+            message: message.into(),
+        });
         None
     }
 
@@ -134,15 +160,29 @@ impl<'a> Settings<'a> {
         self.note(Origin::Absent, format!("{name} is missing: {form}"))
     }
 
+    fn parse_all<'r, T: Setting>(&self, parts: impl Iterator<Item = (&'r Origin, &'r str)>) -> Option<Vec<T>> {
+        // Collected first: every mistake is noted, not only the first.
+        let parsed: Vec<_> = parts.map(|(origin, text)| self.parse(origin, text)).collect();
+        parsed.into_iter().collect()
+    }
+
     fn parse<T: Setting>(&self, origin: &Origin, text: &str) -> Option<T> {
         match T::parse(text) {
             Ok(value) => Some(value),
-            Err(why) => self.note(origin.clone(), format!("{text:?} is not valid: {why}; expected {}", T::FORM)),
+            Err(why) => self.note(
+                origin.clone(),
+                format!("{text:?} is not valid: {why}; expected {}", T::FORM),
+            ),
         }
     }
 
     fn at(&self, place: Place, key: &str) -> Origin {
-        Origin::File { path: self.file.clone(), line: place.line, column: place.column, key: key.to_owned() }
+        Origin::File {
+            path: self.file.clone(),
+            line: place.line,
+            column: place.column,
+            key: key.to_owned(),
+        }
     }
 
     fn take(&mut self, name: &str) -> Option<Entry> {
@@ -160,7 +200,7 @@ impl<'a> Settings<'a> {
         let Some(entry) = entry else { return Some(Vec::new()) };
         match entry.node.value {
             Value::Null => Some(Vec::new()),
-            Value::Scalar(text) => Some(split(&text).map(|part| (self.at(entry.node.place, name), part)).collect()),
+            Value::Scalar(text) => Some(vec![(self.at(entry.node.place, name), text)]),
             Value::List(items) => items.into_iter().map(|item| self.scalar(name, item)).collect(),
             Value::Map(_) => self.note(self.at(entry.node.place, name), "is a map where a value is expected"),
         }
@@ -187,7 +227,7 @@ impl Flags<'_> {
             ValueSource::EnvVariable => Origin::Env(format!("{}{}", self.prefix, variable(name))),
             _ => Origin::Flag(format!("--{name}")),
         };
-        Some(values.flat_map(|text| split(text).map(|part| (origin.clone(), part)).collect::<Vec<_>>()).collect())
+        Some(values.map(|text| (origin.clone(), text.clone())).collect())
     }
 }
 
@@ -196,15 +236,20 @@ pub(crate) fn variable(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
 }
 
-fn split(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(SEPARATOR).map(|part| part.trim().to_owned())
-}
-
 fn read(path: &Path) -> Result<Vec<Entry>, Problem> {
-    let fail = |message: String| Problem { origin: Origin::Flag("--config".into()), message };
-    let length = std::fs::metadata(path).map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?.len();
+    let fail = |message: String| Problem {
+        origin: Origin::Flag("--config".into()),
+        message,
+    };
+    let length = std::fs::metadata(path)
+        .map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?
+        .len();
     if length > yaml::MAX_BYTES {
-        return Err(fail(format!("{} has {length} bytes; at most {} are read", path.display(), yaml::MAX_BYTES)));
+        return Err(fail(format!(
+            "{} has {length} bytes; at most {} are read",
+            path.display(),
+            yaml::MAX_BYTES
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?;
     yaml::parse(path, &text)
@@ -252,14 +297,20 @@ mod tests {
         let (flags, file) = (matches(&["--wait", "2s"]), file("wait: 1s\npath: [/a, /b]\n"));
         let mut settings = Settings::new(&flags, "DEMO_", Some(file.path()));
         assert_eq!(settings.required("wait"), Some(Duration::from_secs(2)));
-        assert_eq!(settings.list("path"), Some(vec![PathBuf::from("/a"), PathBuf::from("/b")]));
+        assert_eq!(
+            settings.list("path"),
+            Some(vec![PathBuf::from("/a"), PathBuf::from("/b")])
+        );
         settings.finish(&[]);
         assert_eq!(settings.problems(), []);
     }
 
     #[test]
     fn every_mistake_is_told_in_one_run_with_its_place() {
-        let (flags, file) = (matches(&["--path", "/a,"]), file("wait: 10\nwiat: 1s\nparts:\n  a: 1\n  b: {wait: soon}\n"));
+        let (flags, file) = (
+            matches(&["--path", "/a,"]),
+            file("wait: 10\nwiat: 1s\nparts:\n  a: 1\n  b: {wait: soon}\n"),
+        );
         let mut settings = Settings::new(&flags, "DEMO_", Some(file.path()));
         let wait = settings.required::<Duration>("wait");
         let paths = settings.list::<PathBuf>("path");
@@ -276,7 +327,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                format!("{at}:1:7: wait: \"10\" is not valid: time unit needed, for example 10sec or 10ms; expected {form}"),
+                format!(
+                    "{at}:1:7: wait: \"10\" is not valid: time unit needed, for example 10sec or 10ms; expected {form}"
+                ),
                 "--path: \"\" is not valid: it is empty; expected a path".into(),
                 "name is missing: a text".into(),
                 format!("{at}:4:6: a: has to be a map of settings"),
@@ -298,7 +351,11 @@ mod tests {
     #[test]
     fn a_file_is_read_up_to_its_limit() {
         let flags = matches(&[]);
-        for (length, refused) in [(yaml::MAX_BYTES - 1, false), (yaml::MAX_BYTES, false), (yaml::MAX_BYTES + 1, true)] {
+        for (length, refused) in [
+            (yaml::MAX_BYTES - 1, false),
+            (yaml::MAX_BYTES, false),
+            (yaml::MAX_BYTES + 1, true),
+        ] {
             let file = file(&format!("#{}", " ".repeat(usize::try_from(length).unwrap() - 1)));
             let settings = Settings::new(&flags, "DEMO_", Some(file.path()));
             assert_eq!(!settings.problems().is_empty(), refused, "{length}");

@@ -44,14 +44,25 @@ pub(super) struct Entry {
 /// The entries of the document's top-level map; an empty document has none.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, Problem> {
     let fail = |place: Place, message: String| Problem {
-        origin: Origin::File { path: path.to_owned(), line: place.line, column: place.column, key: String::new() },
+        origin: Origin::File {
+            path: path.to_owned(),
+            line: place.line,
+            column: place.column,
+            key: String::new(),
+        },
         message,
     };
-    let mut builder = Builder { parser: Parser::new_from_str(text), done: false };
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text),
+        done: false,
+    };
     let root = builder.document().map_err(|(place, message)| fail(place, message))?;
     match root {
         None | Some(Node { value: Value::Null, .. }) => Ok(Vec::new()),
-        Some(Node { value: Value::Map(entries), .. }) => Ok(entries),
+        Some(Node {
+            value: Value::Map(entries),
+            ..
+        }) => Ok(entries),
         Some(node) => Err(fail(node.place, "the document is not a map of settings".into())),
     }
 }
@@ -93,7 +104,9 @@ impl<'i> Builder<'i> {
             return Err((place, format!("nested deeper than {MAX_DEPTH} levels")));
         }
         let value = match event {
-            Event::Scalar(text, style, ..) if style == granit_parser::ScalarStyle::Plain && is_null(&text) => Value::Null,
+            Event::Scalar(text, style, ..) if style == granit_parser::ScalarStyle::Plain && is_null(&text) => {
+                Value::Null
+            }
             Event::Scalar(text, ..) => Value::Scalar(text.into_owned()),
             Event::SequenceStart(..) => {
                 let mut items = Vec::new();
@@ -120,7 +133,10 @@ impl<'i> Builder<'i> {
                 (_, place) => return Err((place, "a key has to be a text".into())),
             };
             if let Some(first) = entries.iter().find(|e| e.key == key) {
-                return Err((place, format!("{key:?} is set twice, first in line {}", first.place.line)));
+                return Err((
+                    place,
+                    format!("{key:?} is set twice, first in line {}", first.place.line),
+                ));
             }
             let (value, value_place) = self.next()?;
             let node = self.node(value, value_place, depth + 1)?;
@@ -134,7 +150,10 @@ fn is_null(text: &str) -> bool {
 }
 
 fn place(marker: &Marker) -> Place {
-    Place { line: marker.line(), column: marker.col() + 1 }
+    Place {
+        line: marker.line(),
+        column: marker.col() + 1,
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +168,9 @@ mod tests {
     fn nodes_know_their_place() {
         let entries = parse(Path::new("f"), "a: 1\nb:\n  - x\n  - {c: ~}\n").unwrap();
         assert_eq!(entries[1].place, Place { line: 2, column: 1 });
-        let Value::List(items) = &entries[1].node.value else { panic!() };
+        let Value::List(items) = &entries[1].node.value else {
+            panic!()
+        };
         assert_eq!(items[0].place, Place { line: 3, column: 5 });
         let Value::Map(inner) = &items[1].value else { panic!() };
         assert!(matches!(inner[0].node.value, Value::Null));

@@ -1,0 +1,225 @@
+//! What has to be where: the sources walked into a list of entries, before anything is written.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::FileType;
+
+use crate::beneath::Root;
+use crate::error::{At as _, Error};
+use crate::receipt::{Fingerprint, Receipt};
+
+/// Entries of one run; more would not fit into memory kept small (about 300 bytes each).
+const MAX_ENTRIES: usize = 1_000_000;
+
+/// What is copied, and how it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Dir,
+    File { size: u64, mode: u32 },
+    Link,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dir => "directory",
+            Self::File { .. } => "file",
+            Self::Link => "symbolic link",
+        }
+    }
+}
+
+/// One file, directory or symbolic link.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) origin: PathBuf,
+    /// Below the plan's root, of normal components only.
+    pub(crate) target: PathBuf,
+    pub(crate) kind: Kind,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// All entries, in the order in which they are published.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) root: PathBuf,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Plan {
+    /// Walks the sources. See the help text for what DEST means.
+    pub(crate) fn make(sources: &[PathBuf], dest: &Path) -> Result<Self, Error> {
+        let into = sources.len() > 1 || ends_with_slash(dest) || dest.is_dir();
+        let mut walk = Walk::default();
+        let mut root = dest.to_owned();
+        for source in sources {
+            // A source named by the user is followed if it is a link; a link inside a tree is copied as a link.
+            let meta = fs::metadata(source).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Error::Missing(source.clone()),
+                _ => Error::Io {
+                    action: "read",
+                    path: source.clone(),
+                    error,
+                },
+            })?;
+            if meta.is_dir() {
+                refuse_into_itself(source, dest)?;
+                let contents = ends_with_slash(source) || source.ends_with(".");
+                let target = if contents { PathBuf::new() } else { name_of(source) };
+                walk.tree(source, target, &meta)?;
+            } else if into {
+                walk.leaf(source, name_of(source), &meta)?;
+            } else {
+                root = pod_contract::publish::parent(dest).to_owned();
+                walk.leaf(source, name_of(dest), &meta)?;
+            }
+        }
+        Ok(Self {
+            root,
+            entries: walk.entries,
+        })
+    }
+
+    /// The entries that the receipt does not prove to be in place; refuses those that cannot be put there.
+    pub(crate) fn unproven(&self, root: &Root, receipt: &Receipt) -> Result<Vec<Entry>, Error> {
+        let mut todo = Vec::new();
+        for entry in &self.entries {
+            let found = root.stat(&entry.target)?;
+            if let Some(stat) = &found {
+                refuse_conflict(root, entry, FileType::from_raw_mode(stat.st_mode))?;
+                if entry.kind == Kind::Dir || receipt.proves(entry, stat) {
+                    continue;
+                }
+            }
+            todo.push(entry.clone());
+        }
+        Ok(todo)
+    }
+}
+
+#[derive(Default)]
+struct Walk {
+    entries: Vec<Entry>,
+    seen: BTreeMap<PathBuf, usize>,
+}
+
+impl Walk {
+    /// A directory, its own entries first, deeper ones after: a tree that is renamed in piece by piece has its parents before its children.
+    fn tree(&mut self, source: &Path, target: PathBuf, meta: &Metadata) -> Result<(), Error> {
+        if !target.as_os_str().is_empty() {
+            self.push(source, target.clone(), Kind::Dir, meta)?;
+        }
+        let mut children = fs::read_dir(source)
+            .and_then(|dir| dir.collect::<Result<Vec<_>, _>>())
+            .at("read the directory", source)?;
+        children.sort_by_key(fs::DirEntry::file_name);
+        for child in children {
+            let path = child.path();
+            let meta = child.metadata().at("look at", &path)?;
+            let target = target.join(child.file_name());
+            if meta.is_dir() {
+                self.tree(&path, target, &meta)?
+            } else {
+                self.leaf(&path, target, &meta)?
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, source: &Path, target: PathBuf, meta: &Metadata) -> Result<(), Error> {
+        use std::os::unix::fs::MetadataExt as _;
+        let kind = meta.file_type();
+        let kind = if kind.is_file() {
+            Kind::File {
+                size: meta.len(),
+                mode: meta.mode() & 0o777,
+            }
+        } else if kind.is_symlink() {
+            Kind::Link
+        } else {
+            let kind = if kind.is_fifo() {
+                "named pipe"
+            } else if kind.is_socket() {
+                "socket"
+            } else {
+                "device"
+            };
+            return Err(Error::Special {
+                path: source.to_owned(),
+                kind,
+            });
+        };
+        self.push(source, target, kind, meta)
+    }
+
+    fn push(&mut self, origin: &Path, target: PathBuf, kind: Kind, meta: &Metadata) -> Result<(), Error> {
+        if let Some(&index) = self.seen.get(&target) {
+            let first = &self.entries[index];
+            if kind == Kind::Dir && first.kind == Kind::Dir {
+                return Ok(());
+            }
+            return Err(Error::Collision {
+                first: first.origin.clone(),
+                second: origin.to_owned(),
+                target,
+            });
+        }
+        if self.entries.len() == MAX_ENTRIES {
+            let error = std::io::Error::other(format!("more than {MAX_ENTRIES} entries in one run"));
+            return Err(error).at("plan", origin);
+        }
+        self.seen.insert(target.clone(), self.entries.len());
+        self.entries.push(Entry {
+            origin: origin.to_owned(),
+            target,
+            kind,
+            fingerprint: Fingerprint::of(meta),
+        });
+        Ok(())
+    }
+}
+
+fn refuse_conflict(root: &Root, entry: &Entry, found: FileType) -> Result<(), Error> {
+    let is_dir = found == FileType::Directory;
+    if is_dir == (entry.kind == Kind::Dir) {
+        return Ok(());
+    }
+    let found = match found {
+        FileType::Directory => "directory",
+        FileType::Symlink => "symbolic link",
+        _ => "file",
+    };
+    let target = root.path().join(&entry.target);
+    Err(Error::Conflict {
+        target,
+        found,
+        origin: entry.origin.clone(),
+        brought: entry.kind.name(),
+    })
+}
+
+fn refuse_into_itself(source: &Path, dest: &Path) -> Result<(), Error> {
+    let source_dir = fs::canonicalize(source).at("read", source)?;
+    let nearest = dest
+        .ancestors()
+        .find_map(|p| fs::canonicalize(if p.as_os_str().is_empty() { Path::new(".") } else { p }).ok());
+    match nearest {
+        Some(dest) if dest.starts_with(&source_dir) => Err(Error::IntoItself { source_dir, dest }),
+        _ => Ok(()),
+    }
+}
+
+fn ends_with_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+/// The last name of a path; a source such as `..` or `/` has none and contributes its contents.
+fn name_of(path: &Path) -> PathBuf {
+    match path.components().next_back() {
+        Some(Component::Normal(name)) => PathBuf::from(name),
+        _ => PathBuf::new(),
+    }
+}

@@ -1,0 +1,173 @@
+//! One of our binaries as a process: its output line by line, its signals, its end.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait;
+
+/// Variables that change what our binaries do must not leak into tests.
+const PREFIXES: [&str; 4] = ["INIT_COPY_", "LOG_SIDECAR_", "PROXY_SIDECAR_", "ADAPTER_SIDECAR_"];
+
+/// A command for `binary` without the settings of the environment that runs the tests.
+pub fn command(binary: &str) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs to the end.
+pub fn run(binary: &str, args: &[&str]) -> Output {
+    command(binary).args(args).output().expect("the binary starts")
+}
+
+/// Exit code and standard error, for assertions that show both.
+pub fn code_and_stderr(output: &Output) -> (Option<i32>, String) {
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// A running process; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+impl Running {
+    /// Starts `binary` with `args`.
+    pub fn start(binary: &str, args: &[&str]) -> Self {
+        Self::spawn(command(binary).args(args))
+    }
+
+    /// Starts `command`, whose output is collected.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = collect(child.stdout.take().expect("piped"));
+        let stderr = collect(child.stderr.take().expect("piped"));
+        Self { child, stdout, stderr }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Standard output so far.
+    pub fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Standard error so far.
+    pub fn stderr(&self) -> Vec<String> {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a line of standard error that holds `text`, and returns it.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let found = || self.stderr().into_iter().find(|line| line.contains(text));
+        wait::until(&format!("{text:?} in the log; so far: {:#?}", self.stderr()), found)
+    }
+
+    /// The address after `"address":"` in the log line that holds `text`: where the process listens on a port of its own choice.
+    #[track_caller]
+    pub fn address(&self, text: &str) -> String {
+        let line = self.wait_for_log(text);
+        let (_, rest) = line.split_once("\"address\":\"").expect("the line has an address");
+        rest.split('"')
+            .next()
+            .unwrap_or_default()
+            .replace("0.0.0.0", "127.0.0.1")
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process is there");
+        self.child.wait().expect("the process ends");
+    }
+
+    /// Waits for the end; panics with the log when it does not come.
+    #[track_caller]
+    pub fn exit(&mut self) -> ExitStatus {
+        let stderr = Arc::clone(&self.stderr);
+        let shown = || stderr.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        wait::until(&format!("the process to end; log:\n{}", shown()), || {
+            self.child.try_wait().expect("the process is ours")
+        })
+    }
+
+    /// Has it ended?
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process is ours").is_some()
+    }
+
+    /// Resident memory, bytes.
+    pub fn rss(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process is there");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            self.child.kill().expect("the process is ours");
+            self.child.wait().expect("the process ends");
+        }
+        if thread::panicking() {
+            let shown = |lines: Vec<String>| lines.join("\n");
+            eprint_lines(self.id(), &shown(self.stdout()), &shown(self.stderr()));
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "shows why a test failed")]
+fn eprint_lines(id: u32, stdout: &str, stderr: &str) {
+    eprintln!("process {id}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---");
+}
+
+fn collect(stream: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let kept = Arc::clone(&lines);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+    lines
+}
