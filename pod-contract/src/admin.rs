@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::exit::Failure;
 use crate::metrics::{OPEN_METRICS, PROMETHEUS_TEXT, Registry, open_metrics, prometheus_text};
 use crate::ready::Ready;
-use crate::serve::{bind, serve};
+use crate::serve::{announce, bind, serve};
 use crate::units::OrOff;
 
 /// The flag `--admin`; `help` names the default.
@@ -50,7 +50,7 @@ pub async fn listen(address: Option<SocketAddr>) -> Result<Bound, Failure> {
     Ok(Bound(match address {
         Some(address) => {
             let listener = bind(address, "--admin").await?;
-            tracing::info!(%address, "admin listening");
+            announce(&listener, "admin listening");
             Some(listener)
         }
         None => None,

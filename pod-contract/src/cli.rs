@@ -156,6 +156,7 @@ impl Program {
             .after_help(self.after_help)
             .args(self.settings())
             .args_conflicts_with_subcommands(true)
+            .args_override_self(true)
             .subcommand(
                 Command::new("check")
                     .about("Prove the configuration and exit: 0 valid, 2 not")

@@ -35,6 +35,13 @@ pub async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Fai
     })
 }
 
+/// Tells where `listener` really listens: port 0 has become some port.
+pub fn announce(listener: &TcpListener, event: &'static str) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "{event}");
+    }
+}
+
 /// Answers requests with `handler` until `stop`, then finishes those under way.
 pub async fn serve<H, B>(listener: TcpListener, stop: CancellationToken, handler: H)
 where

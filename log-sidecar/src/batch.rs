@@ -1,0 +1,128 @@
+//! Lines on their way: slices of the blocks they were read in, from the reader to the encoder without a copy.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Where lines come from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Names the content, see [`crate::identity::content_id`].
+    pub(crate) id: String,
+    /// The path under which the file was first seen.
+    pub(crate) path: String,
+}
+
+/// One line inside its segment's data; small, since a block of empty lines has one a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) mark: Mark,
+}
+
+impl Line {
+    /// A block is far smaller than 4 GiB.
+    pub(crate) fn new(start: usize, end: usize, mark: Mark) -> Self {
+        let narrow = |position| u32::try_from(position).expect("a block is smaller than 4 GiB");
+        Self {
+            start: narrow(start),
+            end: narrow(end),
+            mark,
+        }
+    }
+
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// What a record is, if not a whole line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Whole,
+    /// Cut at the record limit.
+    Truncated,
+    /// Without its newline: the process stopped before the writer ended it.
+    Partial,
+}
+
+/// A gap-free range of one file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) source: Arc<Source>,
+    /// The range of the file that is settled when every line is.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Where `data` starts in the file; before `start` when it begins with bytes that were read for comparison.
+    pub(crate) base: u64,
+    pub(crate) data: Vec<u8>,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Segment {
+    /// Memory in use.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.data.capacity() + self.lines.capacity() * size_of::<Line>()
+    }
+}
+
+/// What is delivered at once.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) read_at: SystemTime,
+}
+
+/// One line with all that a sink wants to know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'b> {
+    pub(crate) source: &'b Source,
+    /// Where the line starts in the file, bytes.
+    pub(crate) offset: u64,
+    pub(crate) text: &'b [u8],
+    pub(crate) mark: Mark,
+}
+
+impl Record<'_> {
+    /// The same for the same line of the same file, whenever and however often it is sent.
+    pub(crate) fn id(&self) -> String {
+        format!("{}-{}", self.source.id, self.offset)
+    }
+}
+
+/// A range of one file that is settled.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) source: Arc<Source>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl Batch {
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.segments.iter().flat_map(|segment| {
+            segment.lines.iter().map(|line| Record {
+                source: &segment.source,
+                offset: segment.base + u64::from(line.start),
+                text: &segment.data[line.range()],
+                mark: line.mark,
+            })
+        })
+    }
+
+    /// What the budget counts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.segments.iter().map(Segment::bytes).sum()
+    }
+
+    pub(crate) fn into_settled(self) -> Vec<Settled> {
+        self.segments
+            .into_iter()
+            .map(|s| Settled {
+                source: s.source,
+                start: s.start,
+                end: s.end,
+            })
+            .collect()
+    }
+}

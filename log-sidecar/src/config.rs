@@ -1,0 +1,175 @@
+//! Flags and the proved configuration; each part takes its own struct.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Arg;
+use pod_contract::admin;
+use pod_contract::cli::{list, setting};
+use pod_contract::config::Settings;
+use pod_contract::lifecycle::DEFAULT_GRACE;
+use pod_contract::units::Bytes;
+
+use crate::discover::{Pattern, Patterns};
+use crate::sink::Target;
+
+pub(crate) const ADMIN_PORT: u16 = 9601;
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+pub(crate) const AFTER_HELP: &str = "\
+Sinks: elasticsearch+http://HOST:PORT/INDEX and stdout (one JSON object a line).
+Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
+POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
+
+Example:
+  log-sidecar --include '/logs/*.log' --to elasticsearch+http://127.0.0.1:9200/app --state /state
+
+Exit codes: 0 stopped with everything delivered, 1 failed or stopped with a backlog, 2 bad flags";
+
+pub(crate) fn flags() -> Vec<Arg> {
+    vec![
+        list(
+            "include",
+            "GLOB",
+            "Files to read: absolute, with *, ?, [a-z], {a,b} (in quotes) and ** for any depth; repeatable",
+        ),
+        list("exclude", "GLOB", "Files to leave out; repeatable"),
+        setting("to", "SINK", "Where records go, by scheme"),
+        setting("state", "DIR", "Where positions and rejected records are kept"),
+        setting(
+            "max-record",
+            "SIZE",
+            "A longer line is cut there and marked [default: 256KiB]",
+        ),
+        setting(
+            "batch-size",
+            "SIZE",
+            "Bytes of lines that go out at once [default: 1MiB]",
+        ),
+        setting(
+            "flush-interval",
+            "DURATION",
+            "A line waits at most so long for company [default: 200ms]",
+        ),
+        setting(
+            "in-flight",
+            "SIZE",
+            "Bytes read and not yet acknowledged, at most [default: 8MiB]",
+        ),
+        setting(
+            "request-timeout",
+            "DURATION",
+            "The sink is given so long to answer [default: 30s]",
+        ),
+        setting(
+            "retry-max",
+            "DURATION",
+            "Longest pause between tries; tries never end [default: 30s]",
+        ),
+        setting(
+            "dead-letter-max",
+            "SIZE",
+            "Size of the file of rejected records [default: 16MiB]",
+        ),
+        setting(
+            "poll",
+            "DURATION",
+            "Directories are compared so often, whatever notify says [default: 1s]",
+        ),
+        setting(
+            "drain-quiet",
+            "DURATION",
+            "On stop, read until no file grew for so long [default: 1s]",
+        ),
+        setting("grace", "DURATION", "On stop, give up after [default: 25s]"),
+        admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9601]"),
+    ]
+}
+
+/// What to read, where to ship it, and how much at a time.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) reading: Reading,
+    pub(crate) delivery: Delivery,
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) grace: Duration,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// For the reader thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) patterns: Patterns,
+    pub(crate) max_record: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) in_flight: usize,
+    pub(crate) poll: Duration,
+    pub(crate) drain_quiet: Duration,
+}
+
+/// For the network side.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) target: Target,
+    pub(crate) request_timeout: Duration,
+    pub(crate) retry_max: Duration,
+    pub(crate) dead_letter_max: u64,
+}
+
+impl Config {
+    /// Reads the settings; `None` after a mistake was noted.
+    pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
+        let include = s.required_list::<Pattern>("include");
+        let exclude = s.list::<Pattern>("exclude");
+        let target = s.required::<Target>("to");
+        let state = s.optional::<PathBuf>("state");
+        let max_record = s.or("max-record", Bytes(256 * KIB));
+        let batch_size = s.or("batch-size", Bytes(MIB));
+        let flush_interval = s.or("flush-interval", Duration::from_millis(200));
+        let in_flight = s.or("in-flight", Bytes(8 * MIB));
+        let request_timeout = s.or("request-timeout", Duration::from_secs(30));
+        let retry_max = s.or("retry-max", Duration::from_secs(30));
+        let dead_letter_max = s.or("dead-letter-max", Bytes(16 * MIB));
+        let poll = s.or("poll", Duration::from_secs(1));
+        let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
+        let grace = s.or("grace", DEFAULT_GRACE);
+        let admin = admin::prove(s, ADMIN_PORT);
+
+        let (max_record, batch_size, in_flight) = (max_record?, batch_size?, in_flight?);
+        if max_record.0 == 0 || batch_size.0 == 0 {
+            return s.refuse("max-record and batch-size must not be 0B");
+        }
+        if in_flight < Bytes(max_record.0.max(batch_size.0) * 2) {
+            return s.refuse(format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"));
+        }
+        let poll = poll?;
+        if poll < Duration::from_millis(10) {
+            return s.refuse("poll has to be at least 10ms");
+        }
+        let reading = Reading {
+            patterns: Patterns::new(include?, exclude?),
+            max_record: max_record.as_usize(),
+            batch_size: batch_size.as_usize(),
+            flush_interval: flush_interval?,
+            in_flight: in_flight.as_usize(),
+            poll,
+            drain_quiet: drain_quiet?,
+        };
+        let delivery = Delivery {
+            target: target?,
+            request_timeout: request_timeout?,
+            retry_max: retry_max?,
+            dead_letter_max: dead_letter_max?.0,
+        };
+        Some(Self {
+            reading,
+            delivery,
+            state: state?,
+            grace: grace?,
+            admin: admin?,
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! What makes a file the same file: evidence, never its path.
+//!
+//! Inode numbers are reused within moments (ext4 does), so birth time, the head of the file and the bytes before the offset have to
+//! agree too before reading goes on where it ended.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The head that is remembered, bytes.
+pub(crate) const HEAD: u64 = 1024;
+/// The bytes before the offset that are remembered.
+pub(crate) const GUARD: u64 = 64;
+
+/// A file as the kernel knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Inode {
+    device: u64,
+    number: u64,
+    /// Birth, nanoseconds since 1970; 0 where the file system does not know it.
+    born: i64,
+}
+
+impl Inode {
+    /// Of an open file.
+    pub(crate) fn of(file: &File) -> std::io::Result<Self> {
+        Ok(Self::from(&statx(file, "", AtFlags::EMPTY_PATH, wanted())?))
+    }
+
+    /// Of the regular file behind `path`, links followed; `None` for anything else.
+    pub(crate) fn of_file_at(path: &Path) -> Option<Self> {
+        let stat = statx(CWD, path, AtFlags::empty(), wanted()).ok()?;
+        let regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
+        regular.then(|| Self::from(&stat))
+    }
+
+    /// Did it come into being at `time` (nanoseconds since 1970) or later? False where birth is not known.
+    pub(crate) fn is_born_since(&self, time: i64) -> bool {
+        self.born != 0 && self.born >= time
+    }
+
+    /// The same file, also when the volume got another device number, as after a reboot of the node.
+    pub(crate) fn is_likely(&self, other: &Self) -> bool {
+        self.number == other.number && self.born == other.born
+    }
+}
+
+fn wanted() -> StatxFlags {
+    StatxFlags::BASIC_STATS | StatxFlags::BTIME
+}
+
+impl From<&Statx> for Inode {
+    fn from(stat: &Statx) -> Self {
+        let born = stat
+            .stx_btime
+            .tv_sec
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::from(stat.stx_btime.tv_nsec));
+        Self {
+            device: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
+            number: stat.stx_ino,
+            born,
+        }
+    }
+}
+
+/// The name of a file's content towards the sink; part of every record's id. A truncated file gets the next generation.
+pub(crate) fn content_id(scope: &str, inode: &Inode, generation: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update(scope);
+    hash.update(inode.number.to_be_bytes());
+    hash.update(inode.born.to_be_bytes());
+    hash.update(generation.to_be_bytes());
+    hex(&hash.finalize()[..12])
+}
+
+/// Digests of the file's head and of the bytes before an offset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    head: String,
+    guard: String,
+}
+
+impl Evidence {
+    /// Of nothing: agrees with any file.
+    pub(crate) fn none() -> Self {
+        Self {
+            head: digest(&[]),
+            guard: digest(&[]),
+        }
+    }
+
+    /// Of what `file` holds before `offset`.
+    pub(crate) fn take(file: &File, offset: u64) -> std::io::Result<Self> {
+        let head = read_exact(file, 0, offset.min(HEAD))?;
+        let start = offset.saturating_sub(GUARD);
+        let guard = read_exact(file, start, offset - start)?;
+        Ok(Self {
+            head: digest(&head),
+            guard: digest(&guard),
+        })
+    }
+
+    /// Does `file` start as the file did of which this was taken, up to `offset`? So does a copy of it.
+    pub(crate) fn has_head_of(&self, file: &File, offset: u64) -> bool {
+        offset > 0 && read_exact(file, 0, offset.min(HEAD)).is_ok_and(|head| digest(&head) == self.head)
+    }
+
+    /// Does `file` still hold the same before `offset`? A shorter file does not.
+    pub(crate) fn agrees(&self, file: &File, offset: u64) -> bool {
+        Self::take(file, offset).is_ok_and(|now| now == *self)
+    }
+}
+
+fn read_exact(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn evidence_holds_while_the_file_only_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        fs::write(&path, "x".repeat(3000)).unwrap();
+        let evidence = Evidence::take(&File::open(&path).unwrap(), 2000).unwrap();
+        let agrees = |content: String| {
+            fs::write(&path, content).unwrap();
+            evidence.agrees(&File::open(&path).unwrap(), 2000)
+        };
+        assert!(agrees("x".repeat(2000)));
+        assert!(!agrees("x".repeat(1999)), "shorter than the offset");
+        assert!(!agrees("y".to_owned() + &"x".repeat(2999)), "another head");
+        assert!(
+            !agrees("x".repeat(1999) + &"y".repeat(1001)),
+            "other bytes before the offset"
+        );
+        assert!(agrees("x".repeat(2000) + &"y".repeat(9)), "what comes after is new");
+    }
+
+    #[test]
+    fn an_id_changes_with_scope_inode_and_generation() {
+        let file = tempfile::tempfile().unwrap();
+        let inode = Inode::of(&file).unwrap();
+        let other = Inode {
+            born: inode.born + 1,
+            ..inode
+        };
+        let ids = [
+            content_id("p", &inode, 0),
+            content_id("q", &inode, 0),
+            content_id("p", &other, 0),
+            content_id("p", &inode, 1),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), 4);
+        assert_eq!(ids[0], content_id("p", &inode, 0));
+    }
+}

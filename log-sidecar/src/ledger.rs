@@ -1,0 +1,79 @@
+//! The account of every record: read = acked + rejected + in flight, and the metrics that show it.
+
+use pod_contract::metrics::Registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Unit;
+
+/// Counters shared by the reader thread and the network side.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    pub(crate) read: Counter,
+    pub(crate) read_bytes: Counter,
+    pub(crate) acked: Counter,
+    pub(crate) rejected: Counter,
+    pub(crate) dead_letter_overflow: Counter,
+    pub(crate) truncated: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) resets: Counter,
+    pub(crate) in_flight_bytes: Gauge,
+    pub(crate) backlog_bytes: Gauge,
+    pub(crate) open_files: Gauge,
+    pub(crate) unreadable_files: Gauge,
+}
+
+impl Ledger {
+    /// Shows the account under `log_…`.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("log");
+        registry.register("records_read", "Lines read from files", self.read.clone());
+        registry.register_with_unit("read", "Bytes read from files", Unit::Bytes, self.read_bytes.clone());
+        registry.register(
+            "records_acked",
+            "Records that the sink acknowledged",
+            self.acked.clone(),
+        );
+        registry.register(
+            "records_rejected",
+            "Records that the sink refused for good; see the dead-letter file",
+            self.rejected.clone(),
+        );
+        let help = "Rejected records that did not fit into the dead-letter file and are lost";
+        registry.register("records_lost", help, self.dead_letter_overflow.clone());
+        registry.register("records_truncated", "Records cut at max-record", self.truncated.clone());
+        registry.register("retries", "Requests sent again", self.retries.clone());
+        registry.register(
+            "file_resets",
+            "Files read from the start again because they were truncated or replaced",
+            self.resets.clone(),
+        );
+        registry.register_with_unit(
+            "in_flight",
+            "Read and not yet acknowledged",
+            Unit::Bytes,
+            self.in_flight_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "backlog",
+            "Written by the application and not yet read",
+            Unit::Bytes,
+            self.backlog_bytes.clone(),
+        );
+        registry.register("open_files", "Files held open", self.open_files.clone());
+        registry.register(
+            "unreadable_files",
+            "Files that match and may not be read",
+            self.unreadable_files.clone(),
+        );
+    }
+
+    /// For the last line of the log and for the deadline.
+    pub(crate) fn summary(&self) -> String {
+        let (read, acked, rejected) = (self.read.get(), self.acked.get(), self.rejected.get());
+        let in_flight = read - acked - rejected;
+        format!(
+            "read {read}, acked {acked}, rejected {rejected}, in flight {in_flight}, unread {} bytes",
+            self.backlog_bytes.get()
+        )
+    }
+}

@@ -1,0 +1,43 @@
+//! Reads log files of a shared volume and ships every line to a sink.
+//!
+//! ```text
+//!  volume ──discover──▶ tails ──read, frame──▶ segments ──▶ batch ──▶ deliver ──▶ sink ──▶ Elasticsearch, stdout
+//!    ▲      (identity)   ▲  one blocking thread                │   one async thread  │
+//!  notify (a hint)       │                                     └── retry, reject ────┤
+//!                    frontier ◀────────────── acknowledged ranges ───────────────────┘
+//!                        └──▶ checkpoint (fsynced, renamed)
+//! ```
+//!
+//! Invariants: the file is the buffer, so backpressure means that reading stops; the checkpoint covers only what is settled without a
+//! gap; a file is known by what it is (inode, birth, content before the offset), never by its path; notify is a hint and the periodic
+//! reconcile is the truth; memory is one byte budget; read = acked + rejected + in flight, always.
+
+mod batch;
+mod checkpoint;
+mod config;
+mod deliver;
+mod discover;
+mod frontier;
+mod identity;
+mod ledger;
+mod mailbox;
+mod pipeline;
+mod pod;
+mod reader;
+mod sink;
+mod watch;
+
+use pod_contract::cli::Program;
+
+pub use config::Config;
+pub use pipeline::run;
+
+/// Name, help and flags of this binary.
+pub const PROGRAM: Program = Program {
+    name: "log-sidecar",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Tail the log files of a shared volume and ship every line to a remote store, losing none and doubling none",
+    after_help: config::AFTER_HELP,
+    flags: config::flags,
+    sections: &[],
+};

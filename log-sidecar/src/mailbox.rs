@@ -1,0 +1,53 @@
+//! What the network side, the file watch and the lifecycle tell the reader thread: coalesced, so nothing here can pile up.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::batch::Settled;
+
+/// News since the last look.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Something changed in a watched directory.
+    pub(crate) changed: bool,
+    /// A batch is done: its ranges and its bytes. Bounded by what is in flight.
+    pub(crate) settled: Vec<(Vec<Settled>, usize)>,
+    /// Read to the end, then stop.
+    pub(crate) drain: bool,
+}
+
+/// Shared by the reader (which waits) and everyone else (who never waits).
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    news: Mutex<News>,
+    arrived: Condvar,
+}
+
+impl Mailbox {
+    pub(crate) fn post(&self, add: impl FnOnce(&mut News)) {
+        add(&mut self.lock());
+        self.arrived.notify_one();
+    }
+
+    /// Takes what has arrived, waiting for it up to `timeout`. `drain` stays set for good.
+    pub(crate) fn wait(&self, timeout: Duration, draining: bool) -> News {
+        let is_new = |news: &News| news.changed || !news.settled.is_empty() || (news.drain && !draining);
+        let news = self.lock();
+        let (mut news, _) = self
+            .arrived
+            .wait_timeout_while(news, timeout, |news| !is_new(news))
+            .unwrap_or_else(PoisonError::into_inner);
+        let drain = news.drain;
+        std::mem::replace(
+            &mut *news,
+            News {
+                drain,
+                ..News::default()
+            },
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,120 @@
+//! Lines in a block of bytes; pure.
+
+use memchr::memchr_iter;
+
+use crate::batch::{Line, Mark};
+
+/// More lines are left for the next block: a block of empty lines must not need many times its size.
+const MAX_LINES: usize = 16 * 1024;
+
+/// What a block holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Framed {
+    pub(crate) lines: Vec<Line>,
+    /// The bytes up to and with the last newline that was looked at.
+    pub(crate) consumed: usize,
+    /// All of the block was looked at.
+    pub(crate) complete: bool,
+}
+
+/// Splits `block` from `start` on at newlines; a line longer than `max` is cut there. What follows the last newline is left for later.
+pub(crate) fn frame(block: &[u8], start: usize, max: usize) -> Framed {
+    let mut lines = Vec::new();
+    let mut from = start;
+    for newline in memchr_iter(b'\n', &block[start..]) {
+        if lines.len() == MAX_LINES {
+            return Framed {
+                lines,
+                consumed: from - start,
+                complete: false,
+            };
+        }
+        let newline = start + newline;
+        lines.push(line(block, from, newline, max, Mark::Whole));
+        from = newline + 1;
+    }
+    Framed {
+        lines,
+        consumed: from - start,
+        complete: true,
+    }
+}
+
+/// The line `block[from..to]`, without its carriage return.
+pub(crate) fn line(block: &[u8], from: usize, to: usize, max: usize, mark: Mark) -> Line {
+    let end = if to > from && block[to - 1] == b'\r' {
+        to - 1
+    } else {
+        to
+    };
+    if end - from > max {
+        Line::new(from, from + max, Mark::Truncated)
+    } else {
+        Line::new(from, end, mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(block: &[u8], max: usize) -> (Vec<(u32, String, Mark)>, usize) {
+        let framed = frame(block, 0, max);
+        let text = |l: &Line| String::from_utf8(block[l.range()].to_vec()).unwrap();
+        (
+            framed.lines.iter().map(|l| (l.start, text(l), l.mark)).collect(),
+            framed.consumed,
+        )
+    }
+
+    #[test]
+    fn lines_end_with_a_newline_and_may_be_empty() {
+        let whole = |start, text: &str| (start, text.to_owned(), Mark::Whole);
+        assert_eq!(
+            texts(b"a\n\nb\r\nrest", 9),
+            (vec![whole(0, "a"), whole(2, ""), whole(3, "b")], 6)
+        );
+        assert_eq!(texts(b"no end", 9), (vec![], 0));
+        assert_eq!(texts(b"\r\n", 9), (vec![whole(0, "")], 2));
+    }
+
+    #[test]
+    fn a_line_is_cut_beyond_the_limit_only() {
+        for (length, mark) in [(7, Mark::Whole), (8, Mark::Whole), (9, Mark::Truncated)] {
+            let (lines, consumed) = texts(format!("{}\n", "x".repeat(length)).as_bytes(), 8);
+            assert_eq!(
+                (lines[0].1.len(), lines[0].2, consumed),
+                (length.min(8), mark, length + 1)
+            );
+        }
+    }
+
+    #[test]
+    fn a_block_gives_a_limited_number_of_lines() {
+        for (count, complete) in [(MAX_LINES - 1, true), (MAX_LINES, true), (MAX_LINES + 1, false)] {
+            let framed = frame(&vec![b'\n'; count], 0, 8);
+            assert_eq!((framed.lines.len(), framed.complete), (count.min(MAX_LINES), complete));
+            assert_eq!(framed.consumed, framed.lines.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost(block in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200)) {
+            let framed = frame(&block, 0, usize::MAX);
+            let mut rebuilt = Vec::new();
+            for line in &framed.lines {
+                prop_assert_eq!(line.range().start, rebuilt.len());
+                rebuilt.extend_from_slice(&block[line.range()]);
+                if block[line.range().end] == b'\r' {
+                    rebuilt.push(b'\r');
+                }
+                rebuilt.push(b'\n');
+            }
+            prop_assert_eq!(&rebuilt[..], &block[..framed.consumed]);
+            prop_assert!(!block[framed.consumed..].contains(&b'\n'));
+        }
+    }
+}

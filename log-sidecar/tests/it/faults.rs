@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use testbed::peer::{Store, Verdict};
+use testbed::process::{Running, command, run};
+use testbed::wait;
+
+use crate::{BIN, Pod};
+
+#[test]
+fn killed_again_and_again_it_loses_nothing_and_doubles_nothing() {
+    let pod = Pod::new();
+    for round in 0..10 {
+        let running = pod.start();
+        pod.append_lines("app.log", round * 500..round * 500 + 500);
+        let before = pod.store.documents("app").len();
+        wait::until("some progress", || {
+            (pod.store.documents("app").len() > before).then_some(())
+        });
+        running.kill();
+    }
+    let running = pod.start();
+    pod.wait_for(5000);
+    pod.stop(running);
+    pod.assert_lines(5000);
+}
+
+#[test]
+fn a_lost_answer_doubles_nothing() {
+    let pod = Pod::new();
+    let mut first = true;
+    pod.store.judge(move |_| {
+        if std::mem::replace(&mut first, false) {
+            Verdict::StoreAndHangUp
+        } else {
+            Verdict::Store
+        }
+    });
+    pod.append_lines("app.log", 0..100);
+    let running = pod.start();
+    wait::until("the repeat", || (pod.store.conflicts() == 100).then_some(()));
+    pod.stop(running);
+    pod.assert_lines(100);
+}
+
+#[test]
+fn only_refused_items_are_sent_again() {
+    let pod = Pod::new();
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    pod.store.judge(move |document| {
+        let tries = seen.entry(document.id.clone()).or_default();
+        *tries += 1;
+        let odd = document.message().ends_with(['1', '3', '5', '7', '9']);
+        if odd && *tries < 3 {
+            Verdict::Refuse(429)
+        } else {
+            Verdict::Store
+        }
+    });
+    pod.append_lines("app.log", 0..1000);
+    let running = pod.start();
+    pod.wait_for(1000);
+    pod.stop(running);
+    pod.assert_lines(1000);
+    assert_eq!(pod.store.conflicts(), 0, "what was stored is not sent again");
+}
+
+#[test]
+fn what_the_sink_refuses_for_good_is_kept_with_its_reason_and_the_rest_goes_on() {
+    let pod = Pod::new();
+    pod.store.judge(|document| {
+        if document.message() == "poison" {
+            Verdict::Refuse(400)
+        } else {
+            Verdict::Store
+        }
+    });
+    pod.append("app.log", "line 0\npoison\nline 1\n");
+    let running = pod.start();
+    pod.wait_for(2);
+    pod.stop(running);
+    pod.assert_lines(2);
+    let kept = fs::read_to_string(pod.state("dead-letter.ndjson")).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(
+        (kept["message"].as_str(), kept["offset"].as_u64()),
+        (Some("poison"), Some(7))
+    );
+    assert!(kept["reason"].as_str().unwrap().contains("status 400"));
+}
+
+#[test]
+fn the_dead_letter_file_has_a_limit_and_says_so() {
+    let pod = Pod::new();
+    pod.store.judge(|_| Verdict::Refuse(400));
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start_with(&["--dead-letter-max", "500B"]);
+    running.wait_for_log("the dead-letter file is full");
+    pod.stop(running);
+    let size = fs::metadata(pod.state("dead-letter.ndjson")).unwrap().len();
+    assert!((1..=500).contains(&size), "{size}");
+}
+
+#[test]
+fn a_request_too_large_is_halved_down_to_the_one_record_at_fault() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..64);
+    pod.store.refuse_all(Some(413));
+    let running = pod.start();
+    running.wait_for_log("sending in halves");
+    pod.store.refuse_all(None);
+    wait::until("all to be settled", || {
+        let kept = fs::read_to_string(pod.state("dead-letter.ndjson")).map_or(0, |text| text.lines().count());
+        (kept + pod.store.documents("app").len() == 64).then_some(())
+    });
+    pod.stop(running);
+}
+
+#[test]
+fn a_sink_that_is_down_is_waited_for() {
+    let pod = Pod::new();
+    let address = pod.store.address();
+    let running = pod.start();
+    pod.append_lines("app.log", 0..10);
+    pod.wait_for(10);
+    let Pod { dir, store } = pod;
+    drop(store);
+    let logs = dir.path().join("logs/app.log");
+    let more: String = (0..10).map(|n| format!("line {n}\n")).collect();
+    fs::write(dir.path().join("logs/new.log"), more).unwrap();
+    running.wait_for_log("did not take everything");
+    let pod = Pod {
+        dir,
+        store: Store::start(&address).unwrap(),
+    };
+    pod.wait_for(10);
+    assert!(logs.exists());
+    pod.stop(running);
+    pod.assert_lines(10);
+}
+
+#[test]
+fn reading_stops_when_nothing_is_acknowledged() {
+    let pod = Pod::new();
+    pod.store.refuse_all(Some(503));
+    let line = "x".repeat(999) + "\n";
+    pod.append("app.log", &line.repeat(40_000));
+    let running = pod.start_with(&["--in-flight", "2MiB"]);
+    running.wait_for_log("did not take everything");
+    let admin = running.address("admin listening");
+    let read = || -> u64 {
+        let text = testbed::client::get(&admin, "/metrics").unwrap().text();
+        let line = text.lines().find(|l| l.starts_with("log_read_bytes_total ")).unwrap();
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    };
+    assert!((1..=2 << 20).contains(&read()), "{}", read());
+    pod.store.refuse_all(None);
+    pod.wait_for(40_000);
+    assert!(running.rss() < 24 << 20, "{} bytes resident", running.rss());
+    pod.stop(running);
+}
+
+#[test]
+fn a_file_it_may_not_read_is_named_with_who_and_what_to_change_and_read_when_allowed() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..3);
+    fs::set_permissions(pod.log("app.log"), fs::Permissions::from_mode(0o000)).unwrap();
+    // As a user without privileges, also when the tests run as root.
+    let bin = pod.dir.path().join("log-sidecar");
+    fs::copy(BIN, &bin).unwrap();
+    for (path, mode) in [(pod.dir.path().to_owned(), 0o755), (bin.clone(), 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let include = pod.log("*.log");
+    let to = format!("elasticsearch+http://{}/app", pod.store.address());
+    let mut sidecar = command(bin.to_str().unwrap());
+    sidecar.args([
+        "--include",
+        include.to_str().unwrap(),
+        "--to",
+        &to,
+        "--admin",
+        "off",
+        "--poll",
+        "50ms",
+        "--drain-quiet",
+        "10ms",
+    ]);
+    if fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
+        .unwrap()
+        == 0
+    {
+        sidecar.uid(65_534).gid(65_534);
+    }
+    let mut running = Running::spawn(&mut sidecar);
+    let told = running.wait_for_log("cannot read a file that matches");
+    for word in ["app.log", "this process is uid", "mode 0000", "fsGroup"] {
+        assert!(told.contains(word), "{word:?} is not in: {told}");
+    }
+    fs::set_permissions(pod.log("app.log"), fs::Permissions::from_mode(0o644)).unwrap();
+    pod.wait_for(3);
+    running.terminate();
+    assert!(running.exit().success());
+    let complaints = running
+        .stderr()
+        .iter()
+        .filter(|line| line.contains("cannot read a file"))
+        .count();
+    assert_eq!(complaints, 1, "told once");
+}
+
+#[test]
+fn a_broken_checkpoint_is_not_taken_for_none() {
+    let pod = Pod::new();
+    fs::create_dir(pod.state("")).unwrap();
+    fs::write(pod.state("checkpoint.json"), "{\"version\":1,").unwrap();
+    let mut running = pod.start();
+    assert_eq!(running.exit().code(), Some(1));
+    let told = running.stderr().join("\n");
+    assert!(
+        told.contains("cannot use the state directory") && told.contains("remove checkpoint.json"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_taken_admin_port_fails_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(
+        BIN,
+        &["--include", "/nonexistent/*", "--to", "stdout", "--admin", &address],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--admin"));
+}

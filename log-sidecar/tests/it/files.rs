@@ -1,0 +1,204 @@
+//! What applications and logrotate do to files.
+
+use std::fs;
+
+use testbed::wait;
+
+use crate::Pod;
+
+#[test]
+fn rename_rotation_under_load_loses_nothing() {
+    let pod = Pod::new();
+    let running = pod.start();
+    for round in 0..20 {
+        pod.append_lines("app.log", round * 50..round * 50 + 50);
+        fs::rename(pod.log("app.log"), pod.log(&format!("app.log.{round}"))).unwrap();
+    }
+    pod.wait_for(1000);
+    pod.stop(running);
+    pod.assert_lines(1000);
+}
+
+#[test]
+fn a_writer_that_keeps_the_rotated_file_open_is_still_heard() {
+    let pod = Pod::new();
+    let running = pod.start();
+    pod.append_lines("app.log", 0..1);
+    pod.wait_for(1);
+    fs::rename(pod.log("app.log"), pod.log("old")).unwrap();
+    pod.append_lines("app.log", 1..2);
+    pod.wait_for(2);
+    pod.append_lines("old", 2..3);
+    pod.wait_for(3);
+    fs::remove_file(pod.log("old")).unwrap();
+    pod.stop(running);
+    pod.assert_lines(3);
+}
+
+#[test]
+fn renamed_away_while_the_sidecar_is_down() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.append_lines("app.log", 10..20);
+    fs::rename(pod.log("app.log"), pod.log("archive-1")).unwrap();
+    pod.append_lines("app.log", 20..30);
+    let running = pod.start();
+    pod.wait_for(30);
+    pod.stop(running);
+    pod.assert_lines(30);
+    let paths: Vec<_> = pod
+        .store
+        .documents("app")
+        .iter()
+        .map(|d| d.source["log"]["file"]["path"].clone())
+        .collect();
+    assert!(
+        paths.iter().all(|path| path == pod.log("app.log").to_str().unwrap()),
+        "known under its first name"
+    );
+}
+
+#[test]
+fn renamed_away_while_the_sink_is_down() {
+    let pod = Pod::new();
+    pod.store.refuse_all(Some(503));
+    let running = pod.start();
+    for round in 0..5 {
+        pod.append_lines("app.log", round * 10..round * 10 + 10);
+        wait::until("the file to be seen", || {
+            let seen = running
+                .stderr()
+                .iter()
+                .filter(|line| line.contains("\"reading\""))
+                .count();
+            (seen > round).then_some(())
+        });
+        fs::rename(pod.log("app.log"), pod.log(&format!("gone-{round}"))).unwrap();
+    }
+    running.wait_for_log("did not take everything");
+    pod.store.refuse_all(None);
+    pod.wait_for(50);
+    pod.stop(running);
+    pod.assert_lines(50);
+}
+
+#[test]
+fn a_truncated_file_is_read_from_its_start() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    fs::write(pod.log("app.log"), "").unwrap();
+    running.wait_for_log("truncated");
+    pod.append_lines("app.log", 10..20);
+    pod.wait_for(20);
+    pod.stop(running);
+    pod.assert_lines(20);
+}
+
+#[test]
+fn a_file_written_anew_beyond_the_old_offset_is_noticed() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    let anew: String = (10..40).map(|n| format!("line {n}\n")).collect();
+    fs::write(pod.log("app.log"), anew).unwrap();
+    pod.wait_for(40);
+    pod.stop(running);
+    pod.assert_lines(40);
+}
+
+#[test]
+fn replaced_while_the_sidecar_is_down() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    fs::remove_file(pod.log("app.log")).unwrap();
+    pod.append_lines("app.log", 10..30);
+    let running = pod.start();
+    pod.wait_for(30);
+    pod.stop(running);
+    pod.assert_lines(30);
+}
+
+#[test]
+fn twins_and_links_are_read_once() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    fs::hard_link(pod.log("app.log"), pod.log("twin.log")).unwrap();
+    std::os::unix::fs::symlink(pod.log("app.log"), pod.log("link.log")).unwrap();
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.append_lines("twin.log", 10..20);
+    pod.wait_for(20);
+    pod.stop(running);
+    pod.assert_lines(20);
+}
+
+#[test]
+fn equal_files_are_two_files() {
+    let pod = Pod::new();
+    pod.append("a.log", "same\n");
+    pod.append("b.log", "same\n");
+    let running = pod.start();
+    wait::until("both", || (pod.store.messages("app") == ["same", "same"]).then_some(()));
+    pod.stop(running);
+}
+
+#[test]
+fn rotated_twice_while_the_sidecar_is_down() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.append_lines("app.log", 10..20);
+    fs::rename(pod.log("app.log"), pod.log("app.log.2")).unwrap();
+    pod.append_lines("app.log", 20..30);
+    fs::rename(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    pod.append_lines("app.log", 30..40);
+    let running = pod.start();
+    pod.wait_for(40);
+    pod.stop(running);
+    pod.assert_lines(40);
+}
+
+#[test]
+fn the_copy_that_copytruncate_makes_is_not_sent_again() {
+    let pod = Pod::new();
+    let running = pod.start();
+    for round in 0..3 {
+        pod.append_lines("app.log", round * 10..round * 10 + 10);
+        pod.wait_for(round * 10 + 10);
+        fs::copy(pod.log("app.log"), pod.log(&format!("app.log.{round}"))).unwrap();
+        fs::write(pod.log("app.log"), "").unwrap();
+        wait::until("the truncation to be seen", || {
+            let seen = running
+                .stderr()
+                .iter()
+                .filter(|line| line.contains("truncated"))
+                .count();
+            (seen > round).then_some(())
+        });
+    }
+    pod.stop(running);
+    pod.assert_lines(30);
+}
+
+#[test]
+fn archives_from_before_are_left_alone() {
+    let pod = Pod::new();
+    pod.append_lines("app.log.1", 900..910);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.assert_lines(10);
+}

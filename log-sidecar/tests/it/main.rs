@@ -1,0 +1,128 @@
+//! The real binary: what it ships, and that nothing is lost or doubled whatever happens to files, sink and process.
+
+mod faults;
+mod files;
+mod flags;
+mod stops;
+mod works;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use testbed::peer::Store;
+use testbed::process::{Running, command};
+use testbed::wait;
+
+const BIN: &str = env!("CARGO_BIN_EXE_log-sidecar");
+
+/// A log volume, a state volume, and a store.
+struct Pod {
+    dir: TempDir,
+    store: Store,
+}
+
+impl Pod {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        Self {
+            dir,
+            store: Store::start("127.0.0.1:0").unwrap(),
+        }
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.dir.path().join("logs").join(name)
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.dir.path().join("state").join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(name))
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Appends `line FROM` up to `line TO - 1`.
+    fn append_lines(&self, name: &str, range: std::ops::Range<usize>) {
+        self.append(name, &range.map(|n| format!("line {n}\n")).collect::<String>());
+    }
+
+    /// The sidecar on this pod's volumes, shipping to its store.
+    fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[&str]) -> Running {
+        let include = format!("{}/*.log", self.dir.path().join("logs").display());
+        let to = format!("elasticsearch+http://{}/app", self.store.address());
+        let mut command = command(BIN);
+        command
+            .args(["--include", &include, "--to", &to, "--state"])
+            .arg(self.dir.path().join("state"));
+        command.args([
+            "--admin",
+            "127.0.0.1:0",
+            "--flush-interval",
+            "10ms",
+            "--retry-max",
+            "50ms",
+            "--drain-quiet",
+            "50ms",
+            "--poll",
+            "50ms",
+        ]);
+        Running::spawn(command.args(more).env("HOSTNAME", "pod-1"))
+    }
+
+    /// Waits until the store has `count` documents.
+    #[track_caller]
+    fn wait_for(&self, count: usize) {
+        wait::until(
+            &format!("{count} documents, not {}", self.store.documents("app").len()),
+            || (self.store.documents("app").len() >= count).then_some(()),
+        );
+    }
+
+    /// Asserts that exactly the lines `0..count` have arrived, each once.
+    #[track_caller]
+    fn assert_lines(&self, count: usize) {
+        let mut numbers: Vec<usize> = self
+            .store
+            .messages("app")
+            .iter()
+            .map(|m| {
+                m.strip_prefix("line ")
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or_else(|| panic!("{m:?}"))
+            })
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+    }
+
+    /// SIGTERM, and the exit code.
+    #[track_caller]
+    fn stop(&self, mut running: Running) {
+        running.terminate();
+        assert_eq!(running.exit().code(), Some(0), "{:#?}", running.stderr());
+        self.assert_balanced(&running);
+    }
+
+    /// read = acked + rejected, and nothing in flight, in the last line of the log.
+    #[track_caller]
+    fn assert_balanced(&self, running: &Running) {
+        let last = running.stderr().pop().unwrap_or_default();
+        assert!(
+            last.contains("in flight 0") && last.contains("unread 0 bytes"),
+            "{last}"
+        );
+    }
+}

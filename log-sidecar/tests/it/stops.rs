@@ -1,0 +1,87 @@
+use testbed::wait;
+
+use crate::Pod;
+
+#[test]
+fn idle_it_stops_at_once() {
+    let pod = Pod::new();
+    let running = pod.start();
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+}
+
+#[test]
+fn busy_it_reads_to_the_end_first() {
+    let pod = Pod::new();
+    let running = pod.start();
+    running.wait_for_log("the sink is there");
+    pod.append_lines("app.log", 0..20_000);
+    pod.stop(running);
+    pod.assert_lines(20_000);
+}
+
+#[test]
+fn the_start_of_a_line_is_not_left_behind_and_not_sent_again() {
+    let pod = Pod::new();
+    pod.append("app.log", "line 0\npanicked at");
+    let running = pod.start();
+    pod.wait_for(1);
+    pod.stop(running);
+    let last = pod.store.documents("app").pop().unwrap();
+    assert_eq!(
+        (last.message(), last.source["log"]["flags"][0].as_str()),
+        ("panicked at", Some("partial"))
+    );
+    pod.append("app.log", " main.rs\n");
+    let running = pod.start();
+    pod.wait_for(3);
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app"), ["line 0", "panicked at", " main.rs"]);
+}
+
+#[test]
+fn past_the_deadline_it_says_what_is_left_and_the_next_run_delivers_it() {
+    let pod = Pod::new();
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 0..10);
+    let mut running = pod.start_with(&["--grace", "300ms"]);
+    running.wait_for_log("did not take everything");
+    running.terminate();
+    assert_eq!(running.exit().code(), Some(1));
+    let told = running.stderr().join("\n");
+    assert!(
+        told.contains("not drained within 300ms: read 10, acked 0, rejected 0, in flight 10"),
+        "{told}"
+    );
+    pod.store.refuse_all(None);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.assert_lines(10);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let pod = Pod::new();
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 0..10);
+    let mut running = pod.start();
+    running.wait_for_log("did not take everything");
+    running.terminate();
+    running.wait_for_log("stopping");
+    running.terminate();
+    assert_eq!(running.exit().code(), Some(1));
+    assert!(running.stderr().iter().any(|line| line.contains("second SIGTERM")));
+}
+
+#[test]
+fn lines_written_while_it_stops_are_shipped() {
+    let pod = Pod::new();
+    let mut running = pod.start_with(&["--drain-quiet", "1s"]);
+    running.wait_for_log("the sink is there");
+    running.terminate();
+    running.wait_for_log("stopping");
+    pod.append_lines("app.log", 0..10);
+    wait::until("the end", || running.has_ended().then_some(()));
+    pod.assert_lines(10);
+}
