@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -45,6 +45,7 @@ pub struct Running {
     child: Child,
     stdout: Lines,
     stderr: Lines,
+    collectors: Vec<JoinHandle<()>>,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -63,9 +64,14 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let stdout = collect(child.stdout.take().expect("piped"));
-        let stderr = collect(child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr }
+        let (stdout, out) = collect(child.stdout.take().expect("piped"));
+        let (stderr, err) = collect(child.stderr.take().expect("piped"));
+        Self {
+            child,
+            stdout,
+            stderr,
+            collectors: vec![out, err],
+        }
     }
 
     /// The process id.
@@ -117,7 +123,7 @@ impl Running {
         self.child.wait().expect("the process ends");
     }
 
-    /// Waits for the end; panics with the log when it does not come.
+    /// Waits for the end, and for the last line of output; panics with the log when it does not come.
     #[track_caller]
     pub fn exit(&mut self) -> ExitStatus {
         let stderr = Arc::clone(&self.stderr);
@@ -161,13 +167,13 @@ fn eprint_lines(id: u32, stdout: &str, stderr: &str) {
     eprintln!("process {id}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---");
 }
 
-fn collect(stream: impl Read + Send + 'static) -> Lines {
+fn collect(stream: impl Read + Send + 'static) -> (Lines, JoinHandle<()>) {
     let lines = Lines::default();
     let kept = Arc::clone(&lines);
-    thread::spawn(move || {
+    let collector = thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
     });
-    lines
+    (lines, collector)
 }

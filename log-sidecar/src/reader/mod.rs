@@ -3,7 +3,7 @@
 mod framing;
 mod tail;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use pod_contract::explain;
 use pod_contract::ready::Latch;
 use tokio::sync::mpsc::Sender;
 
-use self::tail::{Tail, Turn};
+use self::tail::{Likeness, Tail, Turn};
 use crate::batch::{Batch, Segment, Settled};
 use crate::checkpoint::{Checkpoint, Positions, Saved};
 use crate::config::Reading;
 use crate::discover::{Found, Kind};
-use crate::identity::Inode;
+use crate::identity::{HEAD, Inode};
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::watch::Watch;
@@ -70,6 +70,8 @@ pub(crate) struct Reader {
     closed: Vec<Saved>,
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
+    /// Young rotated files that may be copies still being made.
+    undecided: BTreeSet<Inode>,
     unreadable: BTreeMap<PathBuf, String>,
     pending: Vec<Segment>,
     pending_since: Instant,
@@ -104,6 +106,7 @@ impl Reader {
             tails: BTreeMap::new(),
             closed: positions.files,
             looked_at: positions.looked_at,
+            undecided: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             pending: Vec::new(),
             pending_since: now,
@@ -183,6 +186,7 @@ impl Reader {
         for tail in self.tails.values_mut() {
             tail.matched = false;
         }
+        self.undecided.retain(|inode| found.iter().any(|f| f.inode == *inode));
         self.unreadable.retain(|path, _| found.iter().any(|f| f.path == *path));
         let mut opened = false;
         for file in &found {
@@ -221,20 +225,42 @@ impl Reader {
     }
 
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of a file that is known.
-    fn came_and_went(&self, file: &Found) -> bool {
+    fn came_and_went(&mut self, file: &Found) -> bool {
+        let young = file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) || self.undecided.contains(&file.inode);
         let known = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
-        if file.kind != Kind::Rotated || !file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) || known() {
+        if file.kind != Kind::Rotated || !young || known() {
             return false;
         }
-        let Ok(opened) = File::open(&file.path) else {
-            return true;
+        let likeness = self.likeness(&file.path);
+        if likeness == Likeness::Undecided {
+            self.undecided.insert(file.inode);
+        } else {
+            self.undecided.remove(&file.inode);
+        }
+        likeness == Likeness::Stranger
+    }
+
+    fn likeness(&self, path: &Path) -> Likeness {
+        // Whoever opens it again tells why it cannot be read.
+        let Ok(file) = File::open(path) else {
+            return Likeness::Stranger;
         };
-        let copied = self.tails.values().any(|tail| tail.is_copied_in(&opened));
-        !copied
-            && !self
-                .closed
-                .iter()
-                .any(|saved| saved.evidence.has_head_of(&opened, saved.offset))
+        let start = tail::pread_at(&file, 0, HEAD).unwrap_or_default();
+        if start.is_empty() {
+            return Likeness::Undecided;
+        }
+        if self
+            .closed
+            .iter()
+            .any(|saved| saved.evidence.has_head_of(&file, saved.offset))
+        {
+            return Likeness::Copy;
+        }
+        self.tails
+            .values()
+            .map(|tail| tail.likeness(&start))
+            .max()
+            .unwrap_or(Likeness::Stranger)
     }
 
     /// True when the file is open now.

@@ -20,6 +20,15 @@ const BLOCK: usize = 256 * 1024;
 /// How long a rotated file has to be quiet.
 const ROTATED_QUIET: Duration = Duration::from_secs(10);
 
+/// Whether a file is a copy of another, as `copytruncate` makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Likeness {
+    Stranger,
+    /// So far it could become one: it may still be being copied.
+    Undecided,
+    Copy,
+}
+
 /// A file held open from when it is found until nothing more can come from it.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -107,11 +116,15 @@ impl Tail {
         Ok((tail, reset))
     }
 
-    /// Is `file` a copy of this one, or of what it was before it was truncated? That is what `copytruncate` makes.
-    pub(crate) fn is_copied_in(&self, file: &File) -> bool {
-        let starts_with =
-            |head: &Vec<u8>| !head.is_empty() && pread_at(file, 0, head.len() as u64).is_ok_and(|start| start == *head);
-        self.heads.iter().any(starts_with)
+    /// How a file that starts with `start` looks beside this one and what this one was before it was truncated.
+    pub(crate) fn likeness(&self, start: &[u8]) -> Likeness {
+        let compare = |head: &Vec<u8>| match () {
+            () if head.is_empty() => Likeness::Stranger,
+            () if start.starts_with(head) => Likeness::Copy,
+            () if head.starts_with(start) => Likeness::Undecided,
+            () => Likeness::Stranger,
+        };
+        self.heads.iter().map(compare).max().unwrap_or(Likeness::Stranger)
     }
 
     /// Bytes not read yet.
@@ -286,7 +299,7 @@ impl Tail {
 }
 
 /// Up to `length` bytes from `offset`; fewer at the end of the file.
-fn pread_at(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+pub(crate) fn pread_at(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
     let length = usize::try_from(length).map_err(std::io::Error::other)?;
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
