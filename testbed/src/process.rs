@@ -1,6 +1,10 @@
 //! One of our binaries as a process: its output line by line, its signals, its end.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -29,6 +33,24 @@ pub fn command(binary: &str) -> Command {
 /// Runs to the end.
 pub fn run(binary: &str, args: &[&str]) -> Output {
     command(binary).args(args).output().expect("the binary starts")
+}
+
+/// A command for a copy of `binary` in `dir`, run as a user without privileges also when the tests run as root.
+///
+/// The copy lies where anybody may read it, which the build directory need not be.
+pub fn unprivileged(binary: &str, dir: &Path) -> Command {
+    const NOBODY: u32 = 65_534;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("the directory is ours");
+    let dir_text = dir.to_str().expect("a temporary directory has a plain name");
+    // Another process writes the copy: a file descriptor open for writing here would be inherited by whatever another test starts.
+    let installed = run(binary, &["install-self", dir_text]);
+    assert!(installed.status.success(), "{:?}", code_and_stderr(&installed));
+    let name = Path::new(binary).file_name().expect("a binary has a name");
+    let mut command = command(dir.join(name).to_str().expect("a plain name"));
+    if fs::metadata("/proc/self").expect("proc is mounted").uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
 }
 
 /// Exit code and standard error, for assertions that show both.
@@ -128,9 +150,13 @@ impl Running {
     pub fn exit(&mut self) -> ExitStatus {
         let stderr = Arc::clone(&self.stderr);
         let shown = || stderr.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
-        wait::until(&format!("the process to end; log:\n{}", shown()), || {
+        let status = wait::until(&format!("the process to end; log:\n{}", shown()), || {
             self.child.try_wait().expect("the process is ours")
-        })
+        });
+        for collector in self.collectors.drain(..) {
+            collector.join().expect("collectors do not panic");
+        }
+        status
     }
 
     /// Has it ended?
@@ -140,7 +166,7 @@ impl Running {
 
     /// Resident memory, bytes.
     pub fn rss(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process is there");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process is there");
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))

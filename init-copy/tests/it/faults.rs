@@ -1,32 +1,17 @@
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Output};
 
-use testbed::process::{Running, command, run};
+use testbed::process::{Running, run, unprivileged};
 use testbed::wait;
 
 use crate::{BIN, Volume, assert_done, assert_refused, text};
 
-/// A number that owns nothing.
-const NOBODY: u32 = 65_534;
-
-/// Runs the copy as a user without privileges, also when the tests run as root.
 fn copy_as_nobody(volume: &Volume) -> Output {
-    // Below a directory of its own: the build directory may be closed to others.
-    let bin = volume.dir.path().join("init-copy");
-    fs::copy(BIN, &bin).unwrap();
-    fs::set_permissions(volume.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = command(&text(&bin));
-    command.args([volume.source("sample.war"), volume.dest("")]);
-    if runs_as_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    command.output().unwrap()
-}
-
-fn runs_as_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
+    unprivileged(BIN, volume.dir.path())
+        .args([volume.source("sample.war"), volume.dest("")])
+        .output()
+        .unwrap()
 }
 
 #[test]

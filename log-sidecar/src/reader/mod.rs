@@ -3,7 +3,7 @@
 mod framing;
 mod tail;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,8 +70,8 @@ pub(crate) struct Reader {
     closed: Vec<Saved>,
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
-    /// Young rotated files that may be copies still being made.
-    undecided: BTreeSet<Inode>,
+    /// What rotated files that came up since the start were taken for.
+    young: BTreeMap<Inode, Likeness>,
     unreadable: BTreeMap<PathBuf, String>,
     pending: Vec<Segment>,
     pending_since: Instant,
@@ -106,7 +106,7 @@ impl Reader {
             tails: BTreeMap::new(),
             closed: positions.files,
             looked_at: positions.looked_at,
-            undecided: BTreeSet::new(),
+            young: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             pending: Vec::new(),
             pending_since: now,
@@ -186,7 +186,7 @@ impl Reader {
         for tail in self.tails.values_mut() {
             tail.matched = false;
         }
-        self.undecided.retain(|inode| found.iter().any(|f| f.inode == *inode));
+        self.young.retain(|inode, _| found.iter().any(|f| f.inode == *inode));
         self.unreadable.retain(|path, _| found.iter().any(|f| f.path == *path));
         let mut opened = false;
         for file in &found {
@@ -226,17 +226,15 @@ impl Reader {
 
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of a file that is known.
     fn came_and_went(&mut self, file: &Found) -> bool {
-        let young = file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) || self.undecided.contains(&file.inode);
         let known = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
-        if file.kind != Kind::Rotated || !young || known() {
+        let judged = self.young.get(&file.inode);
+        let unseen = judged.is_none() && file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) && !known();
+        if file.kind != Kind::Rotated || !(unseen || judged == Some(&Likeness::Undecided)) {
             return false;
         }
         let likeness = self.likeness(&file.path);
-        if likeness == Likeness::Undecided {
-            self.undecided.insert(file.inode);
-        } else {
-            self.undecided.remove(&file.inode);
-        }
+        // A stranger stays a candidate until it is open, should it be unreadable now.
+        self.young.insert(file.inode, likeness.max(Likeness::Undecided));
         likeness == Likeness::Stranger
     }
 
@@ -381,6 +379,8 @@ impl Reader {
                     "truncated: read from its start; what was written after this offset and not read is lost"
                 );
                 self.save();
+                // A copy that `copytruncate` made is recognised while the former head is remembered.
+                self.reconcile_at = Instant::now();
                 true
             }
             Err(error) => {

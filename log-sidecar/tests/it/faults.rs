@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 
 use testbed::peer::{Store, Verdict};
-use testbed::process::{Running, command, run};
+use testbed::process::{Running, run, unprivileged};
 use testbed::wait;
 
 use crate::{BIN, Pod};
@@ -167,15 +166,9 @@ fn a_file_it_may_not_read_is_named_with_who_and_what_to_change_and_read_when_all
     let pod = Pod::new();
     pod.append_lines("app.log", 0..3);
     fs::set_permissions(pod.log("app.log"), fs::Permissions::from_mode(0o000)).unwrap();
-    // As a user without privileges, also when the tests run as root.
-    let bin = pod.dir.path().join("log-sidecar");
-    fs::copy(BIN, &bin).unwrap();
-    for (path, mode) in [(pod.dir.path().to_owned(), 0o755), (bin.clone(), 0o755)] {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
     let include = pod.log("*.log");
     let to = format!("elasticsearch+http://{}/app", pod.store.address());
-    let mut sidecar = command(bin.to_str().unwrap());
+    let mut sidecar = unprivileged(BIN, pod.dir.path());
     sidecar.args([
         "--include",
         include.to_str().unwrap(),
@@ -188,13 +181,6 @@ fn a_file_it_may_not_read_is_named_with_who_and_what_to_change_and_read_when_all
         "--drain-quiet",
         "10ms",
     ]);
-    if fs::metadata("/proc/self")
-        .map(|m| std::os::unix::fs::MetadataExt::uid(&m))
-        .unwrap()
-        == 0
-    {
-        sidecar.uid(65_534).gid(65_534);
-    }
     let mut running = Running::spawn(&mut sidecar);
     let told = running.wait_for_log("cannot read a file that matches");
     for word in ["app.log", "this process is uid", "mode 0000", "fsGroup"] {

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds localhost/tomcat:dev, the application of the story, from Debian's packages: tomcat.sh DIR [docker|podman]...
+# DIR keeps the root file system (DIR/tomcat.tar), so that the second engine need not build it again.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$1
+shift
+
+# The Debian mirrors this machine is set up with, and nothing else it has in its sources.
+sources() {
+    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' | sort -u
+}
+
+if [ ! -s "$dir/tomcat.tar" ]; then
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    sources | mmdebstrap --quiet --variant=minbase --include=tomcat10,openjdk-17-jre-headless \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --customize-hook="$here/tomcat/prepare.sh \"\$1\"" "$release" "$dir/tomcat.tar.part" -
+    mv "$dir/tomcat.tar.part" "$dir/tomcat.tar"
+fi
+
+for engine in "$@"; do
+    "$engine" import \
+        --change 'ENV CATALINA_HOME=/usr/share/tomcat10' \
+        --change 'ENV CATALINA_BASE=/tomcat' \
+        --change 'ENV CATALINA_OPTS=-Xmx160m' \
+        --change 'USER 1001:65532' \
+        --change 'EXPOSE 8080' \
+        --change 'CMD ["/usr/share/tomcat10/bin/catalina.sh", "run"]' \
+        "$dir/tomcat.tar" localhost/tomcat:dev >/dev/null
+done
