@@ -8,14 +8,14 @@ shift
 
 # The Debian mirrors this machine is set up with, and nothing else it has in its sources.
 sources() {
+    # shellcheck disable=SC2016  # the fields are apt's
     apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' | sort -u
 }
 
 if [ ! -s "$dir/tomcat.tar" ]; then
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    sources | mmdebstrap --quiet --variant=minbase --include=tomcat10,openjdk-17-jre-headless \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    sources | mmdebstrap --quiet --format=tar --variant=minbase --include=tomcat10,openjdk-17-jre-headless \
         --customize-hook="$here/tomcat/prepare.sh \"\$1\"" "$release" "$dir/tomcat.tar.part" -
     mv "$dir/tomcat.tar.part" "$dir/tomcat.tar"
 fi

@@ -1,0 +1,296 @@
+//! Flags and the proved configuration: named services, each with its own listener and endpoints.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Arg;
+use pod_contract::admin;
+use pod_contract::cli::{list, setting};
+use pod_contract::config::{Setting, Settings};
+use pod_contract::lifecycle::DEFAULT_GRACE;
+use pod_contract::units::{Bytes, HostPort, Url};
+
+const ADMIN_PORT: u16 = 9602;
+const SERVICE_KEYS: [&str; 12] = [
+    "listen",
+    "to",
+    "host",
+    "connect-timeout",
+    "response-timeout",
+    "idle-timeout",
+    "client-idle",
+    "upstream-idle",
+    "max-connections",
+    "max-requests",
+    "max-head",
+    "retries",
+];
+
+pub(crate) const AFTER_HELP: &str = "\
+The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
+A request is sent to another endpoint when it was not sent (any method) or when it is idempotent and no response had begun.
+
+Example:
+  proxy-sidecar --listen 127.0.0.1:9200 --to http://es-1:9200,http://es-2:9200,http://es-3:9200
+
+Several services need a file (--config); each section takes the names of the flags above:
+  services:
+    orders: {listen: 127.0.0.1:8081, to: http://orders.example:80}
+    db: {listen: 127.0.0.1:5432, to: [tcp://db-1.example:5432, tcp://db-2.example:5432]}
+
+Exit codes: 0 stopped with nothing under way, 1 failed or stopped with requests under way, 2 bad flags";
+
+pub(crate) fn flags() -> Vec<Arg> {
+    vec![
+        setting(
+            "listen",
+            "ADDR",
+            "Where the application connects to; keep it on loopback",
+        ),
+        list(
+            "to",
+            "URL",
+            "The members of the cluster; repeatable or separated by commas",
+        ),
+        setting(
+            "host",
+            "WHICH",
+            "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
+        ),
+        setting(
+            "connect-timeout",
+            "DURATION",
+            "For one endpoint to accept a connection [default: 1s]",
+        ),
+        setting(
+            "response-timeout",
+            "DURATION",
+            "For the head of the response, after the request is sent [default: 60s]",
+        ),
+        setting(
+            "idle-timeout",
+            "DURATION",
+            "Without a byte in either direction of an exchange or tunnel [default: 5m]",
+        ),
+        setting(
+            "client-idle",
+            "DURATION",
+            "Between two requests of one connection [default: 10m]",
+        ),
+        setting(
+            "upstream-idle",
+            "DURATION",
+            "A connection to an endpoint is kept so long for the next request [default: 4s]",
+        ),
+        setting(
+            "max-connections",
+            "N",
+            "Open connections of the application; more wait to be accepted [default: 4096]",
+        ),
+        setting(
+            "max-requests",
+            "N",
+            "Requests under way; more wait for their turn [default: 512]",
+        ),
+        setting(
+            "max-head",
+            "SIZE",
+            "Request line and headers; larger is answered with 431 [default: 16KiB]",
+        ),
+        setting(
+            "retries",
+            "N",
+            "Further tries of one request, within the retry budget [default: 2]",
+        ),
+        setting(
+            "drain-quiet",
+            "DURATION",
+            "On stop, serve until nobody asked for so long [default: 1s]",
+        ),
+        setting("grace", "DURATION", "On stop, give up after [default: 25s]"),
+        admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9602]"),
+    ]
+}
+
+/// Everything that the proxy serves.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) services: Vec<ServiceConfig>,
+    pub(crate) drain_quiet: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// One listener and the cluster behind it.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceConfig {
+    pub(crate) name: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) protocol: Protocol,
+    pub(crate) endpoints: Vec<HostPort>,
+    pub(crate) host: HostHeader,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) client_idle: Duration,
+    pub(crate) upstream_idle: Duration,
+    pub(crate) max_connections: usize,
+    pub(crate) max_requests: usize,
+    pub(crate) max_head: usize,
+    pub(crate) retries: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Tcp,
+}
+
+/// Whose Host header the cluster sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostHeader {
+    Rewrite,
+    Keep,
+}
+
+impl Setting for HostHeader {
+    const FORM: &'static str = "rewrite or keep";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "rewrite" => Ok(Self::Rewrite),
+            "keep" => Ok(Self::Keep),
+            _ => Err("it is neither".into()),
+        }
+    }
+}
+
+/// An endpoint as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct EndpointUrl(Url);
+
+impl Setting for EndpointUrl {
+    const FORM: &'static str = "http://HOST:PORT or tcp://HOST:PORT";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::with_scheme(text, &["http", "tcp"])?;
+        if url.path != "/" {
+            return Err(format!("it has a path, {:?}; the application's path is used", url.path));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// A count from 1 up.
+struct Count(usize);
+
+impl Setting for Count {
+    const FORM: &'static str = "a number from 1 to 1000000";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count @ 1..=1_000_000) => Ok(Self(count)),
+            _ => Err("it is out of range".into()),
+        }
+    }
+}
+
+/// A number of tries that may be none.
+struct Tries(u32);
+
+impl Setting for Tries {
+    const FORM: &'static str = "a number from 0 to 10";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(tries @ 0..=10) => Ok(Self(tries)),
+            _ => Err("it is out of range".into()),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings; `None` after a mistake was noted.
+    pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
+        let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
+        let grace = s.or("grace", DEFAULT_GRACE);
+        let admin = admin::prove(s, ADMIN_PORT);
+        let sections = s.sections("services");
+        let services = if sections.is_empty() {
+            ServiceConfig::prove("default".into(), s).map(|service| vec![service])
+        } else {
+            let prove = |(name, mut section): (String, Settings<'_>)| {
+                let service = ServiceConfig::prove(name, &mut section);
+                section.finish(&SERVICE_KEYS);
+                service
+            };
+            // Collected first: the mistakes of every section are noted.
+            let proved: Vec<_> = sections.into_iter().map(prove).collect();
+            proved.into_iter().collect()
+        };
+        let services: Vec<ServiceConfig> = services?;
+        for (index, service) in services.iter().enumerate() {
+            if let Some(other) = services[..index]
+                .iter()
+                .find(|other| other.listen == service.listen && service.listen.port() != 0)
+            {
+                return s.refuse(format!(
+                    "services {} and {} both listen on {}",
+                    other.name, service.name, service.listen
+                ));
+            }
+        }
+        Some(Self {
+            services,
+            drain_quiet: drain_quiet?,
+            grace: grace?,
+            admin: admin?,
+        })
+    }
+}
+
+impl ServiceConfig {
+    fn prove(name: String, s: &mut Settings<'_>) -> Option<Self> {
+        let listen = s.required("listen");
+        let to = s.required_list::<EndpointUrl>("to");
+        let host = s.or("host", HostHeader::Rewrite);
+        let connect_timeout = s.or("connect-timeout", Duration::from_secs(1));
+        let response_timeout = s.or("response-timeout", Duration::from_secs(60));
+        let idle_timeout = s.or("idle-timeout", Duration::from_secs(300));
+        let client_idle = s.or("client-idle", Duration::from_secs(600));
+        let upstream_idle = s.or("upstream-idle", Duration::from_secs(4));
+        let max_connections = s.or("max-connections", Count(4096));
+        let max_requests = s.or("max-requests", Count(512));
+        let max_head = s.or("max-head", Bytes(16 * 1024));
+        let retries = s.or("retries", Tries(2));
+        let (to, max_head) = (to?, max_head?.as_usize());
+        if !(256..=1 << 20).contains(&max_head) {
+            return s.refuse(format!("max-head of service {name} has to be from 256B to 1MiB"));
+        }
+        let protocol = if to.iter().all(|url| url.0.scheme == "http") {
+            Protocol::Http
+        } else if to.iter().all(|url| url.0.scheme == "tcp") {
+            Protocol::Tcp
+        } else {
+            return s.refuse(format!(
+                "the endpoints of service {name} have different schemes; one service speaks one protocol"
+            ));
+        };
+        Some(Self {
+            name,
+            listen: listen?,
+            protocol,
+            endpoints: to.into_iter().map(|url| url.0.address).collect(),
+            host: host?,
+            connect_timeout: connect_timeout?,
+            response_timeout: response_timeout?,
+            idle_timeout: idle_timeout?,
+            client_idle: client_idle?,
+            upstream_idle: upstream_idle?,
+            max_connections: max_connections?.0,
+            max_requests: max_requests?.0,
+            max_head,
+            retries: retries?.0,
+        })
+    }
+}

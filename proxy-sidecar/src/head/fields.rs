@@ -1,0 +1,104 @@
+//! What both directions do with header fields.
+
+use httparse::Header;
+
+use super::{Framing, Refused};
+
+/// Fields that mean something to the next hop only.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// A trailer must not say again what the head decided. RFC 9110, section 6.5.1.
+const NOT_IN_TRAILERS: [&str; 8] = [
+    "content-length",
+    "host",
+    "content-encoding",
+    "content-type",
+    "content-range",
+    "trailer",
+    "authorization",
+    "set-cookie",
+];
+
+pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
+    let among = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    among(&HOP_BY_HOP) || among(&NOT_IN_TRAILERS)
+}
+
+pub(super) fn named<'h>(headers: &'h [Header<'h>], name: &str) -> impl Iterator<Item = &'h [u8]> {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
+}
+
+/// The comma-separated tokens of all fields of this name.
+pub(super) fn tokens<'h>(headers: &'h [Header<'h>], name: &str) -> impl Iterator<Item = &'h [u8]> {
+    named(headers, name)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+pub(super) fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Content-Length and Transfer-Encoding as they stand: either of them once, in its one plain spelling.
+pub(super) fn lengths(headers: &[Header<'_>]) -> Result<(Option<u64>, bool), Refused> {
+    let mut length = None;
+    for value in named(headers, "content-length") {
+        if length.is_some() {
+            return Err(Refused::RepeatedLength);
+        }
+        let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let number = plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
+        length = Some(number.ok_or(Refused::BadLength)?);
+    }
+    let mut encodings = named(headers, "transfer-encoding");
+    match (encodings.next(), encodings.next()) {
+        (None, _) => Ok((length, false)),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"chunked") => Ok((length, true)),
+        _ => Err(Refused::BadTransferEncoding),
+    }
+}
+
+/// Appends the fields that go on to the next hop: neither hop-by-hop ones, nor those that Connection names, nor framing and Host, which are
+/// written anew.
+pub(super) fn forward(headers: &[Header<'_>], out: &mut Vec<u8>, also_dropped: &[&str]) {
+    for header in headers {
+        let dropped = |names: &[&str]| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
+        if dropped(&HOP_BY_HOP)
+            || dropped(also_dropped)
+            || tokens(headers, "connection").any(|t| t.eq_ignore_ascii_case(header.name.as_bytes()))
+        {
+            continue;
+        }
+        field(out, header.name, header.value);
+    }
+}
+
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the field that announces the body.
+pub(super) fn announce(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::Length(length) => field(out, "Content-Length", length.to_string().as_bytes()),
+        Framing::Chunked => field(out, "Transfer-Encoding", b"chunked"),
+        Framing::None | Framing::UntilClose => {}
+    }
+}

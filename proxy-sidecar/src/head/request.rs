@@ -1,0 +1,305 @@
+//! The head of a request, from the application to the cluster.
+
+use httparse::{EMPTY_HEADER, Header};
+
+use super::fields::{announce, field, forward, has_token, lengths, named, tokens};
+use super::{Framing, MAX_FIELDS, Refused};
+
+/// A request that was understood, and the parts of its head as they go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) framing: Framing,
+    /// `HEAD`: the response has no body.
+    pub(crate) is_head: bool,
+    /// Sending it twice means the same as sending it once. RFC 9110, section 9.2.2.
+    pub(crate) idempotent: bool,
+    /// The client speaks HTTP/1.1.
+    pub(crate) is_http11: bool,
+    /// The client wants to use the connection again.
+    pub(crate) keep_alive: bool,
+    pub(crate) upgrade: Upgrade,
+    host: Vec<u8>,
+    /// `GET /path HTTP/1.1` and its line end.
+    line: Vec<u8>,
+    /// All fields but Host and the final empty line.
+    fields: Vec<u8>,
+}
+
+/// The one protocol that a connection may change to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    None,
+    WebSocket,
+}
+
+impl Request {
+    /// Understands a complete head, or says why not.
+    pub(crate) fn parse(head: &[u8]) -> Result<Self, Refused> {
+        let mut headers = [EMPTY_HEADER; MAX_FIELDS];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(head) {
+            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+            Ok(_) => return Err(Refused::Syntax(httparse::Error::Token)),
+            Err(httparse::Error::TooManyHeaders) => return Err(Refused::TooManyFields),
+            Err(e) => return Err(Refused::Syntax(e)),
+        }
+        let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+        let is_http11 = parsed.version == Some(1);
+        Self::understand(method, target, is_http11, parsed.headers)
+    }
+
+    fn understand(method: &str, target: &str, is_http11: bool, headers: &[Header<'_>]) -> Result<Self, Refused> {
+        if method == "CONNECT" {
+            return Err(Refused::Connect);
+        }
+        let framing = framing(headers, is_http11)?;
+        let host = host(headers, is_http11)?;
+        let (authority, path) = split_target(method, target)?;
+        let host = match authority {
+            Some(authority) if is_http11 && !authority.as_bytes().eq_ignore_ascii_case(host) => {
+                return Err(Refused::HostMismatch);
+            }
+            Some(authority) => authority.as_bytes(),
+            None => host,
+        };
+        let wants_websocket = is_http11
+            && framing == Framing::None
+            && has_token(headers, "connection", "upgrade")
+            && tokens(headers, "upgrade").count() == 1
+            && has_token(headers, "upgrade", "websocket");
+        let upgrade = if wants_websocket {
+            Upgrade::WebSocket
+        } else {
+            Upgrade::None
+        };
+        let mut fields = Vec::with_capacity(512);
+        let dropped: &[&str] = if is_http11 {
+            &["host", "content-length"]
+        } else {
+            &["host", "content-length", "expect"]
+        };
+        forward(headers, &mut fields, dropped);
+        announce(&mut fields, framing);
+        if upgrade == Upgrade::WebSocket {
+            field(&mut fields, "Connection", b"upgrade");
+            field(&mut fields, "Upgrade", b"websocket");
+        }
+        Ok(Self {
+            framing,
+            is_head: method == "HEAD",
+            idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
+            is_http11,
+            keep_alive: is_http11 && !has_token(headers, "connection", "close"),
+            upgrade,
+            host: host.to_vec(),
+            line: [method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"].concat(),
+            fields,
+        })
+    }
+
+    /// Appends the head as it goes to an endpoint; `host` replaces the client's.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, host: Option<&str>) {
+        out.extend_from_slice(&self.line);
+        field(out, "Host", host.map_or(&self.host, str::as_bytes));
+        out.extend_from_slice(&self.fields);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn framing(headers: &[Header<'_>], is_http11: bool) -> Result<Framing, Refused> {
+    match lengths(headers)? {
+        (Some(_), true) => Err(Refused::TwoFramings),
+        (None, true) if !is_http11 => Err(Refused::ChunkedInHttp10),
+        (None, true) => Ok(Framing::Chunked),
+        (Some(0), false) => Ok(Framing::Length(0)),
+        (Some(length), false) => Ok(Framing::Length(length)),
+        (None, false) => Ok(Framing::None),
+    }
+}
+
+fn host<'h>(headers: &'h [Header<'h>], is_http11: bool) -> Result<&'h [u8], Refused> {
+    let mut hosts = named(headers, "host");
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host.iter().all(|&b| is_host_byte(b)) => Ok(host),
+        (Some(_), None) => Err(Refused::BadHost),
+        (None, _) if !is_http11 => Ok(b""),
+        _ => Err(Refused::HostCount),
+    }
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(&byte)
+}
+
+/// The authority of an absolute target, and the path with its query.
+fn split_target<'t>(method: &str, target: &'t str) -> Result<(Option<&'t str>, &'t str), Refused> {
+    let visible = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !visible {
+        return Err(Refused::BadTarget);
+    }
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Ok((None, target));
+    }
+    let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let rest = scheme.map(|scheme| &target[scheme.len()..]).ok_or(Refused::BadTarget)?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.is_empty() || !authority.bytes().all(is_host_byte) || path.starts_with('?') {
+        return Err(Refused::BadTarget);
+    }
+    Ok((Some(authority), if path.is_empty() { "/" } else { path }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: &str) -> Result<Request, Refused> {
+        Request::parse(head.as_bytes())
+    }
+
+    fn forwarded(head: &str) -> String {
+        let mut out = Vec::new();
+        parse(head).unwrap().encode(&mut out, None);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_plain_request_passes() {
+        let head = "GET /a?b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n";
+        assert_eq!(forwarded(head), head);
+        let request = parse(head).unwrap();
+        assert_eq!(
+            (request.framing, request.keep_alive, request.idempotent),
+            (Framing::None, true, true)
+        );
+        assert!(
+            !parse("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                .unwrap()
+                .keep_alive
+        );
+        assert!(!parse("GET / HTTP/1.0\r\n\r\n").unwrap().keep_alive);
+        let mut out = Vec::new();
+        request.encode(&mut out, Some("es-1:9200"));
+        assert!(String::from_utf8(out).unwrap().contains("\r\nHost: es-1:9200\r\n"));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        let host = "POST / HTTP/1.1\r\nHost: x\r\n";
+        for (fields, refused) in [
+            (
+                "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                Refused::TwoFramings,
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+                Refused::TwoFramings,
+            ),
+            ("Content-Length: 3\r\nContent-Length: 3\r\n", Refused::RepeatedLength),
+            ("Content-Length: 3\r\nContent-Length: 4\r\n", Refused::RepeatedLength),
+            ("Content-Length: 3, 3\r\n", Refused::BadLength),
+            ("Content-Length: +3\r\n", Refused::BadLength),
+            ("Content-Length: -1\r\n", Refused::BadLength),
+            ("Content-Length: 0x3\r\n", Refused::BadLength),
+            ("Content-Length: \r\n", Refused::BadLength),
+            ("Content-Length: 18446744073709551616\r\n", Refused::BadLength),
+            ("Transfer-Encoding: gzip, chunked\r\n", Refused::BadTransferEncoding),
+            ("Transfer-Encoding: chunked, chunked\r\n", Refused::BadTransferEncoding),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Refused::BadTransferEncoding,
+            ),
+            ("Transfer-Encoding: xchunked\r\n", Refused::BadTransferEncoding),
+            ("Transfer-Encoding: \"chunked\"\r\n", Refused::BadTransferEncoding),
+            ("Transfer-Encoding:\r\n", Refused::BadTransferEncoding),
+            ("Host: y\r\n", Refused::HostCount),
+        ] {
+            assert_eq!(parse(&format!("{host}{fields}\r\n")), Err(refused), "{fields:?}");
+        }
+        for head in [
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n",
+            "POST / HTTP/2.0\r\nHost: x\r\n\r\n",
+            "POST  / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "P@ST/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        ] {
+            assert!(
+                matches!(parse(head), Err(Refused::Syntax(_))),
+                "{head:?}: {:?}",
+                parse(head)
+            );
+        }
+        assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(Refused::HostCount));
+        assert_eq!(parse("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), Err(Refused::BadHost));
+        assert_eq!(parse("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), Err(Refused::BadHost));
+        assert_eq!(
+            parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            Err(Refused::ChunkedInHttp10)
+        );
+        assert_eq!(
+            parse("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"),
+            Err(Refused::Connect)
+        );
+    }
+
+    #[test]
+    fn targets_have_one_meaning() {
+        for (target, result) in [
+            ("/a#b", Err(Refused::BadTarget)),
+            ("a", Err(Refused::BadTarget)),
+            ("*", Err(Refused::BadTarget)),
+            ("https://x/", Err(Refused::BadTarget)),
+            ("http://", Err(Refused::BadTarget)),
+            ("http://u@x/", Err(Refused::BadTarget)),
+            ("http://y/", Err(Refused::HostMismatch)),
+            ("http://X/a", Ok("GET /a HTTP/1.1\r\n")),
+            ("http://x", Ok("GET / HTTP/1.1\r\n")),
+        ] {
+            let found = parse(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+            assert_eq!(
+                found.map(|r| String::from_utf8(r.line).unwrap()),
+                result.map(str::to_owned),
+                "{target}"
+            );
+        }
+        assert!(parse("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn what_belongs_to_the_hop_stays_on_it() {
+        let head = "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, X-Secret\r\nConnection: x-other, host, content-length\r\nKeep-Alive: 5\r\n\
+                    X-Secret: 1\r\nx-other: 2\r\nTE: trailers\r\nProxy-Connection: a\r\nProxy-Authorization: b\r\nUpgrade: h2c\r\n\
+                    HTTP2-Settings: c\r\nContent-Length: 0\r\nX-Kept: 3\r\n\r\n";
+        assert_eq!(
+            forwarded(head),
+            "GET / HTTP/1.1\r\nHost: x\r\nX-Kept: 3\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn only_a_bodyless_request_may_become_a_websocket() {
+        let ask = |more: &str| format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n{more}\r\n");
+        let websocket = parse(&ask("Upgrade: WebSocket\r\n"));
+        assert_eq!(websocket.unwrap().upgrade, Upgrade::WebSocket);
+        assert!(forwarded(&ask("Upgrade: websocket\r\n")).contains("Connection: upgrade\r\nUpgrade: websocket\r\n"));
+        for more in [
+            "Upgrade: h2c\r\n",
+            "Upgrade: websocket, h2c\r\n",
+            "Upgrade: websocket\r\nContent-Length: 1\r\n",
+            "",
+        ] {
+            assert_eq!(parse(&ask(more)).unwrap().upgrade, Upgrade::None, "{more:?}");
+            assert!(!forwarded(&ask(more)).to_lowercase().contains("upgrade"), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn fields_are_limited() {
+        let with = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
+        for (count, refused) in [(MAX_FIELDS - 1, false), (MAX_FIELDS, false), (MAX_FIELDS + 1, true)] {
+            assert_eq!(parse(&with(count)) == Err(Refused::TooManyFields), refused, "{count}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One client: request after request until it leaves, is refused, or the proxy stops.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use pod_contract::lifecycle::CancellationToken;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::exchange::{Next, exchange};
+use crate::buffer::Buffer;
+use crate::deadline::Deadline;
+use crate::head::{self, Request};
+use crate::metrics::Counted;
+use crate::respond::Error;
+use crate::service::Service;
+
+/// From the first byte of a head to its last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a client still sends after the last answer is read for so long: closing on unread bytes would reset the answer away.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves `client` until either side has enough. After `stop`, an idle client is let go after `quiet`.
+pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+    let _counted = Counted::on(&service.metrics.connections);
+    let mut deadline = Deadline::new();
+    let mut early = None;
+    loop {
+        // Between requests a client costs no buffer.
+        if early.is_none() && !is_asking(&client, &service, &mut deadline, &stop, quiet).await {
+            return;
+        }
+        let mut input = early.take().unwrap_or_else(Buffer::new);
+        let request = match read_head(&mut client, &mut input, service.config.max_head, &mut deadline).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(error) => {
+                refuse(&mut client, &service, &error).await;
+                return;
+            }
+        };
+        // Waiting for its turn, a request is held by the client, not by us.
+        let Ok(_turn) = service.turns.acquire().await else {
+            return;
+        };
+        let _under_way = Counted::on(&service.metrics.under_way);
+        match exchange(&mut client, &mut input, &request, &service, &mut deadline, &stop).await {
+            Next::KeepAlive => early = Some(input).filter(|input| !input.filled().is_empty()),
+            Next::Close => return close(client).await,
+            Next::Abort => {
+                // A reset, so that a body without length cannot be taken for complete.
+                if let Err(error) = client.set_zero_linger() {
+                    tracing::debug!(%error, "cannot reset the client");
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the next request; false when there will be none.
+async fn is_asking(
+    client: &TcpStream,
+    service: &Service,
+    deadline: &mut Deadline,
+    stop: &CancellationToken,
+    quiet: Duration,
+) -> bool {
+    deadline.set(service.config.client_idle);
+    tokio::select! {
+        ready = client.readable() => return ready.is_ok(),
+        () = deadline.passed() => return false,
+        () = stop.cancelled() => {}
+    }
+    deadline.set(quiet);
+    tokio::select! {
+        ready = client.readable() => ready.is_ok(),
+        () = deadline.passed() => false,
+    }
+}
+
+/// Reads up to the end of a head; `None` when the client left instead.
+async fn read_head(
+    client: &mut TcpStream,
+    input: &mut Buffer,
+    max: usize,
+    deadline: &mut Deadline,
+) -> Result<Option<Request>, Error> {
+    deadline.set(HEAD_TIMEOUT);
+    loop {
+        if !input.filled().is_empty() {
+            let window = &input.filled()[..input.filled().len().min(max)];
+            if let Some(length) = head::complete(window)? {
+                let request = Request::parse(&input.filled()[..length])?;
+                input.consume(length);
+                return Ok(Some(request));
+            }
+            if input.filled().len() > max {
+                return Err(Error::HeadTooLarge(max));
+            }
+        }
+        tokio::select! {
+            read = input.read(client) => match read {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(_) => {}
+            },
+            () = deadline.passed() => {
+                return if input.filled().is_empty() { Ok(None) } else { Err(Error::HeadTimeout) };
+            }
+        }
+    }
+}
+
+/// Answers a request that was not understood; where the next one would begin is not known, so the connection ends.
+async fn refuse(client: &mut TcpStream, service: &Service, error: &Error) {
+    service.metrics.answered(error.status().0);
+    tracing::debug!(%error, "refused");
+    if client.write_all(&error.encode(true, false)).await.is_ok() {
+        linger(client).await;
+    }
+}
+
+async fn close(mut client: TcpStream) {
+    linger(&mut client).await;
+}
+
+/// Ends our direction and reads the other to its end, for a limited time.
+async fn linger(client: &mut TcpStream) {
+    if client.shutdown().await.is_err() {
+        return;
+    }
+    let mut buffer = [0; 4096];
+    let rest = async { while matches!(client.read(&mut buffer).await, Ok(count) if count > 0) {} };
+    if tokio::time::timeout(LINGER, rest).await.is_err() {
+        tracing::debug!("the client goes on sending after its last answer");
+    }
+}

@@ -1,0 +1,9 @@
+//! Our HTTP/1.1: one task a client, both directions of a body at once.
+
+mod body;
+mod connection;
+mod exchange;
+mod pump;
+
+pub(crate) use body::Malformed;
+pub(crate) use connection::serve;

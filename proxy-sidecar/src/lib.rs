@@ -1,0 +1,42 @@
+//! One address on localhost for a cluster elsewhere.
+//!
+//! ```text
+//! application ──▶ listen ──▶ http1::connection ──head──▶ exchange ──pick──▶ upstream (endpoints, pool, dial) ──▶ cluster
+//!                               one task a client           │ ▲                    ▲
+//!                                                      body │ │ body     policy (balance, retry, budget; no I/O)
+//!                                                           ▼ │
+//!                     respond (the one table from error to answer)
+//! application ──▶ listen ──▶ tunnel ──▶ upstream             for tcp://
+//! ```
+//!
+//! Invariants: a message passes only through `head`, which recomputes its framing and refuses what is ambiguous; nothing is sent twice
+//! unless it was provably not sent or is idempotent, and always within a budget; buffers are held only while a request is under way;
+//! one single-threaded worker owns all it touches.
+
+mod buffer;
+mod config;
+mod deadline;
+mod head;
+mod http1;
+mod listen;
+mod metrics;
+mod policy;
+mod respond;
+mod service;
+mod tunnel;
+mod upstream;
+
+use pod_contract::cli::Program;
+
+pub use config::Config;
+pub use listen::run;
+
+/// Name, help and flags of this binary.
+pub const PROGRAM: Program = Program {
+    name: "proxy-sidecar",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "One address on localhost for an external cluster: keeps connections, balances, fails over",
+    after_help: config::AFTER_HELP,
+    flags: config::flags,
+    sections: &["services"],
+};

@@ -1,0 +1,165 @@
+//! From start to stop: binds every service, accepts, and drains.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pod_contract::admin::{self, Admin};
+use pod_contract::exit::Failure;
+use pod_contract::lifecycle::{self, CancellationToken};
+use pod_contract::metrics as exposition;
+use pod_contract::ready::{Latch, Ready};
+use pod_contract::serve::{announce, bind};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{self, Instant};
+
+use crate::config::{Config, Protocol};
+use crate::deadline::Deadline;
+use crate::metrics::{Counted, Metrics, ServiceMetrics};
+use crate::service::Service;
+use crate::{http1, tunnel};
+
+/// After a failed accept, such as one for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries to reach a cluster that is not there at the start.
+const GREET_PAUSE: Duration = Duration::from_secs(1);
+
+type Served = Rc<RefCell<Vec<Rc<ServiceMetrics>>>>;
+
+/// Runs until SIGTERM, then serves on until the application is quiet, and returns.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let served = Served::default();
+    let counted = Rc::clone(&served);
+    let left = move || {
+        let sum = |gauge: fn(&ServiceMetrics) -> i64| counted.borrow().iter().map(|m| gauge(m)).sum::<i64>();
+        format!(
+            "{} connections and {} requests under way",
+            sum(|m| m.connections.get()),
+            sum(|m| m.under_way.get())
+        )
+    };
+    lifecycle::run(config.grace, left, |stop| serve(config, served, stop))
+}
+
+async fn serve(config: Config, served: Served, stop: CancellationToken) -> Result<(), Failure> {
+    let mut registry = exposition::registry("proxy", env!("CARGO_PKG_VERSION"));
+    let metrics = Metrics::register(&mut registry);
+    let ready = Ready::default();
+    let starting = ready.latch("cluster");
+    let admin = admin::listen(config.admin).await?;
+    let (mut listeners, mut services) = (JoinSet::new(), Vec::new());
+    for service in config.services {
+        let listener = bind(service.listen, "--listen").await?;
+        tracing::info!(service = service.name, endpoints = service.endpoints.len(), "service");
+        announce(&listener, "listening");
+        if !service.listen.ip().is_loopback() {
+            tracing::warn!(service = service.name, address = %service.listen, "listening beyond loopback: anybody who reaches the pod can use this");
+        }
+        let service = Service::new(service.clone(), metrics.service(&service.name));
+        served.borrow_mut().push(Rc::clone(&service.metrics));
+        listeners.spawn_local(accept(listener, Rc::clone(&service), stop.clone(), config.drain_quiet));
+        services.push(service);
+    }
+    let done = CancellationToken::new();
+    let mut side = JoinSet::new();
+    side.spawn_local(admin.serve(Admin { ready, registry }, done.clone()));
+    side.spawn_local(greet(services.clone(), starting));
+    side.spawn_local(sweep(services));
+    while let Some(ended) = listeners.join_next().await {
+        note_panic(ended);
+    }
+    done.cancel();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Takes clients, each as a task of its own. After `stop` it goes on until there is none, and none has come for `quiet`.
+async fn accept(listener: TcpListener, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+    let mut clients = JoinSet::new();
+    let mut busy_at = Instant::now();
+    loop {
+        let stopping = stop.is_cancelled();
+        let idle = stopping && clients.is_empty();
+        tokio::select! {
+            () = stop.cancelled(), if !stopping => busy_at = Instant::now(),
+            () = time::sleep_until(busy_at + quiet), if idle => return,
+            Some(ended) = clients.join_next() => {
+                note_panic(ended);
+                busy_at = Instant::now();
+            }
+            // A permit first: a client that cannot be served waits in the kernel's queue.
+            accepted = listener.accept(), if clients.len() < service.config.max_connections => match accepted {
+                Ok((client, _)) => {
+                    clients.spawn_local(converse(client, Rc::clone(&service), stop.clone(), quiet));
+                }
+                Err(error) => {
+                    tracing::warn!(service = service.config.name, %error, "cannot accept a connection");
+                    time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn converse(mut client: TcpStream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+    if let Err(error) = client.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    match service.config.protocol {
+        Protocol::Http => http1::serve(client, service, stop, quiet).await,
+        Protocol::Tcp => {
+            let _counted = Counted::on(&service.metrics.connections);
+            let _under_way = Counted::on(&service.metrics.under_way);
+            match service.connect().await {
+                Ok((_in_flight, mut server)) => {
+                    let end = tunnel::run(
+                        &mut client,
+                        &mut server,
+                        None,
+                        &mut Deadline::new(),
+                        service.config.idle_timeout,
+                    )
+                    .await;
+                    if end == tunnel::End::Reset {
+                        service.metrics.cut.inc();
+                    }
+                }
+                Err(error) => tracing::warn!(service = service.config.name, %error, "no tunnel"),
+            }
+        }
+    }
+}
+
+/// Ready when every cluster has answered once. Clients are served, or told why not, in the meantime.
+async fn greet(services: Vec<Rc<Service>>, starting: Latch) {
+    for service in services {
+        let mut told = false;
+        while let Err(error) = service.connect().await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(%error, "the cluster is not there yet; not ready");
+            }
+            time::sleep(GREET_PAUSE).await;
+        }
+    }
+    tracing::info!("ready");
+    drop(starting);
+}
+
+/// Closes kept connections that nobody needs any more.
+async fn sweep(services: Vec<Rc<Service>>) {
+    let Some(shortest) = services.iter().map(|service| service.config.upstream_idle).min() else {
+        return;
+    };
+    loop {
+        time::sleep(shortest.max(Duration::from_secs(1))).await;
+        services.iter().for_each(|service| service.sweep());
+    }
+}
+
+/// A panic costs the client that had it, not the others.
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a client's task panicked; this is a bug");
+    }
+}

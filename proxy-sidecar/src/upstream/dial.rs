@@ -1,0 +1,96 @@
+//! A new connection to an endpoint: resolve, connect, within one timeout.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pod_contract::units::HostPort;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout};
+
+/// An answer of the resolver is used so long before it is asked again.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// Why there is no connection. Nothing was sent, so any request may go elsewhere.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("cannot resolve: {0}")]
+    Resolve(String),
+    #[error("{0}")]
+    Connect(io::ErrorKind),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
+/// Connects to one host and port, and remembers the last good addresses: a resolver that fails is no reason to fail.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    target: HostPort,
+    literal: Option<SocketAddr>,
+    resolved: RefCell<Vec<SocketAddr>>,
+    resolved_at: Cell<Option<Instant>>,
+}
+
+impl Dialer {
+    pub(crate) fn new(target: &HostPort) -> Self {
+        let literal = target
+            .host
+            .parse::<IpAddr>()
+            .ok()
+            .map(|ip| SocketAddr::new(ip, target.port));
+        Self {
+            target: target.clone(),
+            literal,
+            resolved: RefCell::default(),
+            resolved_at: Cell::new(None),
+        }
+    }
+
+    pub(crate) async fn dial(&self, within: Duration) -> Result<TcpStream, DialError> {
+        match timeout(within, self.connect()).await {
+            Ok(Ok(stream)) => {
+                // A head must not wait for the acknowledgement of another one.
+                stream.set_nodelay(true).map_err(|e| DialError::Connect(e.kind()))?;
+                Ok(stream)
+            }
+            Ok(Err(e)) => Err(e),
+            Err(_) => Err(DialError::Timeout(within)),
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, DialError> {
+        if let Some(address) = self.literal {
+            return TcpStream::connect(address)
+                .await
+                .map_err(|e| DialError::Connect(e.kind()));
+        }
+        let mut last = DialError::Resolve("the name has no address".into());
+        for address in self.addresses().await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(e) => last = DialError::Connect(e.kind()),
+            }
+        }
+        // The addresses may be out of date.
+        self.resolved_at.set(None);
+        Err(last)
+    }
+
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        if self.resolved_at.get().is_some_and(|at| at.elapsed() < FRESH) {
+            return Ok(self.resolved.borrow().clone());
+        }
+        match lookup_host((self.target.host.as_str(), self.target.port)).await {
+            Ok(found) => {
+                self.resolved.replace(found.collect());
+                self.resolved_at.set(Some(Instant::now()));
+            }
+            Err(error) if self.resolved.borrow().is_empty() => return Err(DialError::Resolve(error.to_string())),
+            Err(error) => {
+                tracing::debug!(target = %self.target, %error, "cannot resolve; using the last good addresses")
+            }
+        }
+        Ok(self.resolved.borrow().clone())
+    }
+}

@@ -1,0 +1,65 @@
+//! Idle connections to one endpoint, the last one used first.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// More idle connections than requests may be under way are of no use; this bounds the file descriptors too.
+const MAX_IDLE: usize = 256;
+
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: RefCell<Vec<(TcpStream, Instant)>>,
+}
+
+/// A connection for one request.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) stream: TcpStream,
+    /// It has carried a request before: the endpoint may have closed it at this very moment.
+    pub(crate) reused: bool,
+}
+
+impl Pool {
+    /// A connection that is open as far as can be seen from here.
+    pub(crate) fn take(&self, max_idle: Duration) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some((stream, since)) = idle.pop() {
+            if since.elapsed() > max_idle {
+                // The rest has waited even longer.
+                idle.clear();
+                return None;
+            }
+            if is_quiet(&stream) {
+                return Some(Lease { stream, reused: true });
+            }
+        }
+        None
+    }
+
+    pub(crate) fn put(&self, stream: TcpStream) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push((stream, Instant::now()));
+        }
+    }
+
+    /// Closes what has been idle for too long, or was closed by the endpoint. True when some are left.
+    pub(crate) fn sweep(&self, max_idle: Duration) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|(stream, since)| since.elapsed() <= max_idle && is_quiet(stream));
+        !idle.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+}
+
+/// Neither closed nor saying something unasked.
+fn is_quiet(stream: &TcpStream) -> bool {
+    let mut byte = [0];
+    matches!(stream.try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+}

@@ -1,0 +1,228 @@
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use testbed::client::get;
+use testbed::peer::Backend;
+use testbed::wait;
+
+use crate::{Client, http_proxy, nobody, proxy, raw_endpoint, read_until};
+
+#[test]
+fn one_of_three_dies_in_mid_traffic_and_no_client_sees_it() {
+    let mut backends: Vec<Backend> = (0..3)
+        .map(|n| Backend::start("127.0.0.1:0", &format!("b{n}")).unwrap())
+        .collect();
+    let names: Vec<String> = backends.iter().map(Backend::address).collect();
+    let (_proxy, address) = http_proxy(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let stop = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (address, stop, answered) = (address.clone(), Arc::clone(&stop), Arc::clone(&answered));
+            thread::spawn(move || {
+                let mut client = Client::connect(&address);
+                while !stop.load(Ordering::Relaxed) {
+                    assert_eq!(client.get("/").status, 200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let reach = |count: usize| wait::until("traffic", || (answered.load(Ordering::Relaxed) >= count).then_some(()));
+    reach(1000);
+    assert!(
+        backends.iter().all(|backend| backend.requests() > 100),
+        "all share the load"
+    );
+    drop(backends.remove(1));
+    reach(answered.load(Ordering::Relaxed) + 2000);
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().expect("no client saw an error");
+    }
+}
+
+#[test]
+fn all_down_is_told_with_the_reason_and_ends_by_itself() {
+    let (first, second) = (nobody(), nobody());
+    let (proxy, address) = http_proxy(&[&first, &second]);
+    let mut client = Client::connect(&address);
+    for _ in 0..3 {
+        let response = client.get("/");
+        assert_eq!(
+            (response.status, response.header("proxy-status")),
+            (503, Some("proxy-sidecar; error=destination_unavailable"))
+        );
+        for told in [&first, &second, "connection refused", "service default"] {
+            assert!(response.text().contains(told), "{told:?} is not in {}", response.text());
+        }
+    }
+    let admin = proxy.address("admin listening");
+    assert_eq!(get(&admin, "/readyz").unwrap().status, 503);
+    let _backend = Backend::start(&second, "late").unwrap();
+    wait::until("recovery", || (client.get("/").status == 200).then_some(()));
+    wait::until("readiness", || {
+        (get(&admin, "/readyz").unwrap().status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_request_that_was_not_sent_goes_elsewhere_whatever_its_method() {
+    let backend = Backend::start("127.0.0.1:0", "well").unwrap();
+    let (_proxy, address) = http_proxy(&[&nobody(), &nobody(), &backend.address()]);
+    let mut client = Client::connect(&address);
+    for _ in 0..20 {
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let response = client.response();
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (200, "hello from well\nabc")
+        );
+    }
+}
+
+/// An endpoint that answers one request a connection, keeps it open, and closes it when the second arrives: a kept connection gone stale.
+fn stale(count: Arc<AtomicUsize>) -> String {
+    raw_endpoint(move |mut stream| {
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            count.fetch_add(1, Ordering::Relaxed);
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .unwrap();
+            if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    })
+}
+
+#[test]
+fn a_stale_connection_is_not_seen_by_an_idempotent_request() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (_proxy, address) = http_proxy(&[&stale(Arc::clone(&seen))]);
+    let mut client = Client::connect(&address);
+    for _ in 0..6 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(
+        client.response().status,
+        200,
+        "a body that is in hand is sent again with its head"
+    );
+}
+
+#[test]
+fn what_may_have_been_done_is_not_done_twice() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (_proxy, address) = http_proxy(&[&stale(Arc::clone(&seen))]);
+    let mut client = Client::connect(&address);
+    assert_eq!(client.get("/").status, 200);
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let response = client.response();
+    assert_eq!(
+        (response.status, response.header("proxy-status")),
+        (502, Some("proxy-sidecar; error=connection_terminated"))
+    );
+    assert_eq!(seen.load(Ordering::Relaxed), 2, "the POST was sent once");
+}
+
+#[test]
+fn a_connection_closed_while_idle_is_not_used() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let endpoint = raw_endpoint(move |mut stream| {
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            counted.fetch_add(1, Ordering::Relaxed);
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .unwrap();
+        }
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    for number in 1..=5 {
+        // The endpoint has closed after its answer; to see that needs no retry, so a POST gets through.
+        wait::until("a POST to get through", || {
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+            (client.response().status == 200).then_some(())
+        });
+        assert!(seen.load(Ordering::Relaxed) >= number);
+    }
+}
+
+#[test]
+fn retries_end_with_the_budget() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let endpoints: Vec<String> = (0..4)
+        .map(|_| {
+            let counted = Arc::clone(&counted);
+            raw_endpoint(move |mut stream| {
+                if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let (_proxy, address) = proxy(
+        "http",
+        &endpoints.iter().map(String::as_str).collect::<Vec<_>>(),
+        &["--retries", "3"],
+    );
+    let mut client = Client::connect(&address);
+    for _ in 0..100 {
+        assert_eq!(client.get("/").status, 502);
+    }
+    let tries = seen.load(Ordering::Relaxed);
+    assert!((100..=131).contains(&tries), "{tries} tries for 100 requests");
+}
+
+#[test]
+fn a_response_cut_short_is_not_taken_for_complete() {
+    for head in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let endpoint = raw_endpoint(move |mut stream| {
+            if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+                stream
+                    .write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nabcd\r\n").as_bytes())
+                    .unwrap();
+            }
+        });
+        let (_proxy, address) = http_proxy(&[&endpoint]);
+        let mut client = Client::connect(&address);
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let rest = client.rest();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{head}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_does_not_answer_is_told_apart() {
+    let endpoint = raw_endpoint(|mut stream| drop(read_until(&mut stream, b"never")));
+    let (_proxy, address) = proxy("http", &[&endpoint], &["--response-timeout", "100ms"]);
+    let mut client = Client::connect(&address);
+    let response = client.get("/");
+    assert_eq!(
+        (response.status, response.header("proxy-status")),
+        (504, Some("proxy-sidecar; error=http_response_timeout"))
+    );
+    assert!(response.text().contains("100ms"));
+}
+
+#[test]
+fn a_body_that_stops_moving_ends_the_exchange() {
+    let endpoint = raw_endpoint(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            .unwrap();
+        read_until(&mut stream, b"never");
+    });
+    let (proxy, address) = proxy("http", &[&endpoint], &["--idle-timeout", "100ms"]);
+    let mut client = Client::connect(&address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.rest();
+    proxy.wait_for_log("nothing moved for 100ms");
+}

@@ -1,0 +1,92 @@
+use testbed::process::{code_and_stderr, run};
+
+use crate::BIN;
+
+#[test]
+fn help_says_what_it_does() {
+    let output = run(BIN, &["--help"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap());
+}
+
+fn check(args: &[&str]) -> (Option<i32>, String) {
+    let args: Vec<&str> = ["check"].iter().chain(args).copied().collect();
+    code_and_stderr(&run(BIN, &args))
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let args = [
+        "--listen",
+        "9200",
+        "--to",
+        "https://a:443,http://b/path,http://u@c",
+        "--retries",
+        "11",
+        "--max-requests",
+        "0",
+        "--host",
+        "mine",
+    ];
+    let (code, stderr) = check(&args);
+    assert_eq!(code, Some(2));
+    for told in [
+        "7 mistakes",
+        "--listen: \"9200\"",
+        "--to: \"https://a:443\" is not valid: the scheme \"https\" is not one of http, tcp",
+        "--to: \"http://b/path\" is not valid: it has a path",
+        "--to: \"http://u@c\" is not valid: it carries user information",
+        "--retries: \"11\"",
+        "--max-requests: \"0\"",
+        "--host: \"mine\"",
+    ] {
+        assert!(stderr.contains(told), "{told:?} is not in: {stderr}");
+    }
+}
+
+#[test]
+fn limits_are_limited() {
+    let base = ["--listen", "127.0.0.1:0", "--to", "http://a"];
+    for (flag, value, code) in [
+        ("--max-head", "255B", 2),
+        ("--max-head", "256B", 0),
+        ("--max-head", "1MiB", 0),
+        ("--max-head", "1048577B", 2),
+        ("--retries", "0", 0),
+        ("--retries", "10", 0),
+        ("--max-connections", "1", 0),
+        ("--max-connections", "1000001", 2),
+    ] {
+        let args: Vec<&str> = base.iter().copied().chain([flag, value]).collect();
+        assert_eq!(check(&args).0, Some(code), "{flag} {value}");
+    }
+}
+
+#[test]
+fn services_are_named_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    std::fs::write(path, "services:\n  a: {listen: 127.0.0.1:81, to: http://x}\n  b: {listen: 127.0.0.1:82, to: [tcp://y:1, tcp://z:1]}\n").unwrap();
+    assert_eq!(check(&["--config", path]).0, Some(0));
+    let bad = "services:\n  a: {listen: 127.0.0.1:81, to: http://x, retires: 1}\n  b:\n    listen: 127.0.0.1:82\n    to: [tcp://y:1, http://z:1]\n";
+    std::fs::write(path, bad).unwrap();
+    let (code, stderr) = check(&["--config", path]);
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.contains(&format!(
+            "{path}:2:43: retires: is not a setting; did you mean retries?"
+        )),
+        "{stderr}"
+    );
+    assert!(stderr.contains("service b have different schemes"), "{stderr}");
+    std::fs::write(
+        path,
+        "services:\n  a: {listen: 127.0.0.1:81, to: http://x}\n  b: {listen: 127.0.0.1:81, to: http://x}\n",
+    )
+    .unwrap();
+    assert!(
+        check(&["--config", path])
+            .1
+            .contains("services a and b both listen on 127.0.0.1:81")
+    );
+}

@@ -1,0 +1,56 @@
+use std::io::{Read as _, Write as _};
+
+use testbed::wait;
+
+use crate::{Client, nobody, proxy, raw_endpoint, read_until};
+
+#[test]
+fn bytes_pass_both_ways_and_each_end_by_itself() {
+    let endpoint = raw_endpoint(|mut stream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        stream.write_all(&all).unwrap();
+    });
+    let (_proxy, address) = proxy("tcp", &[&nobody(), &endpoint], &[]);
+    for _ in 0..5 {
+        let mut client = Client::connect(&address);
+        let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        client.send(&sent);
+        client.close_write();
+        assert!(
+            client.rest() == sent,
+            "what was sent comes back after our half was closed"
+        );
+    }
+}
+
+#[test]
+fn a_server_may_speak_first() {
+    let endpoint = raw_endpoint(|mut stream| {
+        stream.write_all(b"220 ready\r\n").unwrap();
+        read_until(&mut stream, b"QUIT\r\n");
+        stream.write_all(b"221 bye\r\n").unwrap();
+    });
+    let (_proxy, address) = proxy("tcp", &[&endpoint], &[]);
+    let mut client = Client::connect(&address);
+    assert_eq!(read_until(&mut client.0, b"\r\n"), b"220 ready\r\n");
+    client.send(b"QUIT\r\n");
+    assert_eq!(client.rest(), b"221 bye\r\n");
+}
+
+#[test]
+fn all_down_closes_and_says_why() {
+    let (proxy, address) = proxy("tcp", &[&nobody()], &[]);
+    let mut client = Client::connect(&address);
+    assert_eq!(client.rest(), b"");
+    proxy.wait_for_log("no tunnel");
+}
+
+#[test]
+fn a_silent_tunnel_is_closed() {
+    let endpoint = raw_endpoint(|mut stream| drop(read_until(&mut stream, b"never")));
+    let (mut proxy, address) = proxy("tcp", &[&endpoint], &["--idle-timeout", "100ms"]);
+    assert_eq!(Client::connect(&address).rest(), b"");
+    proxy.terminate();
+    wait::until("the end", || proxy.has_ended().then_some(()));
+}
