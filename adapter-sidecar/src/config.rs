@@ -1,0 +1,124 @@
+//! Flags and the proved configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Arg;
+use pod_contract::admin;
+use pod_contract::cli::setting;
+use pod_contract::config::{Setting, Settings};
+use pod_contract::lifecycle::DEFAULT_GRACE;
+use pod_contract::units::{Bytes, HttpUrl, Url};
+
+const ADMIN_PORT: u16 = 9603;
+const MIB: u64 = 1 << 20;
+
+pub(crate) const AFTER_HELP: &str = "\
+The deadline of an answer is the scraper's X-Prometheus-Scrape-Timeout-Seconds less a margin, or --timeout for those who send none.
+Health documents of Spring Boot Actuator, MicroProfile Health, ASP.NET Core, Terminus and application/health+json are understood,
+also when they come with a 503.
+
+Example:
+  adapter-sidecar --listen :9102 --health-from http://127.0.0.1:8080/metrics --metrics-from http://127.0.0.1:8080/health
+
+Metrics: app_health_up, app_health_component_up{component}, app_health_status{component}, adapter_target_up,
+adapter_scrape_duration_seconds
+
+Exit codes: 0 stopped, 1 failed, 2 bad flags";
+
+pub(crate) fn flags() -> Vec<Arg> {
+    vec![
+        setting(
+            "listen",
+            "ADDR",
+            "Where /health and /metrics are answered, such as :9102",
+        ),
+        setting(
+            "health-from",
+            "URL",
+            "The application's metrics: GET /health is answered with its status, body and type",
+        ),
+        setting(
+            "metrics-from",
+            "URL",
+            "The application's health document: GET /metrics is answered with metrics made of it",
+        ),
+        setting(
+            "on-down",
+            "WHAT",
+            "When the health document cannot be had: status (5xx with the cause) or metric (200 with adapter_target_up 0) [default: status]",
+        ),
+        setting(
+            "timeout",
+            "DURATION",
+            "Deadline for those who send none, such as the kubelet with its 1s [default: 900ms]",
+        ),
+        setting("max-body", "SIZE", "Longest body that passes through [default: 64MiB]"),
+        setting("max-document", "SIZE", "Longest health document [default: 1MiB]"),
+        setting("grace", "DURATION", "On stop, give up after [default: 25s]"),
+        admin::flag("Where /healthz, /readyz and the adapter's own /metrics listen, or off [default: 0.0.0.0:9603]"),
+    ]
+}
+
+/// What is answered, and by asking whom.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) health_from: Option<Url>,
+    pub(crate) metrics_from: Option<Url>,
+    pub(crate) on_down: OnDown,
+    pub(crate) timeout: Duration,
+    pub(crate) max_body: u64,
+    pub(crate) max_document: usize,
+    pub(crate) grace: Duration,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// What a scraper sees when the application cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDown {
+    Status,
+    Metric,
+}
+
+impl Setting for OnDown {
+    const FORM: &'static str = "status or metric";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "status" => Ok(Self::Status),
+            "metric" => Ok(Self::Metric),
+            _ => Err("it is neither".into()),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings; `None` after a mistake was noted.
+    pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
+        let listen = s.required("listen");
+        let health_from = s.optional::<HttpUrl>("health-from");
+        let metrics_from = s.optional::<HttpUrl>("metrics-from");
+        let on_down = s.or("on-down", OnDown::Status);
+        let timeout = s.or("timeout", Duration::from_millis(900));
+        let max_body = s.or("max-body", Bytes(64 * MIB));
+        let max_document = s.or("max-document", Bytes(MIB));
+        let grace = s.or("grace", DEFAULT_GRACE);
+        let admin = admin::prove(s, ADMIN_PORT);
+        let (health_from, metrics_from) = (health_from?, metrics_from?);
+        if health_from.is_none() && metrics_from.is_none() {
+            return s.refuse("give health-from, metrics-from, or both: there is nothing to answer with");
+        }
+        Some(Self {
+            listen: listen?,
+            health_from: health_from.map(|url| url.0),
+            metrics_from: metrics_from.map(|url| url.0),
+            on_down: on_down?,
+            timeout: timeout?,
+            max_body: max_body?.0,
+            max_document: max_document?.as_usize(),
+            grace: grace?,
+            admin: admin?,
+        })
+    }
+}

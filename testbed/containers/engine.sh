@@ -1,0 +1,74 @@
+# The two engines, each with directories of its own under $work: nothing of this machine's own containers is touched.
+
+start_podman() {
+    mkdir -p "$work/podman/networks"
+    cat >"$work/podman/containers.conf" <<EOF
+[containers]
+# The defaults may be above what this machine allows, and only a privileged process may raise them.
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "$work/podman/tmp"
+[network]
+network_backend = "netavark"
+network_config_dir = "$work/podman/networks"
+EOF
+    cat >"$work/podman/storage.conf" <<EOF
+[storage]
+driver = "$(storage_driver)"
+graphroot = "$work/podman/graph"
+runroot = "$work/podman/run"
+EOF
+    export CONTAINERS_CONF=$work/podman/containers.conf CONTAINERS_STORAGE_CONF=$work/podman/storage.conf
+    # Podman runs health checks by timers of systemd, and fails to start a container where there is none.
+    export DISABLE_HC_SYSTEMD=true
+}
+
+stop_podman() {
+    podman rm --all --force --time 0 >/dev/null
+    podman network rm --force "$network" >/dev/null
+    umount "$work/podman/graph/overlay" 2>/dev/null || true
+}
+
+# Overlay does not work on top of an overlay, such as in a container.
+storage_driver() {
+    local dir=$work/overlay
+    mkdir -p "$dir"/{lower,upper,work,merged}
+    if mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/merged" 2>/dev/null; then
+        umount "$dir/merged"
+        echo overlay
+    else
+        echo vfs
+    fi
+}
+
+start_docker() {
+    local dir=$work/docker
+    mkdir -p "$dir"
+    # The daemon changes both and leaves them so.
+    iptables-save -t filter >"$dir/filter.rules"
+    iptables-save -t nat >"$dir/nat.rules"
+    cp /proc/sys/net/ipv4/ip_forward "$dir/ip_forward"
+    export DOCKER_HOST=unix://$dir/docker.sock
+    dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --bridge none \
+        >"$dir/log" 2>&1 &
+    docker_pid=$!
+    if ! eventually 60 docker_answers; then
+        tail -n 20 "$dir/log"
+        return 1
+    fi
+}
+
+docker_answers() {
+    docker version --format '{{.Server.Version}}'
+}
+
+stop_docker() {
+    kill "$docker_pid"
+    wait "$docker_pid" || true
+    iptables-restore "$work/docker/filter.rules"
+    iptables-restore "$work/docker/nat.rules"
+    cat "$work/docker/ip_forward" >/proc/sys/net/ipv4/ip_forward
+}

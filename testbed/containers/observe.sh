@@ -1,0 +1,97 @@
+# What a step of the story looks at.
+
+# address_of CONTAINER: its address on the engine's network.
+address_of() {
+    "$engine" inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"
+}
+
+pid_of() {
+    "$engine" inspect --format '{{.State.Pid}}' "$(container "$1")"
+}
+
+# mounted ROLE PATH: where a volume of the container lies on the host.
+mounted() {
+    "$engine" inspect --format "{{range .Mounts}}{{if eq .Destination \"$2\"}}{{.Source}}{{end}}{{end}}" "$(container "$1")"
+}
+
+# runs_again ROLE PID: another process than this one runs.
+runs_again() {
+    local pid
+    pid=$(pid_of "$1")
+    [ "$pid" -gt 0 ] && [ "$pid" -ne "$2" ] && [ -d "/proc/$pid" ]
+}
+
+has_exited() {
+    local state
+    state=$("$engine" inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$(container "$1")")
+    echo "$state"
+    [ "$state" = "exited $2" ]
+}
+
+# answers CODE URL
+answers() {
+    local code
+    code=$(curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' "http://$2")
+    echo "$2 answers $code"
+    [ "$code" = "$1" ]
+}
+
+# says PATTERN URL: answered 200, and a line matches.
+says() {
+    local body
+    body=$(curl --silent --show-error --fail --max-time 10 "http://$2") || return
+    echo "$body"
+    grep -Eq "$1" <<<"$body"
+}
+
+lints() {
+    curl --silent --show-error --fail --max-time 10 "http://$1" | promtool check metrics
+}
+
+at_least() {
+    [ "$(wc -l <"$2")" -ge "$1" ]
+}
+
+# all_lines TEXT COUNT FILE: so many lines, and each is this.
+all_lines() {
+    local tally
+    tally=$(sort "$3" | uniq --count | awk '{print $2 " x " $1}')
+    echo "$tally"
+    [ "$tally" = "$1 x $2" ]
+}
+
+share_work() {
+    local tally
+    tally=$(grep -a '^hello from' "$1" | sort | uniq --count)
+    echo "$tally"
+    [ "$(wc -l <<<"$tally")" -eq 3 ]
+}
+
+# The lines of the volume's files that match, each after the path that log-sidecar knows it by.
+written() {
+    (cd "$(mounted tomcat /tomcat/logs)" && find . -type f -name "$1" -exec awk '{print substr(FILENAME, 2) "\t" $0}' {} +) |
+        sed 's,^,/logs,' | sort
+}
+
+# The same of the store's documents.
+stored() {
+    local documents
+    documents=$(curl --silent --show-error --fail --max-time 10 "http://$store/app/_docs") || return
+    jq --raw-output '._source | .log.file.path + "\t" + .message' <<<"$documents" | sort
+}
+
+# nothing_lost_or_doubled GLOB: `<` is a line that the store lacks, `>` one that it has too often.
+nothing_lost_or_doubled() {
+    local files=$work/written documents=$work/stored
+    stored | awk -v pattern="$1" -F '\t' 'pattern == "*" || $1 ~ /_access_log/' >"$documents"
+    written "$1" >"$files"
+    [ -s "$files" ] && diff "$files" "$documents"
+}
+
+# stored_lines COUNT TEXT: so many different messages hold the text.
+stored_lines() {
+    local count
+    count=$(stored | grep --fixed-strings "$2" | sort --unique | wc -l)
+    echo "$count"
+    [ "$count" -eq "$1" ]
+}

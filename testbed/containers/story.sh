@@ -1,0 +1,82 @@
+# The story, step by step, seen from outside: the same for both engines.
+
+story() {
+    wait_for_start
+    the_war_is_deployed
+    probes_need_no_shell
+    every_line_is_stored_once
+    traffic_survives_a_backend
+    monitoring_is_served
+    everything_stops_in_time
+}
+
+wait_for_start() {
+    expect "the application is up" tomcat eventually 90 answers 200 "$app/health"
+}
+
+the_war_is_deployed() {
+    expect "init-copy has put sample.war into the volume" tomcat \
+        cmp "$(sample_war)" "$(mounted tomcat /tomcat/webapps)/sample.war"
+    expect "Tomcat has deployed it: /sample/ answers 200" tomcat eventually 30 answers 200 "$app/sample/"
+}
+
+probes_need_no_shell() {
+    expect "an exec probe of log-sidecar" log-sidecar "$engine" exec "$(container log-sidecar)" \
+        /log-sidecar probe http://127.0.0.1:9601/healthz
+    expect "an exec probe of proxy-sidecar's loopback listener" proxy-sidecar "$engine" exec "$(container proxy-sidecar)" \
+        /proxy-sidecar probe tcp://127.0.0.1:9200
+    expect "an exec probe of adapter-sidecar" adapter-sidecar "$engine" exec "$(container adapter-sidecar)" \
+        /adapter-sidecar probe http://127.0.0.1:9603/readyz
+}
+
+every_line_is_stored_once() {
+    local requests=400 killed
+    local codes=$work/log-traffic traffic
+    curl --silent --rate 100/s --max-time 10 --output /dev/null --write-out '%{http_code}\n' \
+        "http://$app/sample/?story=$engine&line=[1-$requests]" >"$codes" &
+    traffic=$!
+    eventually 30 at_least 150 "$codes"
+    killed=$(pid_of log-sidecar)
+    kill -KILL "$killed"
+    expect "log-sidecar is restarted after kill -9" log-sidecar eventually 30 runs_again log-sidecar "$killed"
+    wait "$traffic" || true
+    expect "$requests requests are answered meanwhile" tomcat all_lines 200 "$requests" "$codes"
+    expect "every line of all logs is stored exactly once" log-sidecar eventually 60 nothing_lost_or_doubled '*'
+    expect "the $requests requests are among them" log-sidecar stored_lines "$requests" "GET /sample/?story=$engine&line="
+}
+
+traffic_survives_a_backend() {
+    local requests=800 answers=$work/order-traffic traffic
+    curl --silent --rate 100/s --max-time 30 --write-out '%{http_code}\n' \
+        "http://$app/orders?n=[1-$requests]" >"$answers" &
+    traffic=$!
+    eventually 30 at_least 300 "$answers"
+    expect "all three backends take their share" proxy-sidecar share_work "$answers"
+    "$engine" kill "$(container backend-2)" >/dev/null
+    wait "$traffic" || true
+    expect "with one of them killed, all $requests requests are answered 200" proxy-sidecar \
+        all_lines 200 "$requests" <(grep -E '^[0-9]{3}$|^$' "$answers")
+}
+
+monitoring_is_served() {
+    expect "the adapter answers /health with the application's metrics" adapter-sidecar \
+        says '^tomcat_requests_total\{' "$adapter/health"
+    expect "the adapter answers /metrics with the application's health" adapter-sidecar \
+        says 'health.* 1$' "$adapter/metrics"
+    expect "promtool finds nothing wrong with it" adapter-sidecar lints "$adapter/metrics"
+    start_prometheus
+    expect "Prometheus' target is up" adapter-sidecar eventually 30 prometheus_finds 'up{job="adapter"} == 1'
+    expect "Prometheus knows that the application's components are up" adapter-sidecar eventually 30 \
+        prometheus_finds '{job="adapter", __name__=~".*health.*"} == 1'
+    stop_prometheus
+}
+
+everything_stops_in_time() {
+    local started=$SECONDS role
+    expect "SIGTERM is delivered" - pod_stop
+    for role in log-sidecar proxy-sidecar adapter-sidecar; do
+        expect "$role ends with exit code 0" "$role" eventually $((started + 30 - SECONDS)) has_exited "$role" 0
+    done
+    expect "Tomcat ends by the signal" tomcat eventually $((started + 30 - SECONDS)) has_exited tomcat 143
+    expect "no line of the access log is lost or doubled by the stop" log-sidecar nothing_lost_or_doubled '*_access_log*'
+}
