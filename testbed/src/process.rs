@@ -65,6 +65,7 @@ pub fn code_and_stderr(output: &Output) -> (Option<i32>, String) {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    args: Vec<String>,
     stdout: Lines,
     stderr: Lines,
     collectors: Vec<JoinHandle<()>>,
@@ -88,8 +89,10 @@ impl Running {
             .expect("the binary starts");
         let (stdout, out) = collect(child.stdout.take().expect("piped"));
         let (stderr, err) = collect(child.stderr.take().expect("piped"));
+        let args = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
         Self {
             child,
+            args,
             stdout,
             stderr,
             collectors: vec![out, err],
@@ -99,6 +102,11 @@ impl Running {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it was started with.
+    pub fn args(&self) -> &[String] {
+        &self.args
     }
 
     /// Standard output so far.
