@@ -27,7 +27,6 @@ pub fn flag(help: &'static str) -> Arg {
 }
 
 /// Where the admin side listens; `None` when it is `off`.
-#[expect(clippy::option_option, reason = "outer: no mistake; inner: not off")]
 pub fn prove(settings: &mut Settings<'_>, default_port: u16) -> Option<Option<SocketAddr>> {
     settings
         .or("admin", OrOff(Some(SocketAddr::from(([0, 0, 0, 0], default_port)))))

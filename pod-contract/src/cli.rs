@@ -231,10 +231,10 @@ fn probe_once(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn end(name: &str, termination: &TerminationLog, result: Result<(), Failure>) -> ExitCode {
-    if let Err(failure) = &result {
-        if let Err(e) = termination.write(&format!("{name}: {failure}\n")) {
-            tracing::warn!(error = %e, "cannot write the termination message");
-        }
+    if let Err(failure) = &result
+        && let Err(e) = termination.write(&format!("{name}: {failure}\n"))
+    {
+        tracing::warn!(error = %e, "cannot write the termination message");
     }
     report(name, result)
 }

@@ -39,9 +39,7 @@ impl Setting for Bytes {
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Err("it has no unit".into());
         }
-        text.parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.0))
-            .map_err(|e| e.to_string())
+        text.parse::<bytesize::ByteSize>().map(|size| Self(size.0))
     }
 }
 

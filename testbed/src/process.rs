@@ -89,7 +89,10 @@ impl Running {
             .expect("the binary starts");
         let (stdout, out) = collect(child.stdout.take().expect("piped"));
         let (stderr, err) = collect(child.stderr.take().expect("piped"));
-        let args = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let args = command
+            .get_args()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect();
         Self {
             child,
             args,

@@ -1,5 +1,10 @@
 //! The real binary: what it does, what it refuses, and what a fault leaves behind.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
 mod faults;
 mod flags;
 mod works;

@@ -277,10 +277,10 @@ impl Tail {
     /// What a checkpoint says of this file. Should the bytes be gone, the last good evidence stands: they were settled.
     pub(crate) fn saved(&mut self) -> Saved {
         let settled = self.frontier.settled();
-        if self.evidence.0 != settled {
-            if let Ok(evidence) = Evidence::take(&self.file, settled) {
-                self.evidence = (settled, evidence);
-            }
+        if self.evidence.0 != settled
+            && let Ok(evidence) = Evidence::take(&self.file, settled)
+        {
+            self.evidence = (settled, evidence);
         }
         let (offset, evidence) = self.evidence.clone();
         Saved {

@@ -1,5 +1,10 @@
 //! The real binary: what it ships, and that nothing is lost or doubled whatever happens to files, sink and process.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
 mod faults;
 mod files;
 mod flags;

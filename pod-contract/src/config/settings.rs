@@ -58,7 +58,6 @@ impl<'a> Settings<'a> {
     }
 
     /// A setting that may be left out.
-    #[expect(clippy::option_option, reason = "outer: no mistake; inner: was set")]
     pub fn optional<T: Setting>(&mut self, name: &str) -> Option<Option<T>> {
         match self.raw(name)?.as_slice() {
             [] => Some(None),

@@ -78,7 +78,7 @@ impl<'i> Builder<'i> {
     fn next(&mut self) -> Result<(Event<'i>, Place), Fault> {
         match self.parser.next() {
             Some(Ok((event, span))) => Ok((event, place(&span.start))),
-            Some(Err(e)) => Err((place(e.marker()), e.info().to_owned())),
+            Some(Err(e)) => Err((place(e.marker()), e.info())),
             None => Ok((Event::StreamEnd, Place { line: 1, column: 1 })),
         }
     }

@@ -183,8 +183,11 @@ mod tests {
 
     use super::*;
 
-    /// Decodes `input` as it arrives in pieces of `piece` bytes; returns the content, the trailers, and what follows the body.
-    fn decode(framing: Framing, input: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>, Vec<u8>)>, Malformed> {
+    /// Content, trailers, and what follows the body.
+    type Decoded = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+    /// Decodes `input` as it arrives in pieces of `piece` bytes; none when it does not end.
+    fn decode(framing: Framing, input: &[u8], piece: usize) -> Result<Option<Decoded>, Malformed> {
         let (mut decoder, mut content, mut waiting) = (Decoder::new(framing), Vec::new(), Vec::new());
         let mut pieces = input.chunks(piece.max(1));
         loop {

@@ -121,28 +121,37 @@ pub(super) async fn exchange(
             }
             Outcome::BadBody(error) => return answer_and_close(client, request, service, &error).await,
             Outcome::Failed(error) => {
-                // Whether the endpoint acted on it is not known: only what may be done twice is sent again.
-                let safe = request.idempotent
-                    && replayable
-                    && !matches!(error, Error::Timeout { .. } | Error::Untrusted { .. });
                 if !lease.reused {
                     endpoint.0.failed(&error);
                     tried.add(&endpoint.0, &error);
                 }
-                if !safe || retries == 0 {
+                if !replayable || !may_repeat(request, &error) || !pays_for_retry(service, &mut retries) {
                     return answer(client, input, request, service, &error).await;
                 }
-                if !service.budget.withdraw() {
-                    service.metrics.retries_denied.inc();
-                    return answer(client, input, request, service, &error).await;
-                }
-                retries -= 1;
-                service.metrics.retries.inc();
                 // A kept connection may have been closed in the very moment; a new one tells the truth.
                 fresh = lease.reused;
             }
         }
     }
+}
+
+/// Whether the endpoint acted on the request is not known: only what may be done twice is sent again. An endpoint that is slow or broken
+/// in itself would be so again, and others may be as well.
+fn may_repeat(request: &Request, error: &Error) -> bool {
+    request.idempotent && !matches!(error, Error::Timeout { .. } | Error::Untrusted { .. })
+}
+
+fn pays_for_retry(service: &Service, retries: &mut u32) -> bool {
+    let Some(left) = retries.checked_sub(1) else {
+        return false;
+    };
+    if !service.budget.withdraw() {
+        service.metrics.retries_denied.inc();
+        return false;
+    }
+    *retries = left;
+    service.metrics.retries.inc();
+    true
 }
 
 async fn lease(endpoint: &Endpoint, service: &Service, fresh: bool) -> Result<Lease, crate::upstream::DialError> {

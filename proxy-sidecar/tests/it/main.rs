@@ -1,5 +1,10 @@
 //! The real binary between a client and a cluster, both of which may misbehave.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers too"
+)]
+
 mod failover;
 mod flags;
 mod http;
