@@ -14,8 +14,10 @@ mod beneath;
 mod config;
 mod copy;
 mod error;
+mod fingerprint;
 mod lock;
 mod plan;
+mod proof;
 mod publish;
 mod receipt;
 mod stage;
@@ -55,7 +57,7 @@ fn copy_all(config: &Config) -> Result<(), Error> {
     let root = beneath::Root::open_or_create(&plan.root)?;
     let _lock = lock::take(&root)?;
     let mut receipt = Receipt::read(&root);
-    let todo = plan.unproven(&root, &receipt)?;
+    let todo = proof::unproven(&plan, &root, &receipt)?;
     let skipped = plan.entries.len() - todo.len();
     if todo.is_empty() {
         tracing::info!(dest = %plan.root.display(), entries = skipped, "nothing to do: the receipt proves every entry");

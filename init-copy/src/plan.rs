@@ -5,11 +5,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::FileType;
-
-use crate::beneath::Root;
 use crate::error::{At as _, Error};
-use crate::receipt::{Fingerprint, Receipt};
+use crate::fingerprint::Fingerprint;
 
 /// Entries of one run; more would not fit into memory kept small (about 300 bytes each).
 const MAX_ENTRIES: usize = 1_000_000;
@@ -81,22 +78,6 @@ impl Plan {
             root,
             entries: walk.entries,
         })
-    }
-
-    /// The entries that the receipt does not prove to be in place; refuses those that cannot be put there.
-    pub(crate) fn unproven(&self, root: &Root, receipt: &Receipt) -> Result<Vec<Entry>, Error> {
-        let mut todo = Vec::new();
-        for entry in &self.entries {
-            let found = root.stat(&entry.target)?;
-            if let Some(stat) = &found {
-                refuse_conflict(root, entry, FileType::from_raw_mode(stat.st_mode))?;
-                if entry.kind == Kind::Dir || receipt.proves(entry, stat) {
-                    continue;
-                }
-            }
-            todo.push(entry.clone());
-        }
-        Ok(todo)
     }
 }
 
@@ -180,25 +161,6 @@ impl Walk {
         });
         Ok(())
     }
-}
-
-fn refuse_conflict(root: &Root, entry: &Entry, found: FileType) -> Result<(), Error> {
-    let is_dir = found == FileType::Directory;
-    if is_dir == (entry.kind == Kind::Dir) {
-        return Ok(());
-    }
-    let found = match found {
-        FileType::Directory => "directory",
-        FileType::Symlink => "symbolic link",
-        _ => "file",
-    };
-    let target = root.path().join(&entry.target);
-    Err(Error::Conflict {
-        target,
-        found,
-        origin: entry.origin.clone(),
-        brought: entry.kind.name(),
-    })
 }
 
 fn refuse_into_itself(source: &Path, dest: &Path) -> Result<(), Error> {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, renameat, statat};
 
 use crate::error::{At as _, Error};
+use crate::fingerprint::Fingerprint;
 use crate::plan::Entry;
-use crate::receipt::{Fingerprint, Record};
+use crate::receipt::Record;
 use crate::stage::Staging;
 
 impl Staging<'_> {

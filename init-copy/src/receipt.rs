@@ -4,9 +4,7 @@
 //! status-change time, which no user can set: source and target are proven unchanged without reading them.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use pod_contract::publish::Staged;
@@ -15,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::beneath::Root;
 use crate::error::{At as _, Error};
+use crate::fingerprint::Fingerprint;
 use crate::plan::Entry;
 
 /// A hidden file, not a directory: Tomcat would deploy a directory in `webapps` as an application.
@@ -22,39 +21,6 @@ pub(crate) const NAME: &str = ".init-copy.json";
 const VERSION: u32 = 1;
 /// About a million entries; a larger file is not ours.
 const MAX_BYTES: u64 = 512 << 20;
-
-/// How a file looks without being read. Times are nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Fingerprint {
-    inode: u64,
-    size: u64,
-    modified: i128,
-    changed: i128,
-}
-
-impl Fingerprint {
-    pub(crate) fn of(meta: &Metadata) -> Self {
-        Self {
-            inode: meta.ino(),
-            size: meta.size(),
-            modified: nanos(meta.mtime(), meta.mtime_nsec()),
-            changed: nanos(meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-
-    pub(crate) fn of_stat(stat: &Stat) -> Self {
-        Self {
-            inode: stat.st_ino,
-            size: stat.st_size.unsigned_abs(),
-            modified: nanos(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-            changed: nanos(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
-        }
-    }
-}
-
-fn nanos(seconds: i64, nanos: i64) -> i128 {
-    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
-}
 
 /// One entry that is in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

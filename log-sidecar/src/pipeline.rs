@@ -60,7 +60,7 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
     side.spawn_local(admin.serve(Admin { ready, registry }, done.clone()));
-    side.spawn_local(greet(Sink::new(&config.delivery), greeted));
+    side.spawn_local(greet(new_sink(&config), greeted));
     let mut workers = start_workers(&config, receiver, &mailbox, &ledger);
 
     tokio::select! {
@@ -89,7 +89,7 @@ fn start_workers(
     let mut workers = JoinSet::new();
     for _ in 0..Sink::workers(&config.delivery.target) {
         let delivery = Delivery {
-            sink: Sink::new(&config.delivery),
+            sink: new_sink(config),
             ledger: ledger.clone(),
             dead_letter: DeadLetter::new(config.state.as_deref(), config.delivery.dead_letter_max),
             retry_max: config.delivery.retry_max,
@@ -97,6 +97,10 @@ fn start_workers(
         workers.spawn_local(work(delivery, Rc::clone(&receiver), Arc::clone(mailbox)));
     }
     workers
+}
+
+fn new_sink(config: &Config) -> Sink {
+    Sink::new(&config.delivery.target, config.delivery.request_timeout)
 }
 
 async fn work(mut delivery: Delivery, batches: Rc<Mutex<mpsc::Receiver<Batch>>>, mailbox: Arc<Mailbox>) {

@@ -1,4 +1,5 @@
-# The story under Docker Compose. Sets app, adapter and store to HOST:PORT.
+# shellcheck shell=bash
+# The story under Docker Compose.
 
 engine=docker
 export COMPOSE_PROJECT_NAME=all-four COMPOSE_FILE=$root/examples/all-four/compose.yaml:$here/peers.yaml
@@ -16,7 +17,12 @@ container() {
 
 pod_up() {
     compose up --detach
-    app=$(compose port tomcat 8080) adapter=$(compose port tomcat 9102) store=$(address_of "$(container store)"):9200
+}
+
+find_addresses() {
+    app=$(compose port tomcat 8080)
+    adapter=$(compose port tomcat 9102)
+    store=$(address_of "$(container store)"):9200
 }
 
 pod_stop() {

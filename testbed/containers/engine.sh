@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The two engines, each with directories of its own under $work: nothing of this machine's own containers is touched.
 
 start_podman() {
@@ -28,7 +29,6 @@ EOF
 
 stop_podman() {
     podman rm --all --force --time 0 >/dev/null
-    podman network rm --force "$network" >/dev/null
     umount "$work/podman/graph/overlay" 2>/dev/null || true
 }
 
@@ -47,10 +47,6 @@ storage_driver() {
 start_docker() {
     local dir=$work/docker
     mkdir -p "$dir"
-    # The daemon changes both and leaves them so.
-    iptables-save -t filter >"$dir/filter.rules"
-    iptables-save -t nat >"$dir/nat.rules"
-    cp /proc/sys/net/ipv4/ip_forward "$dir/ip_forward"
     export DOCKER_HOST=unix://$dir/docker.sock
     dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --bridge none \
         >"$dir/log" 2>&1 &
@@ -68,7 +64,17 @@ docker_answers() {
 stop_docker() {
     kill "$docker_pid"
     wait "$docker_pid" || true
-    iptables-restore "$work/docker/filter.rules"
-    iptables-restore "$work/docker/nat.rules"
-    cat "$work/docker/ip_forward" >/proc/sys/net/ipv4/ip_forward
+}
+
+# Both engines change the machine's firewall and forwarding, and leave them changed.
+save_network() {
+    iptables-save -t filter >"$work/filter.rules"
+    iptables-save -t nat >"$work/nat.rules"
+    cat /proc/sys/net/ipv4/ip_forward >"$work/ip_forward"
+}
+
+restore_network() {
+    iptables-restore "$work/filter.rules"
+    iptables-restore "$work/nat.rules"
+    cat "$work/ip_forward" >/proc/sys/net/ipv4/ip_forward
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The images of the story beside our four: Tomcat, the WAR's, and the peers outside of the pod.
 
 # Compiled once, for both engines.
@@ -14,9 +15,9 @@ compile() {
 
 build_images() {
     local engine=$1
-    "$root/images/build.sh" "$engine"
+    quietly "$root/images/build.sh" "$engine"
     expect "the four images are static, small, of one file, and run without rights" - "$root/images/check.sh" "$engine"
-    "$here/tomcat.sh" "$cache" "$engine"
+    quietly "$here/tomcat.sh" "$cache" "$engine"
     build_one "$engine" sample-war "$root/examples/all-four/Dockerfile" "$(sample_war)"
     build_one "$engine" peers "$here/peers.Dockerfile" "$BIN_DIR/peers"
 }
@@ -26,7 +27,7 @@ build_one() {
     local engine=$1 name=$2 dockerfile=$3 file=$4 context=$work/context/$1/$2
     mkdir -p "$context"
     cp "$file" "$context/"
-    "$engine" build --quiet --tag "localhost/$name:dev" --file "$dockerfile" "$context" >/dev/null
+    quietly "$engine" build --quiet --tag "localhost/$name:dev" --file "$dockerfile" "$context"
 }
 
 # Tomcat's own sample application, as Debian packages it.
@@ -34,7 +35,7 @@ sample_war() {
     local war=$work/docs/usr/share/tomcat10-docs/docs/appdev/sample/sample.war
     if [ ! -e "$war" ]; then
         mkdir -p "$work/docs"
-        (cd "$work/docs" && apt-get download --quiet=2 tomcat10-docs && dpkg-deb --extract tomcat10-docs_*.deb .) >&2
+        (cd "$work/docs" && apt-get download --quiet=2 -o APT::Sandbox::User=root tomcat10-docs && dpkg-deb --extract tomcat10-docs_*.deb .) >&2
     fi
     echo "$war"
 }

@@ -14,8 +14,11 @@ for package in "${packages[@]}"; do
         missing+=("$package")
     fi
 done
-if [ ${#missing[@]} -gt 0 ]; then
+# Without package lists, nothing could be found out about the mirrors either.
+if [ ${#missing[@]} -gt 0 ] || [ -z "$(apt-get indextargets 'Origin: Debian')" ]; then
     apt-get update --quiet=2
+fi
+if [ ${#missing[@]} -gt 0 ]; then
     # In runlevel 1 no package starts its daemon: run.sh starts its own, with their own directories.
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
         apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What a step of the story looks at.
 
 # address_of CONTAINER: its address on the engine's network.
@@ -67,25 +68,23 @@ share_work() {
     [ "$(wc -l <<<"$tally")" -eq 3 ]
 }
 
-# The lines of the volume's files that match, each after the path that log-sidecar knows it by.
+# The lines of all files in the volume, each after the path that log-sidecar knows it by.
 written() {
-    (cd "$(mounted tomcat /tomcat/logs)" && find . -type f -name "$1" -exec awk '{print substr(FILENAME, 2) "\t" $0}' {} +) |
-        sed 's,^,/logs,' | sort
+    cd "$(mounted tomcat /tomcat/logs)"
+    find . -type f -exec awk '{ sub(/^\./, "/logs", FILENAME); print FILENAME "\t" $0 }' {} +
 }
 
-# The same of the store's documents.
+# The same of the documents in the store.
 stored() {
-    local documents
-    documents=$(curl --silent --show-error --fail --max-time 10 "http://$store/app/_docs") || return
-    jq --raw-output '._source | .log.file.path + "\t" + .message' <<<"$documents" | sort
+    curl --silent --show-error --fail --max-time 10 "http://$store/app/_docs" |
+        jq --raw-output '._source | .log.file.path + "\t" + .message'
 }
 
-# nothing_lost_or_doubled GLOB: `<` is a line that the store lacks, `>` one that it has too often.
+# nothing_lost_or_doubled PATTERN: of the lines that match, `<` marks what the store lacks, `>` what it has too often.
 nothing_lost_or_doubled() {
-    local files=$work/written documents=$work/stored
-    stored | awk -v pattern="$1" -F '\t' 'pattern == "*" || $1 ~ /_access_log/' >"$documents"
-    written "$1" >"$files"
-    [ -s "$files" ] && diff "$files" "$documents"
+    stored | grep -E "$1" | sort >"$work/stored"
+    written | grep -E "$1" | sort >"$work/written"
+    diff "$work/written" "$work/stored"
 }
 
 # stored_lines COUNT TEXT: so many different messages hold the text.

@@ -1,4 +1,5 @@
-# The pod under `podman kube play`. Sets app, adapter and store to HOST:PORT.
+# shellcheck shell=bash
+# The pod under `podman kube play`.
 
 engine=podman
 network=all-four
@@ -11,7 +12,7 @@ container() {
 }
 
 pod_up() {
-    local pod_address n
+    local n
     podman network create "$network"
     podman run --detach --network "$network" --name store localhost/peers:dev store --listen 0.0.0.0:9200
     for n in 1 2 3; do
@@ -23,8 +24,14 @@ pod_up() {
     (cd "$work/empty" && podman kube play --start=false --network "$network" "$root/examples/all-four/pod.yaml")
     own_volumes
     podman pod start all-four
-    pod_address=$(address_of "$(podman pod inspect --format '{{.InfraContainerID}}' all-four)")
-    app=$pod_address:8080 adapter=$pod_address:9102 store=$(address_of store):9200
+}
+
+find_addresses() {
+    local pod
+    pod=$(address_of "$(podman pod inspect --format '{{.InfraContainerID}}' all-four)")
+    app=$pod:8080
+    adapter=$pod:9102
+    store=$(address_of store):9200
 }
 
 # What the kubelet does with an emptyDir and fsGroup; podman 4.3 leaves it to root with mode 0755.

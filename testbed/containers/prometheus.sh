@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A real Prometheus on loopback, with a data folder of its own.
 
 start_prometheus() {

@@ -1,14 +1,37 @@
+# shellcheck shell=bash
 # Assertions: one line each, evidence below a failed one, a count at the end.
 
 passed=0
 failed=0
 subject=
 
+# attempt COMMAND...: sets output and status. In a condition, `set -e` would be off in all that the command calls.
+attempt() {
+    set +e
+    output=$(
+        set -e
+        "$@" 2>&1
+    )
+    status=$?
+    set -e
+}
+
+# quietly COMMAND...: says something only if it fails, which ends the run.
+quietly() {
+    local output status
+    attempt "$@"
+    if [ "$status" -ne 0 ]; then
+        echo "$output" >&2
+        exit 1
+    fi
+}
+
 # expect TEXT ROLE COMMAND...: ROLE is the container whose log explains a failure, or - for none.
 expect() {
-    local text=$1 role=$2 output
+    local text=$1 role=$2 output status
     shift 2
-    if output=$("$@" 2>&1); then
+    attempt "$@"
+    if [ "$status" -eq 0 ]; then
         passed=$((passed + 1))
         echo "ok   $subject: $text"
     else
@@ -24,14 +47,16 @@ expect() {
 
 # eventually SECONDS COMMAND...: tries until it succeeds; says what the last try said.
 eventually() {
-    local deadline=$((SECONDS + $1)) output
+    local deadline=$((SECONDS + $1)) output status
     shift
-    until output=$("$@" 2>&1); do
+    attempt "$@"
+    while [ "$status" -ne 0 ]; do
         if [ "$SECONDS" -ge "$deadline" ]; then
             echo "$output"
             return 1
         fi
         sleep 0.2
+        attempt "$@"
     done
 }
 

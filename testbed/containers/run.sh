@@ -14,15 +14,26 @@ cache=$target/containers
 work=$(mktemp -d)
 mkdir -p "$cache"
 
-for part in report engine images observe prometheus specs story; do
-    # shellcheck source=/dev/null
-    . "$here/$part.sh"
-done
+# shellcheck source=report.sh
+. "$here/report.sh"
+# shellcheck source=engine.sh
+. "$here/engine.sh"
+# shellcheck source=images.sh
+. "$here/images.sh"
+# shellcheck source=observe.sh
+. "$here/observe.sh"
+# shellcheck source=prometheus.sh
+. "$here/prometheus.sh"
+# shellcheck source=specs.sh
+. "$here/specs.sh"
+# shellcheck source=story.sh
+. "$here/story.sh"
 
 prometheus_pid=
 docker_pid=
 podman_started=
 pod_is_up=
+network_saved=
 
 clean_up() {
     set +e
@@ -30,6 +41,7 @@ clean_up() {
     [ -z "$pod_is_up" ] || pod_down >/dev/null 2>&1
     [ -z "$podman_started" ] || stop_podman
     [ -z "$docker_pid" ] || stop_docker
+    [ -z "$network_saved" ] || restore_network
     # A mount that is left over must not be emptied.
     rm -rf --one-file-system "$work"
 }
@@ -37,15 +49,12 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 run_story() {
-    # shellcheck source=/dev/null
-    . "$here/$1.sh"
-    subject=$1
     pod_is_up=yes
-    expect "the pod is created" - pod_up_logged
-    if [ -n "${app:-}" ]; then story; fi
-    pod_down >"$work/$1-down.log" 2>&1
+    expect "the pod is created" - pod_up
+    find_addresses
+    story
+    pod_down >/dev/null 2>&1 || true
     pod_is_up=
-    unset app adapter store
 }
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -55,23 +64,31 @@ fi
 if [ $# -eq 0 ]; then set -- specs podman compose; fi
 
 "$here/install.sh"
+save_network
+network_saved=yes
 for part in "$@"; do
     case $part in
     specs) check_specs ;;
     podman)
+        # shellcheck source=podman.sh
+        . "$here/podman.sh"
+        subject=podman
         compile
         podman_started=yes
         start_podman
         build_images podman
-        run_story podman
+        run_story
         stop_podman
         podman_started=
         ;;
     compose)
+        # shellcheck source=compose.sh
+        . "$here/compose.sh"
+        subject=compose
         compile
         start_docker
         build_images docker
-        run_story compose
+        run_story
         stop_docker
         docker_pid=
         ;;

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The pod specs against the schema of the newest Kubernetes that kubernetes-validate knows.
 
 check_specs() {

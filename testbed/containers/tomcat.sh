@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Builds localhost/tomcat:dev, the application of the story, from Debian's packages: tomcat.sh DIR [docker|podman]...
-# DIR keeps the root file system (DIR/tomcat.tar), so that the second engine need not build it again.
+# DIR keeps the root file system, so that the second engine need not build it again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 shift
+# Another one as soon as something that goes into it is another.
+inputs=$(cat "$0" "$here"/tomcat/* "$here"/ops-webapp/*.jsp "$here/ops-webapp/WEB-INF/web.xml" | sha256sum)
+tree=$dir/tomcat-${inputs:0:12}.tar
 
 # The Debian mirrors this machine is set up with, and nothing else it has in its sources.
 sources() {
@@ -12,12 +15,13 @@ sources() {
     apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' | sort -u
 }
 
-if [ ! -s "$dir/tomcat.tar" ]; then
+if [ ! -e "$tree" ]; then
+    rm -f "$dir"/tomcat*.tar
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     sources | mmdebstrap --quiet --format=tar --variant=minbase --include=tomcat10,openjdk-17-jre-headless \
-        --customize-hook="$here/tomcat/prepare.sh \"\$1\"" "$release" "$dir/tomcat.tar.part" -
-    mv "$dir/tomcat.tar.part" "$dir/tomcat.tar"
+        --customize-hook="$here/tomcat/prepare.sh \"\$1\"" "$release" "$tree.part" -
+    mv "$tree.part" "$tree"
 fi
 
 for engine in "$@"; do
@@ -28,5 +32,5 @@ for engine in "$@"; do
         --change 'USER 1001:65532' \
         --change 'EXPOSE 8080' \
         --change 'CMD ["/usr/share/tomcat10/bin/catalina.sh", "run"]' \
-        "$dir/tomcat.tar" localhost/tomcat:dev >/dev/null
+        "$tree" localhost/tomcat:dev >/dev/null
 done

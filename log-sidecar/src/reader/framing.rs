@@ -9,16 +9,16 @@ const MAX_LINES: usize = 16 * 1024;
 
 /// What a block holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Framed {
-    pub(crate) lines: Vec<Line>,
+pub(super) struct Framed {
+    pub(super) lines: Vec<Line>,
     /// The bytes up to and with the last newline that was looked at.
-    pub(crate) consumed: usize,
+    pub(super) consumed: usize,
     /// All of the block was looked at.
-    pub(crate) complete: bool,
+    pub(super) complete: bool,
 }
 
 /// Splits `block` from `start` on at newlines; a line longer than `max` is cut there. What follows the last newline is left for later.
-pub(crate) fn frame(block: &[u8], start: usize, max: usize) -> Framed {
+pub(super) fn frame(block: &[u8], start: usize, max: usize) -> Framed {
     let mut lines = Vec::new();
     let mut from = start;
     for newline in memchr_iter(b'\n', &block[start..]) {
@@ -41,7 +41,7 @@ pub(crate) fn frame(block: &[u8], start: usize, max: usize) -> Framed {
 }
 
 /// The line `block[from..to]`, without its carriage return.
-pub(crate) fn line(block: &[u8], from: usize, to: usize, max: usize, mark: Mark) -> Line {
+pub(super) fn line(block: &[u8], from: usize, to: usize, max: usize, mark: Mark) -> Line {
     let end = if to > from && block[to - 1] == b'\r' {
         to - 1
     } else {

@@ -22,7 +22,7 @@ const ROTATED_QUIET: Duration = Duration::from_secs(10);
 
 /// Whether a file is a copy of another, as `copytruncate` makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Likeness {
+pub(super) enum Likeness {
     Stranger,
     /// So far it could become one: it may still be being copied.
     Undecided,
@@ -31,10 +31,10 @@ pub(crate) enum Likeness {
 
 /// A file held open from when it is found until nothing more can come from it.
 #[derive(Debug)]
-pub(crate) struct Tail {
+pub(super) struct Tail {
     file: File,
-    pub(crate) inode: Inode,
-    pub(crate) source: Arc<Source>,
+    pub(super) inode: Inode,
+    pub(super) source: Arc<Source>,
     generation: u32,
     /// The next byte to read; stands at the start of a line, unless `long` says otherwise.
     position: u64,
@@ -44,10 +44,10 @@ pub(crate) struct Tail {
     long: Option<Long>,
     /// The size up to which there is nothing to read but the start of a line.
     looked_at: u64,
-    pub(crate) frontier: Frontier,
+    pub(super) frontier: Frontier,
     /// False once it has been renamed out of the patterns or deleted.
-    pub(crate) matched: bool,
-    pub(crate) grew_at: Instant,
+    pub(super) matched: bool,
+    pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
     /// The first bytes as they were read, of this content and of the one before a truncation.
     heads: [Vec<u8>; 2],
@@ -61,7 +61,7 @@ struct Long {
 
 /// What one turn of reading found.
 #[derive(Debug)]
-pub(crate) enum Turn {
+pub(super) enum Turn {
     Segment(Segment),
     /// Nothing to read now.
     Idle,
@@ -75,7 +75,7 @@ pub(crate) enum Turn {
 
 impl Tail {
     /// Goes on where `saved` ended, if there is one and the file is still that file; else starts at the head.
-    pub(crate) fn open(
+    pub(super) fn open(
         file: File,
         inode: Inode,
         path: &str,
@@ -117,7 +117,7 @@ impl Tail {
     }
 
     /// How a file that starts with `start` looks beside this one and what this one was before it was truncated.
-    pub(crate) fn likeness(&self, start: &[u8]) -> Likeness {
+    pub(super) fn likeness(&self, start: &[u8]) -> Likeness {
         let compare = |head: &Vec<u8>| match () {
             () if head.is_empty() => Likeness::Stranger,
             () if start.starts_with(head) => Likeness::Copy,
@@ -128,22 +128,22 @@ impl Tail {
     }
 
     /// Bytes not read yet.
-    pub(crate) fn backlog(&self) -> u64 {
+    pub(super) fn backlog(&self) -> u64 {
         self.size().saturating_sub(self.position)
     }
 
     /// Is everything read and settled?
-    pub(crate) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.size() == self.position && self.long.is_none() && self.frontier.settled() == self.position
     }
 
     /// Renamed away or deleted, and without growth for so long that its writer is taken to have let go.
-    pub(crate) fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         !self.matched && self.grew_at.elapsed() > ROTATED_QUIET
     }
 
     /// Is everything read but the start of a line, or the middle of a long one?
-    pub(crate) fn is_at_end(&self) -> bool {
+    pub(super) fn is_at_end(&self) -> bool {
         self.size() == self.looked_at
     }
 
@@ -152,7 +152,7 @@ impl Tail {
     }
 
     /// Reads one block. With `last`, the start of a line without end is a record too.
-    pub(crate) fn turn(&mut self, max_record: usize, last: bool) -> std::io::Result<Turn> {
+    pub(super) fn turn(&mut self, max_record: usize, last: bool) -> std::io::Result<Turn> {
         let size = self.file.metadata()?.len();
         if size < self.position {
             return Ok(self.reset());
@@ -275,7 +275,7 @@ impl Tail {
     }
 
     /// What a checkpoint says of this file. Should the bytes be gone, the last good evidence stands: they were settled.
-    pub(crate) fn saved(&mut self) -> Saved {
+    pub(super) fn saved(&mut self) -> Saved {
         let settled = self.frontier.settled();
         if self.evidence.0 != settled
             && let Ok(evidence) = Evidence::take(&self.file, settled)
@@ -299,7 +299,7 @@ impl Tail {
 }
 
 /// Up to `length` bytes from `offset`; fewer at the end of the file.
-pub(crate) fn pread_at(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+pub(super) fn pread_at(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
     let length = usize::try_from(length).map_err(std::io::Error::other)?;
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {

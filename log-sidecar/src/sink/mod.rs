@@ -10,7 +10,6 @@ use pod_contract::config::Setting;
 use pod_contract::units::{HostPort, Url};
 
 use crate::batch::Record;
-use crate::config::Delivery;
 use elasticsearch::Elasticsearch;
 use stdout::Stdout;
 
@@ -77,11 +76,12 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    pub(crate) fn new(config: &Delivery) -> Self {
-        match &config.target {
+    /// `request_timeout` is for a network sink to answer.
+    pub(crate) fn new(target: &Target, request_timeout: Duration) -> Self {
+        match target {
             Target::Stdout => Self::Stdout(Stdout::new()),
             Target::Elasticsearch { address, index } => {
-                Self::Elasticsearch(Box::new(Elasticsearch::new(address, index, config.request_timeout)))
+                Self::Elasticsearch(Box::new(Elasticsearch::new(address, index, request_timeout)))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Our HTTP/1.1: one task a client, both directions of a body at once.
 
+mod attempt;
 mod body;
 mod connection;
 mod exchange;
