@@ -84,9 +84,10 @@ pub(crate) struct Record<'b> {
 }
 
 impl Record<'_> {
-    /// The same for the same line of the same file, whenever and however often it is sent.
+    /// The same for the same line of the same file, whenever and however often it is sent. The checksum keeps apart what stood at one
+    /// offset before and after a file was rewritten unnoticed, or before and after a partial line was completed.
     pub(crate) fn id(&self) -> String {
-        format!("{}-{}", self.source.id, self.offset)
+        format!("{}-{}-{:08x}", self.source.id, self.offset, crc32fast::hash(self.text))
     }
 }
 

@@ -1,10 +1,12 @@
 //! How far each file is settled, on disk: one small file, replaced as a whole.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use pod_contract::publish::Staged;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Evidence, Inode};
@@ -48,6 +50,8 @@ impl Positions {
 pub(crate) struct Checkpoint {
     path: Option<PathBuf>,
     written: Vec<Saved>,
+    /// Says "in use" to another process; ends with this one, however that ends.
+    _lock: Option<File>,
 }
 
 impl Checkpoint {
@@ -60,11 +64,19 @@ impl Checkpoint {
                 Self {
                     path: None,
                     written: Vec::new(),
+                    _lock: None,
                 },
                 fresh,
             ));
         };
         fs::create_dir_all(dir)?;
+        let lock = File::open(dir)?;
+        if matches!(
+            flock(&lock, FlockOperation::NonBlockingLockExclusive),
+            Err(Errno::WOULDBLOCK)
+        ) {
+            return Err(io::Error::other("another log-sidecar uses it"));
+        }
         let path = dir.join(NAME);
         let positions = match fs::read(&path) {
             Ok(text) => {
@@ -84,9 +96,10 @@ impl Checkpoint {
         let mut checkpoint = Self {
             path: Some(path),
             written: Vec::new(),
+            _lock: Some(lock),
         };
         // Proves now, not at the first acknowledgement, that the directory can be written.
-        checkpoint.replace(&positions)?;
+        checkpoint.write(&positions)?;
         Ok((checkpoint, positions))
     }
 
@@ -95,11 +108,12 @@ impl Checkpoint {
         if positions.files == self.written {
             Ok(())
         } else {
-            self.replace(positions)
+            self.write(positions)
         }
     }
 
-    fn replace(&mut self, positions: &Positions) -> io::Result<()> {
+    /// Writes `positions`.
+    pub(crate) fn write(&mut self, positions: &Positions) -> io::Result<()> {
         if let Some(path) = &self.path {
             let mut staged = Staged::create(path)?;
             staged.file().write_all(&serde_json::to_vec(positions)?)?;
@@ -134,6 +148,13 @@ mod tests {
         assert_eq!(positions, Positions::new(5, vec![]));
         let positions = Positions::new(6, vec![saved(7)]);
         checkpoint.save(&positions).unwrap();
+        assert!(
+            Checkpoint::open(Some(&state), 7)
+                .unwrap_err()
+                .to_string()
+                .contains("another")
+        );
+        drop(checkpoint);
         assert_eq!(Checkpoint::open(Some(&state), 8).unwrap().1, positions);
     }
 

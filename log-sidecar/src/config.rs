@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Arg;
 use pod_contract::admin;
 use pod_contract::cli::{list, setting};
-use pod_contract::config::Settings;
+use pod_contract::config::{Setting as _, Settings};
 use pod_contract::lifecycle::DEFAULT_GRACE;
 use pod_contract::units::Bytes;
 
@@ -33,9 +33,9 @@ pub(crate) fn flags() -> Vec<Arg> {
         list(
             "include",
             "GLOB",
-            "Files to read: absolute, with *, ?, [a-z], {a,b} (in quotes) and ** for any depth; repeatable",
+            "Files to read: absolute, with *, ?, [a-z], {a,b} (in quotes) and ** for any depth; repeat the flag for more",
         ),
-        list("exclude", "GLOB", "Files to leave out; repeatable"),
+        list("exclude", "GLOB", "Files to leave out; repeat the flag for more"),
         setting("to", "SINK", "Where records go, by scheme"),
         setting("state", "DIR", "Where positions and rejected records are kept"),
         setting(
@@ -108,6 +108,8 @@ pub(crate) struct Reading {
     pub(crate) in_flight: usize,
     pub(crate) poll: Duration,
     pub(crate) drain_quiet: Duration,
+    /// A writer that never rests is cut off after so long: what is read has to be delivered within the grace as well.
+    pub(crate) drain_limit: Duration,
 }
 
 /// For the network side.
@@ -122,8 +124,8 @@ pub(crate) struct Delivery {
 impl Config {
     /// Reads the settings; `None` after a mistake was noted.
     pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
-        let include = s.required_list::<Pattern>("include");
-        let exclude = s.list::<Pattern>("exclude");
+        let include = s.values::<Pattern>("include");
+        let exclude = s.values::<Pattern>("exclude");
         let target = s.required::<Target>("to");
         let state = s.optional::<PathBuf>("state");
         let max_record = s.or("max-record", Bytes(256 * KIB));
@@ -138,37 +140,46 @@ impl Config {
         let grace = s.or("grace", DEFAULT_GRACE);
         let admin = admin::prove(s, ADMIN_PORT);
 
+        let include = include?;
+        if include.is_empty() {
+            return s.refuse(format!("include is missing: {}", Pattern::FORM));
+        }
         let (max_record, batch_size, in_flight) = (max_record?, batch_size?, in_flight?);
         if max_record.0 == 0 || batch_size.0 == 0 {
             return s.refuse("max-record and batch-size must not be 0B");
         }
-        if in_flight < Bytes(max_record.0.max(batch_size.0) * 2) {
+        if in_flight < Bytes(max_record.0.max(batch_size.0).saturating_mul(2)) {
             return s.refuse(format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"));
         }
-        let poll = poll?;
+        let (poll, grace, state) = (poll?, grace?, state?);
+        let (request_timeout, retry_max) = (request_timeout?, retry_max?);
+        if request_timeout.is_zero() || retry_max.is_zero() {
+            return s.refuse("request-timeout and retry-max must not be 0s");
+        }
         if poll < Duration::from_millis(10) {
             return s.refuse("poll has to be at least 10ms");
         }
         let reading = Reading {
-            patterns: Patterns::new(include?, exclude?),
+            patterns: Patterns::new(include, exclude?, state.clone()),
             max_record: max_record.as_usize(),
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,
             in_flight: in_flight.as_usize(),
             poll,
             drain_quiet: drain_quiet?,
+            drain_limit: grace * 3 / 4,
         };
         let delivery = Delivery {
             target: target?,
-            request_timeout: request_timeout?,
-            retry_max: retry_max?,
+            request_timeout,
+            retry_max,
             dead_letter_max: dead_letter_max?.0,
         };
         Some(Self {
             reading,
             delivery,
-            state: state?,
-            grace: grace?,
+            state,
+            grace,
             admin: admin?,
         })
     }

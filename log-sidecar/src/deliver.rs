@@ -1,8 +1,10 @@
 //! The one retry engine: sends a batch until every record is delivered or rejected, and never gives up on one in between.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -18,7 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Delivery {
     pub(crate) sink: Sink,
     pub(crate) ledger: Ledger,
-    pub(crate) dead_letter: DeadLetter,
+    /// One file for all workers.
+    pub(crate) dead_letter: Rc<RefCell<DeadLetter>>,
     pub(crate) retry_max: Duration,
 }
 
@@ -28,6 +31,8 @@ impl Delivery {
         // Parts still to send; a part that the sink calls too large is split.
         let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
         let mut pause = Backoff::new(self.retry_max);
+        // A refusal of a whole request is the fault of its records only if the sink takes others.
+        let mut accepted = false;
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -36,6 +41,7 @@ impl Delivery {
                 Answer::Each(verdicts) => {
                     let delivered = verdicts.iter().filter(|v| **v == Verdict::Delivered).count();
                     self.ledger.acked.inc_by(delivered as u64);
+                    accepted |= delivered > 0;
                     if let Some(why) = verdicts.iter().find_map(|v| {
                         if let Verdict::Retry(why) = v {
                             Some(why.clone())
@@ -59,7 +65,12 @@ impl Delivery {
                     self.wait(&mut pause, &why, after, part.len()).await;
                     parts.push(part);
                 }
-                Answer::Smaller { why } if part.len() == 1 => self.reject(&part[0], &why).await,
+                Answer::Smaller { why } if part.len() == 1 && accepted => self.reject(&[(part[0], why)]).await,
+                Answer::Smaller { why } if part.len() == 1 => {
+                    self.wait(&mut pause, &why, None, 1).await;
+                    // First the others, if there are any: they show whose fault it is.
+                    parts.insert(0, part);
+                }
                 Answer::Smaller { why } => {
                     tracing::info!(why, records = part.len(), "sending in halves");
                     let mut first = part;
@@ -72,34 +83,40 @@ impl Delivery {
 
     /// Rejects what was refused and returns what is to be sent again.
     async fn sort<'b>(&mut self, part: Vec<Record<'b>>, verdicts: Vec<Verdict>) -> Vec<Record<'b>> {
-        let mut again = Vec::new();
+        let (mut again, mut rejected) = (Vec::new(), Vec::new());
         for (record, verdict) in part.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Delivered => {}
                 Verdict::Retry(_) => again.push(record),
-                Verdict::Reject(why) => self.reject(&record, &why).await,
+                Verdict::Reject(why) => rejected.push((record, why)),
             }
+        }
+        if !rejected.is_empty() {
+            self.reject(&rejected).await;
         }
         again
     }
 
-    /// A record is settled as rejected only when the dead-letter file has it (or is full, which is counted as a loss).
-    async fn reject(&mut self, record: &Record<'_>, why: &str) {
+    /// Records are settled as rejected only when the dead-letter file has them (or is full, which is counted as a loss).
+    async fn reject(&mut self, rejected: &[(Record<'_>, String)]) {
         let mut pause = Backoff::new(self.retry_max);
-        loop {
-            match self.dead_letter.add(record, why) {
-                Ok(true) => break,
-                Ok(false) => {
-                    self.ledger.dead_letter_overflow.inc();
-                    break;
-                }
+        let lost = loop {
+            let added = self.dead_letter.borrow_mut().add(rejected);
+            match added {
+                Ok(lost) => break lost,
                 Err(error) => {
-                    let why = format!("cannot write the dead-letter file: {error}");
-                    self.wait(&mut pause, &why, None, 1).await;
+                    self.wait(
+                        &mut pause,
+                        &format!("cannot write the dead-letter file: {error}"),
+                        None,
+                        rejected.len(),
+                    )
+                    .await
                 }
             }
-        }
-        self.ledger.rejected.inc();
+        };
+        self.ledger.dead_letter_overflow.inc_by(lost as u64);
+        self.ledger.rejected.inc_by(rejected.len() as u64);
     }
 
     async fn wait(&self, pause: &mut Backoff, why: &str, after: Option<Duration>, records: usize) {
@@ -170,29 +187,46 @@ impl DeadLetter {
         }
     }
 
-    /// True when the record is kept, false when the file is full.
-    fn add(&mut self, record: &Record<'_>, why: &str) -> io::Result<bool> {
-        let message = String::from_utf8_lossy(record.text);
-        let (id, path, offset) = (record.id(), &record.source.path, record.offset);
+    /// Keeps the records, durably, in one write; returns how many the file had no room for.
+    fn add(&mut self, rejected: &[(Record<'_>, String)]) -> io::Result<usize> {
+        let first = rejected.first().map_or("", |(_, why)| why);
         let Some(target) = &self.path else {
-            tracing::error!(why, id, path, offset, %message, "rejected; there is no --state to keep it in");
-            return Ok(true);
+            for (record, why) in rejected {
+                tracing::error!(
+                    record = entry(record, why),
+                    "rejected; there is no --state to keep it in"
+                );
+            }
+            return Ok(0);
         };
-        let line =
-            json!({ "reason": why, "_id": id, "path": path, "offset": offset, "message": message }).to_string() + "\n";
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(OpenOptions::new().create(true).append(true).open(target)?),
         };
-        if file.metadata()?.len() + line.len() as u64 > self.max {
-            if !std::mem::replace(&mut self.told_full, true) {
-                tracing::error!(file = %target.display(), max = self.max, "the dead-letter file is full: rejected records are lost from here on");
+        let (start, mut lines, mut kept) = (file.metadata()?.len(), Vec::new(), 0);
+        for (record, why) in rejected {
+            let line = entry(record, why) + "\n";
+            if start + (lines.len() + line.len()) as u64 <= self.max {
+                lines.extend_from_slice(line.as_bytes());
+                kept += 1;
             }
-            return Ok(false);
         }
-        file.write_all(line.as_bytes())?;
-        file.sync_data()?;
-        tracing::warn!(why, id, path, offset, "rejected; kept in the dead-letter file");
-        Ok(true)
+        if let Err(error) = file.write_all(&lines).and_then(|()| file.sync_data()) {
+            // Half a line must not stand before the next try.
+            file.set_len(start)?;
+            return Err(error);
+        }
+        let (records, lost) = (rejected.len(), rejected.len() - kept);
+        tracing::warn!(records, kept, first, file = %target.display(), "rejected by the sink; kept in the dead-letter file");
+        if lost > 0 && !std::mem::replace(&mut self.told_full, true) {
+            tracing::error!(file = %target.display(), max = self.max, "the dead-letter file is full: rejected records are lost from here on");
+        }
+        Ok(lost)
     }
+}
+
+/// One line of the dead-letter file.
+fn entry(record: &Record<'_>, why: &str) -> String {
+    let message = String::from_utf8_lossy(record.text);
+    json!({ "reason": why, "_id": record.id(), "path": record.source.path, "offset": record.offset, "message": message }).to_string()
 }

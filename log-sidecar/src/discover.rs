@@ -1,6 +1,7 @@
 //! Which files there are: globs, and one look at every directory that they name.
 
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
@@ -22,6 +23,9 @@ impl Setting for Pattern {
         if !text.starts_with('/') {
             return Err("it does not start with a slash".into());
         }
+        if text.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+            return Err("it has an empty part, a dot, or a slash at its end, so no path is ever like it".into());
+        }
         let glob = GlobBuilder::new(text).literal_separator(true).build();
         glob.map(Self).map_err(|e| e.kind().to_string())
     }
@@ -33,6 +37,17 @@ pub(crate) struct Patterns {
     include: GlobSet,
     exclude: GlobSet,
     bases: Vec<Base>,
+    /// Where our own files are; to read them would never end.
+    state: Option<PathBuf>,
+}
+
+/// What a look at the directories found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Sorted by path.
+    pub(crate) files: Vec<Found>,
+    /// What could not be looked at. A directory that is not there yet is among them.
+    pub(crate) failed: Vec<(PathBuf, io::Error)>,
 }
 
 /// A directory to look into.
@@ -60,11 +75,14 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// What the state directory holds of ours, and the temporary files beside it.
+const OWN_FILES: [&str; 2] = ["checkpoint.json", "dead-letter.ndjson"];
+
 /// A compressed copy holds nothing new.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "zip"];
 
 impl Patterns {
-    pub(crate) fn new(include: Vec<Pattern>, exclude: Vec<Pattern>) -> Self {
+    pub(crate) fn new(include: Vec<Pattern>, exclude: Vec<Pattern>, state: Option<PathBuf>) -> Self {
         let mut bases: Vec<Base> = Vec::new();
         for pattern in &include {
             let base = base_of(pattern.0.glob());
@@ -77,6 +95,7 @@ impl Patterns {
             include: set(include),
             exclude: set(exclude),
             bases,
+            state,
         }
     }
 
@@ -84,8 +103,18 @@ impl Patterns {
         &self.bases
     }
 
-    fn matches(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path)
+    /// Is this a file to read?
+    pub(crate) fn matches(&self, path: &Path) -> bool {
+        self.include.is_match(path) && !self.exclude.is_match(path) && !self.is_own(path)
+    }
+
+    fn is_own(&self, path: &Path) -> bool {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+            .trim_start_matches('.');
+        self.state.as_deref() == path.parent() && OWN_FILES.iter().any(|own| name.starts_with(own))
     }
 
     fn kind(&self, path: &Path) -> Kind {
@@ -107,35 +136,36 @@ impl Patterns {
         }
     }
 
-    /// Every regular file below the bases, links to files followed, sorted by path. A directory that is not there yet has no files.
-    pub(crate) fn scan(&self) -> Vec<Found> {
-        let mut found = Vec::new();
+    /// Every regular file below the bases, links to files followed.
+    pub(crate) fn scan(&self) -> Scan {
+        let mut scan = Scan::default();
         for base in &self.bases {
-            self.scan_dir(&base.dir, base.depth, &mut found);
+            self.scan_dir(&base.dir, base.depth, &mut scan);
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found.dedup_by(|a, b| a.path == b.path);
-        found
+        scan.files.sort_by(|a, b| a.path.cmp(&b.path));
+        scan.files.dedup_by(|a, b| a.path == b.path);
+        scan
     }
 
-    fn scan_dir(&self, dir: &Path, depth: usize, found: &mut Vec<Found>) {
+    fn scan_dir(&self, dir: &Path, depth: usize, scan: &mut Scan) {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
-            Err(error) => {
-                tracing::debug!(dir = %dir.display(), %error, "cannot read the directory");
-                return;
-            }
+            Err(error) => return scan.failed.push((dir.to_owned(), error)),
         };
         for entry in entries.flatten() {
             let path = entry.path();
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() && depth > 0 => self.scan_dir(&path, depth - 1, found),
-                Ok(kind) if kind.is_file() || kind.is_symlink() => {
-                    if let Some(inode) = Inode::of_file_at(&path) {
+                Ok(kind) if kind.is_dir() && depth > 0 => self.scan_dir(&path, depth - 1, scan),
+                Ok(kind) if kind.is_file() || kind.is_symlink() => match Inode::of_file_at(&path) {
+                    Ok(Some(inode)) => {
                         let kind = self.kind(&path);
-                        found.push(Found { path, inode, kind });
+                        scan.files.push(Found { path, inode, kind });
                     }
-                }
+                    Ok(None) => {}
+                    // Gone in between, or a link that leads nowhere.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => scan.failed.push((path, error)),
+                },
                 _ => {}
             }
         }
@@ -175,7 +205,7 @@ mod tests {
 
     fn patterns(include: &[&str], exclude: &[&str]) -> Patterns {
         let parse = |texts: &[&str]| texts.iter().map(|t| Pattern::parse(t).unwrap()).collect();
-        Patterns::new(parse(include), parse(exclude))
+        Patterns::new(parse(include), parse(exclude), None)
     }
 
     #[test]
@@ -193,8 +223,32 @@ mod tests {
 
     #[test]
     fn bad_patterns_are_refused() {
-        for bad in ["logs/*.log", "", "/logs/[", "/logs/{a"] {
+        for bad in [
+            "logs/*.log",
+            "",
+            "/logs/[",
+            "/logs/{a",
+            "/logs//*.log",
+            "/logs/./*.log",
+            "/logs/../*.log",
+            "/logs/",
+        ] {
             assert!(Pattern::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn our_own_files_are_not_read() {
+        let include = vec![Pattern::parse("/logs/**").unwrap()];
+        let patterns = Patterns::new(include, vec![], Some("/logs/state".into()));
+        for (path, read) in [
+            ("checkpoint.json", true),
+            ("state/checkpoint.json", false),
+            ("state/.checkpoint.json.tmp-0123abcd", false),
+            ("state/dead-letter.ndjson", false),
+            ("state/app.log", true),
+        ] {
+            assert_eq!(patterns.matches(&Path::new("/logs").join(path)), read, "{path}");
         }
     }
 
@@ -225,15 +279,16 @@ mod tests {
         fs::create_dir(dir.path().join("deep")).unwrap();
         fs::write(dir.path().join("deep/c.log"), "").unwrap();
         let matched = |patterns: Patterns| -> Vec<String> {
-            let found = patterns.scan().into_iter().filter(|f| f.kind == Kind::Matched);
+            let found = patterns.scan().files.into_iter().filter(|f| f.kind == Kind::Matched);
             found
                 .map(|f| f.path.strip_prefix(root).unwrap().to_str().unwrap().to_owned())
                 .collect()
         };
         let flat = patterns(&[&format!("{root}/*.log")], &[&format!("{root}/skip*")]);
-        assert_eq!(flat.scan().len(), 4, "siblings are seen too");
+        assert_eq!(flat.scan().files.len(), 4, "siblings are seen too");
         assert_eq!(matched(flat), ["a.log", "b.log"]);
         assert_eq!(matched(patterns(&[&format!("{root}/**/*.log")], &[])).len(), 4);
-        assert!(patterns(&["/nonexistent/*.log"], &[]).scan().is_empty());
+        let scan = patterns(&["/nonexistent/*.log"], &[]).scan();
+        assert!(scan.files.is_empty() && scan.failed[0].1.kind() == io::ErrorKind::NotFound);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) const HEAD: u64 = 1024;
 pub(crate) const GUARD: u64 = 64;
 
 /// A file as the kernel knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Inode {
     device: u64,
     number: u64,
@@ -33,10 +33,10 @@ impl Inode {
     }
 
     /// Of the regular file behind `path`, links followed; `None` for anything else.
-    pub(crate) fn of_file_at(path: &Path) -> Option<Self> {
-        let stat = statx(CWD, path, AtFlags::empty(), wanted()).ok()?;
+    pub(crate) fn of_file_at(path: &Path) -> std::io::Result<Option<Self>> {
+        let stat = statx(CWD, path, AtFlags::empty(), wanted())?;
         let regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
-        regular.then(|| Self::from(&stat))
+        Ok(regular.then(|| Self::from(&stat)))
     }
 
     /// Did it come into being at `time` (nanoseconds since 1970) or later? False where birth is not known.
@@ -73,6 +73,10 @@ impl From<&Statx> for Inode {
 pub(crate) fn content_id(scope: &str, inode: &Inode, generation: u32) -> String {
     let mut hash = Sha256::new();
     hash.update(scope);
+    if inode.born == 0 {
+        // Two volumes may well have a file of this number.
+        hash.update(inode.device.to_be_bytes());
+    }
     hash.update(inode.number.to_be_bytes());
     hash.update(inode.born.to_be_bytes());
     hash.update(generation.to_be_bytes());
@@ -89,9 +93,14 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Of nothing: agrees with any file.
     pub(crate) fn none() -> Self {
+        Self::of(&[], &[])
+    }
+
+    /// Of bytes that were read: the first of a file, and the last before an offset.
+    pub(crate) fn of(head: &[u8], guard: &[u8]) -> Self {
         Self {
-            head: digest(&[]),
-            guard: digest(&[]),
+            head: digest(head),
+            guard: digest(guard),
         }
     }
 
@@ -100,15 +109,7 @@ impl Evidence {
         let head = read_exact(file, 0, offset.min(HEAD))?;
         let start = offset.saturating_sub(GUARD);
         let guard = read_exact(file, start, offset - start)?;
-        Ok(Self {
-            head: digest(&head),
-            guard: digest(&guard),
-        })
-    }
-
-    /// Does `file` start as the file did of which this was taken, up to `offset`? So does a copy of it.
-    pub(crate) fn has_head_of(&self, file: &File, offset: u64) -> bool {
-        offset > 0 && read_exact(file, 0, offset.min(HEAD)).is_ok_and(|head| digest(&head) == self.head)
+        Ok(Self::of(&head, &guard))
     }
 
     /// Does `file` still hold the same before `offset`? A shorter file does not.

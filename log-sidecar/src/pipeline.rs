@@ -1,5 +1,6 @@
 //! Who owns what: the reader thread, the workers of the sink, the admin side, and the order in which they end.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -65,6 +66,7 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
 
     tokio::select! {
         () = stop.cancelled() => {}
+        Some(_) = workers.join_next() => return Err(Failure::failed("a worker of the sink ended by itself; this is a bug")),
         _ = reader_ended => return Err(Failure::failed("the reader thread ended by itself; this is a bug")),
     }
     mailbox.post(|news| news.drain = true);
@@ -86,12 +88,14 @@ fn start_workers(
     ledger: &Ledger,
 ) -> JoinSet<()> {
     let receiver = Rc::new(Mutex::new(receiver));
+    let dead_letter = DeadLetter::new(config.state.as_deref(), config.delivery.dead_letter_max);
+    let dead_letter = Rc::new(RefCell::new(dead_letter));
     let mut workers = JoinSet::new();
     for _ in 0..Sink::workers(&config.delivery.target) {
         let delivery = Delivery {
             sink: new_sink(config),
             ledger: ledger.clone(),
-            dead_letter: DeadLetter::new(config.state.as_deref(), config.delivery.dead_letter_max),
+            dead_letter: Rc::clone(&dead_letter),
             retry_max: config.delivery.retry_max,
         };
         workers.spawn_local(work(delivery, Rc::clone(&receiver), Arc::clone(mailbox)));

@@ -31,14 +31,18 @@ impl Staged {
             let temp = target.with_file_name(format!(".{name}{MARK}{:08x}", fastrand::u32(..)));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {
                 Ok(file) => {
-                    // The lock says "in use" to another process's sweep and ends with this process, however that ends.
-                    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                    return Ok(Self {
+                    let staged = Self {
                         file,
                         temp,
                         target: target.to_owned(),
                         published: false,
-                    });
+                    };
+                    // The lock says "in use" to another process's sweep and ends with this process, however that ends.
+                    // Where the file system has no locks, nothing is ever taken for abandoned.
+                    if let Err(error) = flock(&staged.file, FlockOperation::NonBlockingLockExclusive) {
+                        tracing::debug!(%error, "no lock on a temporary file");
+                    }
+                    return Ok(staged);
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),

@@ -5,8 +5,8 @@ start_podman() {
     mkdir -p "$work/podman/networks"
     cat >"$work/podman/containers.conf" <<EOF
 [containers]
-# The defaults may be above what this machine allows, and only a privileged process may raise them.
-default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+# The defaults may be above what this machine allows.
+default_ulimits = ["nofile=$(limit -n)", "nproc=$(limit -u)"]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -32,6 +32,13 @@ stop_podman() {
     umount "$work/podman/graph/overlay" 2>/dev/null || true
 }
 
+limit() {
+    local hard
+    hard=$(ulimit -H "$1")
+    if [ "$hard" = unlimited ]; then hard=4096; fi
+    echo "$hard:$hard"
+}
+
 # Overlay does not work on top of an overlay, such as in a container.
 storage_driver() {
     local dir=$work/overlay
@@ -48,7 +55,8 @@ start_docker() {
     local dir=$work/docker
     mkdir -p "$dir"
     export DOCKER_HOST=unix://$dir/docker.sock
-    dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --bridge none \
+    # In a session of its own: a Ctrl-C must not end it before its containers have been removed.
+    setsid dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --bridge none \
         >"$dir/log" 2>&1 &
     docker_pid=$!
     if ! eventually 60 docker_answers; then

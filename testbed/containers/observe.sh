@@ -87,6 +87,12 @@ nothing_lost_or_doubled() {
     diff "$work/written" "$work/stored"
 }
 
+nothing_doubled() {
+    stored | sort >"$work/stored"
+    written | sort >"$work/written"
+    [ -z "$(comm -13 "$work/written" "$work/stored" | tee /dev/stderr)" ]
+}
+
 # stored_lines COUNT TEXT: so many different messages hold the text.
 stored_lines() {
     local count

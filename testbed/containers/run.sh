@@ -37,6 +37,7 @@ network_saved=
 
 clean_up() {
     set +e
+    [ -z "$traffic" ] || kill "$traffic"
     [ -z "$prometheus_pid" ] || stop_prometheus
     [ -z "$pod_is_up" ] || pod_down >/dev/null 2>&1
     [ -z "$podman_started" ] || stop_podman
@@ -49,10 +50,13 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 run_story() {
+    local before=$failed
     pod_is_up=yes
     expect "the pod is created" - pod_up
-    find_addresses
-    story
+    if [ "$failed" -eq "$before" ]; then
+        find_addresses
+        story
+    fi
     pod_down >/dev/null 2>&1 || true
     pod_is_up=
 }

@@ -16,7 +16,7 @@ sources() {
 }
 
 if [ ! -e "$tree" ]; then
-    rm -f "$dir"/tomcat*.tar
+    rm -f "$dir"/tomcat-*
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     sources | mmdebstrap --quiet --format=tar --variant=minbase --include=tomcat10,openjdk-17-jre-headless \

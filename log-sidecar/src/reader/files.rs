@@ -4,34 +4,39 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use pod_contract::explain;
 
-use super::tail::{self, Likeness, Tail};
+use super::tail::{Former, Likeness, Tail};
 use crate::batch::Settled;
 use crate::checkpoint::{Positions, Saved};
-use crate::discover::{Found, Kind, Patterns};
-use crate::identity::{HEAD, Inode};
+use crate::discover::{Found, Kind, Patterns, Scan};
+use crate::identity::Inode;
 use crate::ledger::Ledger;
 
 /// Birth times come from a coarser clock, nanoseconds.
 const CLOCK_GRAIN: i64 = 20_000_000;
+/// What equals a file that is followed for so long is a copy of it, and is not read.
+const COPY_AFTER: Duration = Duration::from_secs(10);
 
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
     patterns: Patterns,
     ledger: Ledger,
     /// Part of every file's id, see [`crate::pod::scope`].
-    scope: String,
+    scope: Arc<str>,
     pub(super) tails: BTreeMap<Inode, Tail>,
     /// Of files that are not open: from the checkpoint, or rotated and let go.
     closed: Vec<Saved>,
+    /// What truncated files were before; a copy of one is read on from there.
+    formers: Vec<Former>,
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
     first_look: bool,
-    /// What rotated files that came up since the start were taken for.
-    young: BTreeMap<Inode, Likeness>,
+    /// Rotated files that came up since the start and are not read, with the time when they were noticed.
+    young: BTreeMap<Inode, Instant>,
     unreadable: BTreeMap<PathBuf, String>,
 }
 
@@ -40,9 +45,10 @@ impl Files {
         Self {
             patterns,
             ledger,
-            scope: crate::pod::scope(),
+            scope: crate::pod::scope().into(),
             tails: BTreeMap::new(),
             closed: positions.files,
+            formers: Vec::new(),
             looked_at: positions.looked_at,
             first_look: true,
             young: BTreeMap::new(),
@@ -53,22 +59,33 @@ impl Files {
     /// Makes the open files equal to what the directories say; true when one was opened.
     pub(super) fn reconcile(&mut self) -> bool {
         let now = nanos_now();
-        let found = self.patterns.scan();
+        let scan = self.patterns.scan();
         for tail in self.tails.values_mut() {
             tail.matched = false;
         }
-        self.young.retain(|inode, _| found.iter().any(|f| f.inode == *inode));
-        self.unreadable.retain(|path, _| found.iter().any(|f| f.path == *path));
+        let exists = |inode: &Inode| scan.files.iter().any(|file| file.inode == *inode);
+        self.young.retain(|inode, _| exists(inode));
+        self.formers.retain(|former| exists(&former.inode));
+        self.unreadable
+            .retain(|path, _| scan.files.iter().any(|f| f.path == *path) || scan.failed.iter().any(|(p, _)| p == path));
         let mut opened = false;
-        for file in &found {
+        for file in &scan.files {
             if let Some(tail) = self.tails.get_mut(&file.inode) {
                 tail.matched |= file.kind == Kind::Matched;
             } else if file.kind == Kind::Matched || self.has_more(file) || self.came_and_went(file) {
                 opened |= self.open(file);
             }
         }
+        for (path, error) in &scan.failed {
+            if error.kind() != io::ErrorKind::NotFound {
+                self.complain(path, error);
+            }
+        }
         self.looked_at = now;
-        self.let_go(&found);
+        self.let_go(&scan);
+        if self.first_look && !scan.files.iter().any(|file| file.kind == Kind::Matched) {
+            tracing::info!("no file matches yet");
+        }
         self.first_look = false;
         self.measure();
         opened
@@ -89,7 +106,7 @@ impl Files {
         if let Some(tail) = self
             .tails
             .values_mut()
-            .find(|tail| std::sync::Arc::ptr_eq(&tail.source, &range.source))
+            .find(|tail| Arc::ptr_eq(&tail.source, &range.source))
         {
             tail.frontier.settle(range.start, range.end);
         }
@@ -101,66 +118,74 @@ impl Files {
         Positions::new(self.looked_at, open.chain(self.closed.iter().cloned()).collect())
     }
 
-    /// A file outside the patterns that was read before under another name, and has grown since.
+    /// Remembers what a file was before it was truncated.
+    pub(super) fn remember(&mut self, former: Former) {
+        self.formers.retain(|older| older.inode != former.inode);
+        self.formers.push(former);
+    }
+
+    /// A file outside the patterns that was read before under a name that matches, and has grown since.
     fn has_more(&self, file: &Found) -> bool {
         let size = || std::fs::metadata(&file.path).map_or(0, |meta| meta.len());
-        self.closed
-            .iter()
-            .any(|saved| saved.inode.is_likely(&file.inode) && saved.offset < size())
+        let grown = |saved: &&Saved| {
+            saved.inode.is_likely(&file.inode) && self.patterns.matches(Path::new(&saved.path)) && saved.offset < size()
+        };
+        self.closed.iter().any(|saved| grown(&saved))
     }
 
-    /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of a file that is known.
+    /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of what is read already.
     fn came_and_went(&mut self, file: &Found) -> bool {
+        let noticed = self.young.get(&file.inode).copied();
         let known = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
-        let judged = self.young.get(&file.inode);
-        let unseen = judged.is_none() && file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) && !known();
-        if file.kind != Kind::Rotated || !(unseen || judged == Some(&Likeness::Undecided)) {
+        let is_new = || file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) && !known();
+        let is_young = noticed.map_or_else(is_new, |since| since.elapsed() < COPY_AFTER);
+        if file.kind != Kind::Rotated || !is_young {
             return false;
         }
-        let likeness = self.likeness(&file.path);
-        // A stranger stays a candidate until it is open, should it be unreadable now.
-        self.young.insert(file.inode, likeness.max(Likeness::Undecided));
-        likeness == Likeness::Stranger
-    }
-
-    fn likeness(&self, path: &Path) -> Likeness {
+        // It stays a candidate until it is open or is taken for a copy.
+        self.young.entry(file.inode).or_insert_with(Instant::now);
         // Whoever opens it again tells why it cannot be read.
-        let Ok(file) = File::open(path) else {
-            return Likeness::Stranger;
+        let Ok(opened) = File::open(&file.path) else {
+            return true;
         };
-        let start = tail::pread_at(&file, 0, HEAD).unwrap_or_default();
-        if start.is_empty() {
-            return Likeness::Undecided;
+        if self.formers.iter().any(|former| former.lives_on_in(&opened)) {
+            return true;
         }
-        if self
-            .closed
-            .iter()
-            .any(|saved| saved.evidence.has_head_of(&file, saved.offset))
-        {
-            return Likeness::Copy;
-        }
-        self.tails
-            .values()
-            .map(|tail| tail.likeness(&start))
-            .max()
-            .unwrap_or(Likeness::Stranger)
+        let size = opened.metadata().map_or(0, |meta| meta.len());
+        // A truncation that is about to be noticed makes a former file, to compare with.
+        let undecided = size == 0 || self.tails.values().any(Tail::is_cut);
+        !undecided
+            && self
+                .tails
+                .values()
+                .all(|tail| tail.likeness(&opened, size) == Likeness::Stranger)
     }
 
     /// True when the file is open now.
     fn open(&mut self, found: &Found) -> bool {
-        let Err(error) = self.try_open(found) else {
-            self.unreadable.remove(&found.path);
-            return true;
-        };
+        match self.try_open(found) {
+            Ok(()) => {
+                self.unreadable.remove(&found.path);
+                self.young.remove(&found.inode);
+                true
+            }
+            Err(error) => {
+                self.complain(&found.path, &error);
+                false
+            }
+        }
+    }
+
+    /// Once for each path and error.
+    fn complain(&mut self, path: &Path, error: &io::Error) {
         let text = error.to_string();
-        if self.unreadable.insert(found.path.clone(), text.clone()) != Some(text) {
+        if self.unreadable.insert(path.to_owned(), text.clone()) != Some(text) {
             let remedy = match error.kind() {
-                io::ErrorKind::PermissionDenied => explain::denied(&found.path),
+                io::ErrorKind::PermissionDenied => explain::denied(path),
                 _ => "it is tried again as long as it is there".to_owned(),
             };
-            tracing::error!(path = %found.path.display(), %error, remedy, "cannot read a file that matches");
+            tracing::error!(path = %path.display(), %error, remedy, "cannot read a file that matches, or its directory");
         }
-        false
     }
 
     fn try_open(&mut self, found: &Found) -> io::Result<()> {
@@ -169,24 +194,30 @@ impl Files {
         if self.tails.contains_key(&inode) {
             return Ok(());
         }
-        let index = self.closed.iter().position(|saved| saved.inode.is_likely(&inode));
         let path = found.path.to_string_lossy();
-        let (mut tail, reset) = Tail::open(file, inode, &path, &self.scope, index.map(|index| &self.closed[index]))?;
-        // Only now: what could not be opened is still known by its position.
-        index.map(|index| self.closed.swap_remove(index));
-        tail.matched = found.kind == Kind::Matched;
-        if reset {
-            self.ledger.resets.inc();
-            tracing::warn!(path = %path, "not the file that the checkpoint knew under this inode: read from its start");
+        let mut tail = if let Some(index) = self.closed.iter().position(|saved| saved.inode.is_likely(&inode)) {
+            let (tail, former) = Tail::resume(file, inode, &self.closed[index], &self.scope)?;
+            // Only now: what could not be opened is still known by its position.
+            self.closed.swap_remove(index);
+            if let Some(former) = former {
+                self.ledger.resets.inc();
+                tracing::warn!(path = %path, "not the file that the checkpoint knew under this inode: read from its start");
+                self.remember(former);
+            }
+            tail
+        } else if let Some(index) = self.formers.iter().position(|former| former.lives_on_in(&file)) {
+            Tail::adopt(file, inode, self.formers.swap_remove(index), &self.scope)?
         } else {
-            tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
-        }
+            Tail::new(file, inode, &path, &self.scope)?
+        };
+        tail.matched = found.kind == Kind::Matched;
+        tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
         self.tails.insert(inode, tail);
         Ok(())
     }
 
     /// Closes rotated and deleted files from which nothing more can be expected.
-    fn let_go(&mut self, found: &[Found]) {
+    fn let_go(&mut self, scan: &Scan) {
         let done: Vec<Inode> = self
             .tails
             .iter()
@@ -197,7 +228,7 @@ impl Files {
             let Some(mut tail) = self.tails.remove(&inode) else {
                 continue;
             };
-            let exists = found.iter().any(|file| file.inode == inode);
+            let exists = scan.files.iter().any(|file| file.inode == inode);
             tracing::info!(
                 path = tail.source.path,
                 offset = tail.frontier.settled(),
@@ -206,8 +237,11 @@ impl Files {
             );
             self.closed.push(tail.saved());
         }
-        // Of a file that is nowhere, nothing can come.
-        let exists = |saved: &Saved| found.iter().any(|file| file.inode.is_likely(&saved.inode));
+        // Of a file that is nowhere, nothing can come; but what could not be looked at may hold it.
+        if !scan.failed.is_empty() {
+            return;
+        }
+        let exists = |saved: &Saved| scan.files.iter().any(|file| file.inode.is_likely(&saved.inode));
         let (known, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.closed).into_iter().partition(exists);
         self.closed = known;
         for saved in gone.iter().filter(|_| self.first_look) {

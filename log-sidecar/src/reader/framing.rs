@@ -5,7 +5,7 @@ use memchr::memchr_iter;
 use crate::batch::{Line, Mark};
 
 /// More lines are left for the next block: a block of empty lines must not need many times its size.
-const MAX_LINES: usize = 16 * 1024;
+const MAX_LINES: usize = 4096;
 
 /// What a block holds.
 #[derive(Debug, PartialEq, Eq)]

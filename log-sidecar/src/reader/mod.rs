@@ -5,6 +5,7 @@ mod framing;
 mod tail;
 
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +27,8 @@ use crate::watch::Watch;
 
 /// More batches than this are never out: the byte budget ends first, and tiny batches wait for each other.
 pub(crate) const MAX_BATCHES: usize = 16;
+/// Records of one batch, about: each costs some 200 bytes of request and answer beside its text.
+const MAX_RECORDS: usize = 4096;
 /// The checkpoint follows the acknowledgements at this distance.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// While draining, whether files still grow is looked at so often.
@@ -61,9 +64,11 @@ pub(crate) struct Reader {
     checkpoint: Checkpoint,
     watch: Watch,
     files: Files,
+    last_served: Inode,
     pending: Vec<Segment>,
     pending_since: Instant,
     pending_bytes: usize,
+    pending_records: usize,
     out_bytes: usize,
     out_batches: usize,
     reconcile_at: Instant,
@@ -92,9 +97,11 @@ impl Reader {
             checkpoint,
             watch,
             files,
+            last_served: Inode::default(),
             pending: Vec::new(),
             pending_since: now,
             pending_bytes: 0,
+            pending_records: 0,
             out_bytes: 0,
             out_batches: 0,
             reconcile_at: now,
@@ -126,13 +133,27 @@ impl Reader {
             };
             self.take_news(wait);
         }
-        self.save();
+        // Also when no position has moved: what was looked at is not new to the next run.
+        if let Err(error) = self.checkpoint.write(&self.files.positions()) {
+            tracing::error!(%error, "cannot write the checkpoint");
+        }
         self.files.measure();
     }
 
     fn reconcile(&mut self) {
         self.reconcile_at = Instant::now() + self.config.poll;
         self.watch.retry();
+        // A truncation is noticed also when the budget forbids to read: the copy may not be there for long.
+        let cut: Vec<Inode> = self
+            .files
+            .tails
+            .iter()
+            .filter(|(_, tail)| tail.is_cut())
+            .map(|(inode, _)| *inode)
+            .collect();
+        for inode in cut {
+            self.read_turn(inode);
+        }
         if self.files.reconcile() {
             // The id of a file has to be on disk before any record with it can be sent.
             self.save();
@@ -166,11 +187,20 @@ impl Reader {
         if self.phase == Phase::Flushing {
             return round;
         }
-        let inodes: Vec<Inode> = self.files.tails.keys().copied().collect();
+        // From where the last round ended: under pressure, every file gets its turn.
+        let after = self
+            .files
+            .tails
+            .range((Bound::Excluded(self.last_served), Bound::Unbounded));
+        let inodes: Vec<Inode> = after
+            .chain(self.files.tails.range(..=self.last_served))
+            .map(|(inode, _)| *inode)
+            .collect();
         for inode in inodes {
             if !self.has_room() {
                 return Round::NoRoom;
             }
+            self.last_served = inode;
             if self.read_turn(inode) {
                 round = Round::Progress;
             }
@@ -191,16 +221,15 @@ impl Reader {
             }
             Ok(Turn::More) => true,
             Ok(Turn::Idle) => false,
-            Ok(Turn::Reset { lost_from }) => {
+            Ok(Turn::Reset(former)) => {
                 self.ledger.resets.inc();
-                let path = &tail.source.path;
                 tracing::warn!(
-                    path,
-                    lost_from,
-                    "truncated: read from its start; what was written after this offset and not read is lost"
+                    path = tail.source.path,
+                    "truncated: read from its start; what was not read before is lost, unless a copy has it"
                 );
+                self.files.remember(former);
                 self.save();
-                // A copy that `copytruncate` made is recognised while the former head is remembered.
+                // Before the copy, if there is one, is renamed or compressed.
                 self.reconcile_at = Instant::now();
                 true
             }
@@ -226,8 +255,9 @@ impl Reader {
             .truncated
             .inc_by(segment.lines.iter().filter(|line| line.mark == Mark::Truncated).count() as u64);
         self.pending_bytes += segment.bytes();
+        self.pending_records += segment.lines.len();
         self.pending.push(segment);
-        if self.pending_bytes >= self.config.batch_size {
+        if self.pending_bytes >= self.config.batch_size || self.pending_records >= MAX_RECORDS {
             self.seal();
         }
     }
@@ -247,6 +277,7 @@ impl Reader {
         };
         self.out_bytes += batch.bytes();
         self.pending_bytes = 0;
+        self.pending_records = 0;
         self.out_batches += 1;
         if let Some(batches) = &self.batches {
             // The channel holds as many as may be out; it is closed only when the process gives up.
@@ -261,7 +292,8 @@ impl Reader {
             Phase::Draining(since) => {
                 let quiet = self.config.drain_quiet;
                 let still = |tail: &Tail| tail.is_at_end() && tail.grew_at.elapsed() >= quiet;
-                if since.elapsed() >= quiet && self.files.tails.values().all(still) {
+                let quiet_now = since.elapsed() >= quiet && self.files.tails.values().all(still);
+                if quiet_now || since.elapsed() >= self.config.drain_limit {
                     self.phase = Phase::Ending;
                 }
             }

@@ -20,13 +20,46 @@ const BLOCK: usize = 256 * 1024;
 /// How long a rotated file has to be quiet.
 const ROTATED_QUIET: Duration = Duration::from_secs(10);
 
-/// Whether a file is a copy of another, as `copytruncate` makes it.
+/// What a young rotated file is to a file that is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Likeness {
     Stranger,
-    /// So far it could become one: it may still be being copied.
-    Undecided,
-    Copy,
+    /// Equal so far: `copytruncate` makes the copy first and truncates then.
+    Twin,
+}
+
+/// What a file was before it was truncated. A copy of it, if `copytruncate` made one, holds what was not read in time.
+#[derive(Debug)]
+pub(super) struct Former {
+    pub(super) source: Arc<Source>,
+    pub(super) inode: Inode,
+    generation: u32,
+    /// Everything before was read.
+    offset: u64,
+    frontier: Frontier,
+    evidence: Evidence,
+}
+
+impl Former {
+    /// Of a file that the checkpoint knew.
+    fn of(saved: &Saved) -> Self {
+        Self {
+            source: Arc::new(Source {
+                id: saved.id.clone(),
+                path: saved.path.clone(),
+            }),
+            inode: saved.inode,
+            generation: saved.generation,
+            offset: saved.offset,
+            frontier: Frontier::at(saved.offset),
+            evidence: saved.evidence.clone(),
+        }
+    }
+
+    /// Does `file` hold what was read before the truncation?
+    pub(super) fn lives_on_in(&self, file: &File) -> bool {
+        self.offset > 0 && self.evidence.agrees(file, self.offset)
+    }
 }
 
 /// A file held open from when it is found until nothing more can come from it.
@@ -41,7 +74,8 @@ pub(super) struct Tail {
     /// The bytes before `position`, checked at each read: a file truncated and written anew past `position` shows here.
     guard: Vec<u8>,
     /// A line longer than a block, whose end is being looked for.
-    long: Option<Long>,
+    /// It is not kept, but read again when the end is found.
+    long: Option<u64>,
     /// The size up to which there is nothing to read but the start of a line.
     looked_at: u64,
     pub(super) frontier: Frontier,
@@ -49,14 +83,9 @@ pub(super) struct Tail {
     pub(super) matched: bool,
     pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
-    /// The first bytes as they were read, of this content and of the one before a truncation.
-    heads: [Vec<u8>; 2],
-}
-
-#[derive(Debug)]
-struct Long {
-    start: u64,
-    kept: Vec<u8>,
+    /// The first bytes as they were read.
+    head: Vec<u8>,
+    scope: Arc<str>,
 }
 
 /// What one turn of reading found.
@@ -68,63 +97,102 @@ pub(super) enum Turn {
     /// Read something that is no whole record yet.
     More,
     /// The file was truncated or replaced in place; it is read from its start under a new id.
-    Reset {
-        lost_from: u64,
-    },
+    Reset(Former),
 }
 
 impl Tail {
-    /// Goes on where `saved` ended, if there is one and the file is still that file; else starts at the head.
-    pub(super) fn open(
-        file: File,
-        inode: Inode,
-        path: &str,
-        scope: &str,
-        saved: Option<&Saved>,
-    ) -> std::io::Result<(Self, bool)> {
-        let (id, path, generation, offset, reset) = match saved {
-            Some(s) if s.evidence.agrees(&file, s.offset) => {
-                (s.id.clone(), s.path.clone(), s.generation, s.offset, false)
-            }
-            Some(s) => (
-                content_id(scope, &inode, s.generation + 1),
-                path.to_owned(),
-                s.generation + 1,
-                0,
-                true,
-            ),
-            None => (content_id(scope, &inode, 0), path.to_owned(), 0, 0, false),
-        };
-        let mut tail = Self {
+    /// A file that nothing is known of: from its head.
+    pub(super) fn new(file: File, inode: Inode, path: &str, scope: &Arc<str>) -> std::io::Result<Self> {
+        let id = content_id(scope, &inode, 0);
+        Self::at(
             file,
             inode,
-            source: Arc::new(Source { id, path }),
+            Arc::new(Source {
+                id,
+                path: path.to_owned(),
+            }),
+            0,
+            Frontier::at(0),
+            scope,
+        )
+    }
+
+    /// A file that the checkpoint knows: where that ended. If it is not that file any more, from its head, and the former one is given back.
+    pub(super) fn resume(
+        file: File,
+        inode: Inode,
+        saved: &Saved,
+        scope: &Arc<str>,
+    ) -> std::io::Result<(Self, Option<Former>)> {
+        let former = Former::of(saved);
+        if saved.evidence.agrees(&file, saved.offset) {
+            return Self::adopt(file, inode, former, scope).map(|tail| (tail, None));
+        }
+        let generation = saved.generation + 1;
+        let source = Source {
+            id: content_id(scope, &inode, generation),
+            path: saved.path.clone(),
+        };
+        Self::at(file, inode, Arc::new(source), generation, Frontier::at(0), scope).map(|tail| (tail, Some(former)))
+    }
+
+    /// A file that holds what a former one held: from where that was read to, as if it were that one.
+    pub(super) fn adopt(file: File, inode: Inode, former: Former, scope: &Arc<str>) -> std::io::Result<Self> {
+        let offset = former.offset;
+        let mut tail = Self::at(file, inode, former.source, former.generation, former.frontier, scope)?;
+        tail.position = offset;
+        tail.looked_at = offset;
+        tail.head = tail.pread(0, offset.min(HEAD))?;
+        tail.guard = tail.pread(offset.saturating_sub(GUARD), offset.min(GUARD))?;
+        tail.evidence = (offset, former.evidence);
+        Ok(tail)
+    }
+
+    fn at(
+        file: File,
+        inode: Inode,
+        source: Arc<Source>,
+        generation: u32,
+        frontier: Frontier,
+        scope: &Arc<str>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            file,
+            inode,
+            source,
             generation,
-            position: offset,
+            position: 0,
             guard: Vec::new(),
             long: None,
-            looked_at: offset,
-            frontier: Frontier::at(offset),
+            looked_at: 0,
+            frontier,
             matched: true,
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
-            heads: [Vec::new(), Vec::new()],
-        };
-        tail.heads[0] = tail.pread(0, offset.min(HEAD))?;
-        tail.guard = tail.pread(offset.saturating_sub(GUARD), offset.min(GUARD))?;
-        tail.evidence = (offset, Evidence::take(&tail.file, offset)?);
-        Ok((tail, reset))
+            head: Vec::new(),
+            scope: Arc::clone(scope),
+        })
     }
 
-    /// How a file that starts with `start` looks beside this one and what this one was before it was truncated.
-    pub(super) fn likeness(&self, start: &[u8]) -> Likeness {
-        let compare = |head: &Vec<u8>| match () {
-            () if head.is_empty() => Likeness::Stranger,
-            () if start.starts_with(head) => Likeness::Copy,
-            () if head.starts_with(start) => Likeness::Undecided,
-            () => Likeness::Stranger,
+    /// Was it truncated, and nobody has noticed yet?
+    pub(super) fn is_cut(&self) -> bool {
+        self.size() < self.position
+    }
+
+    /// Compares `file`, `size` bytes long, with this one as it is now: its head, and the end of the shorter one.
+    pub(super) fn likeness(&self, file: &File, size: u64) -> Likeness {
+        let end = size.min(self.size());
+        let start = end.saturating_sub(GUARD);
+        let same = |from: u64, length: u64| {
+            let (a, b) = (pread_at(file, from, length), pread_at(&self.file, from, length));
+            matches!((a, b), (Ok(a), Ok(b)) if a == b)
         };
-        self.heads.iter().map(compare).max().unwrap_or(Likeness::Stranger)
+        // A copy cannot be longer than what it is a copy of.
+        if size <= self.size() && same(0, end.min(HEAD)) && same(start, end - start) {
+            Likeness::Twin
+        } else {
+            Likeness::Stranger
+        }
     }
 
     /// Bytes not read yet.
@@ -172,7 +240,7 @@ impl Tail {
         }
         self.looked_at = self.position + (block.len() - behind) as u64;
         match self.long.take() {
-            Some(long) => Ok(self.in_long_line(long, &block, behind, last)),
+            Some(start) => self.in_long_line(start, &block, behind, max_record, last),
             None => Ok(self.at_line_start(block, behind, max_record, last)),
         }
     }
@@ -184,10 +252,7 @@ impl Tail {
         }
         let unread = block.len() - behind;
         if framed.consumed == 0 && unread > max_record {
-            self.long = Some(Long {
-                start: self.position,
-                kept: block[behind..behind + max_record].to_vec(),
-            });
+            self.long = Some(self.position);
             self.advance(&block, unread);
             return Turn::More;
         }
@@ -216,7 +281,14 @@ impl Tail {
         })
     }
 
-    fn in_long_line(&mut self, long: Long, block: &[u8], behind: usize, last: bool) -> Turn {
+    fn in_long_line(
+        &mut self,
+        start: u64,
+        block: &[u8],
+        behind: usize,
+        max_record: usize,
+        last: bool,
+    ) -> std::io::Result<Turn> {
         let unread = &block[behind..];
         let (consumed, ends) = match memchr::memchr(b'\n', unread) {
             Some(newline) => (newline + 1, true),
@@ -224,21 +296,21 @@ impl Tail {
         };
         self.advance(block, consumed);
         if !ends {
-            self.long = Some(long);
-            return Turn::More;
+            self.long = Some(start);
+            return Ok(Turn::More);
         }
         // The rest of the block was not looked at.
         self.looked_at = self.position;
-        let lines = vec![Line::new(0, long.kept.len(), Mark::Truncated)];
-        let (source, base) = (Arc::clone(&self.source), long.start);
-        Turn::Segment(Segment {
-            source,
-            start: long.start,
+        let data = self.pread(start, max_record as u64)?;
+        let lines = vec![Line::new(0, data.len(), Mark::Truncated)];
+        Ok(Turn::Segment(Segment {
+            source: Arc::clone(&self.source),
+            start,
             end: self.position,
-            base,
-            data: long.kept,
+            base: start,
+            data,
             lines,
-        })
+        }))
     }
 
     /// Moves over `count` bytes after the guard of `block`.
@@ -246,32 +318,44 @@ impl Tail {
         let end = self.guard.len() + count;
         if self.position < HEAD {
             let more = count.min((HEAD - self.position) as usize);
-            self.heads[0].extend_from_slice(&block[self.guard.len()..self.guard.len() + more]);
+            self.head
+                .extend_from_slice(&block[self.guard.len()..self.guard.len() + more]);
         }
         self.position += count as u64;
         self.guard = block[end.saturating_sub(GUARD as usize)..end].to_vec();
     }
 
     fn unfinished_from(&self) -> u64 {
-        self.long.as_ref().map_or(self.position, |long| long.start)
+        self.long.unwrap_or(self.position)
     }
 
     fn reset(&mut self) -> Turn {
-        let lost_from = self.position;
         self.generation += 1;
-        let scope = self.source.id.clone();
-        self.source = Arc::new(Source {
-            id: content_id(&scope, &self.inode, self.generation),
+        let id = content_id(&self.scope, &self.inode, self.generation);
+        let source = Arc::new(Source {
+            id,
             path: self.source.path.clone(),
         });
+        let former = Former {
+            source: std::mem::replace(&mut self.source, source),
+            inode: self.inode,
+            generation: self.generation - 1,
+            // A long line that was not ended has not been handed out.
+            offset: self.unfinished_from(),
+            frontier: std::mem::replace(&mut self.frontier, Frontier::at(0)),
+            evidence: if self.long.is_none() {
+                Evidence::of(&self.head, &self.guard)
+            } else {
+                Evidence::none()
+            },
+        };
         self.position = 0;
         self.looked_at = 0;
         self.guard.clear();
-        self.heads[1] = std::mem::take(&mut self.heads[0]);
+        self.head.clear();
         self.long = None;
-        self.frontier = Frontier::at(0);
         self.evidence = (0, Evidence::none());
-        Turn::Reset { lost_from }
+        Turn::Reset(former)
     }
 
     /// What a checkpoint says of this file. Should the bytes be gone, the last good evidence stands: they were settled.

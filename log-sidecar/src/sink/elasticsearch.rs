@@ -165,12 +165,8 @@ fn verdict(item: BulkItem) -> Verdict {
     };
     match status {
         200 | 201 | 409 => Verdict::Delivered,
-        429 | 500..=599 => Verdict::Retry(why()),
-        // A full disk blocks an index with 403 until somebody frees space.
-        403 => match why() {
-            why if why.contains("cluster_block_exception") => Verdict::Retry(why),
-            why => Verdict::Reject(why),
-        },
+        // 401, 403 and 404 too: rights, a blocked or a missing index are mended by a person, and then nothing must be gone.
+        401 | 403 | 404 | 429 | 500..=599 => Verdict::Retry(why()),
         _ => Verdict::Reject(why()),
     }
 }
@@ -204,28 +200,14 @@ mod tests {
 
     #[test]
     fn each_item_is_judged_by_its_own_status() {
-        let items: Vec<String> = [200, 201, 409, 429, 500, 503, 400, 404]
+        let items: Vec<String> = [200, 201, 409, 401, 403, 404, 429, 500, 503, 400, 413]
             .map(|status| format!("{{ \"create\" : {{ \"status\" : {status}, \"error\": {{\"type\":\"t\",\"reason\":\"r\",\"x\":1}} }} }}"))
             .into();
-        let verdicts = each(&format!("{{\"items\":[{}]}}", items.join(",")), 8);
+        let verdicts = each(&format!("{{\"items\":[{}]}}", items.join(",")), 11);
         assert!(verdicts[..3].iter().all(|v| *v == Verdict::Delivered));
-        assert!(verdicts[3..6].iter().all(|v| matches!(v, Verdict::Retry(_))));
-        assert_eq!(verdicts[6], Verdict::Reject("status 400: t: r".into()));
-        assert!(matches!(verdicts[7], Verdict::Reject(_)));
-    }
-
-    #[test]
-    fn a_blocked_index_is_waited_for() {
-        let item = |kind: &str| {
-            format!(
-                "{{\"items\":[{{\"create\":{{\"status\":403,\"error\":{{\"type\":\"{kind}\",\"reason\":\"\"}}}}}}]}}"
-            )
-        };
-        assert!(matches!(
-            each(&item("cluster_block_exception"), 1)[0],
-            Verdict::Retry(_)
-        ));
-        assert!(matches!(each(&item("security_exception"), 1)[0], Verdict::Reject(_)));
+        assert!(verdicts[3..9].iter().all(|v| matches!(v, Verdict::Retry(_))));
+        assert_eq!(verdicts[9], Verdict::Reject("status 400: t: r".into()));
+        assert!(matches!(verdicts[10], Verdict::Reject(_)));
     }
 
     #[test]

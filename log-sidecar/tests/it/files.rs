@@ -202,3 +202,112 @@ fn archives_from_before_are_left_alone() {
     pod.stop(running);
     pod.assert_lines(10);
 }
+
+#[test]
+fn what_copytruncate_cut_off_is_read_from_the_copy() {
+    let pod = Pod::new();
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start_with(&["--in-flight", "16KiB", "--batch-size", "1KiB", "--max-record", "8KiB"]);
+    running.wait_for_log("did not take everything");
+    pod.append_lines("app.log", 10..6000);
+    fs::copy(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    fs::write(pod.log("app.log"), "").unwrap();
+    running.wait_for_log("truncated");
+    pod.append_lines("app.log", 6000..6010);
+    pod.store.refuse_all(None);
+    pod.wait_for(6010);
+    pod.stop(running);
+    pod.assert_lines(6010);
+}
+
+#[test]
+fn copytruncate_before_and_during_a_restart_doubles_nothing() {
+    let pod = Pod::new();
+    let running = pod.start();
+    for round in 0..2 {
+        pod.append_lines("app.log", round * 10..round * 10 + 10);
+        pod.wait_for(round * 10 + 10);
+        if round == 1 {
+            break;
+        }
+        fs::copy(pod.log("app.log"), pod.log("app.log.0")).unwrap();
+        fs::write(pod.log("app.log"), "").unwrap();
+        running.wait_for_log("truncated");
+    }
+    pod.stop(running);
+    pod.append_lines("app.log", 20..30);
+    fs::copy(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    fs::write(pod.log("app.log"), "").unwrap();
+    pod.append_lines("app.log", 30..35);
+    let running = pod.start();
+    pod.wait_for(35);
+    pod.stop(running);
+    pod.assert_lines(35);
+}
+
+#[test]
+fn equal_headers_do_not_make_a_copy() {
+    let pod = Pod::new();
+    let header = "#Version: 1.0\n";
+    pod.append("idle.log", header);
+    let running = pod.start();
+    pod.wait_for(1);
+    for round in 0..6 {
+        pod.append("app.log", header);
+        pod.append("app.log", &format!("unlike {round}\n"));
+        fs::rename(pod.log("app.log"), pod.log(&format!("app.log.{round}"))).unwrap();
+    }
+    pod.wait_for(13);
+    pod.stop(running);
+    let unlike = pod
+        .store
+        .messages("app")
+        .iter()
+        .filter(|message| message.starts_with("unlike"))
+        .count();
+    assert_eq!(unlike, 6);
+}
+
+#[test]
+fn content_rewritten_at_the_same_place_while_down_is_not_taken_for_delivered() {
+    let pod = Pod::new();
+    pod.store.judge(|_| testbed::peer::Verdict::StoreAndHangUp);
+    pod.append_lines("app.log", 0..5);
+    let running = pod.start();
+    pod.wait_for(5);
+    running.kill();
+    pod.store.judge(|_| testbed::peer::Verdict::Store);
+    fs::write(
+        pod.log("app.log"),
+        (5..10).map(|n| format!("line {n}\n")).collect::<String>(),
+    )
+    .unwrap();
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.assert_lines(10);
+}
+
+#[test]
+fn braces_in_a_pattern_and_an_exclusion_after_a_restart() {
+    let pod = Pod::new();
+    pod.append_lines("a.txt", 0..5);
+    pod.append_lines("b.txt", 5..10);
+    let pattern = pod.log("{a,b}.txt");
+    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.append_lines("a.txt", 10..11);
+    pod.append("b.txt", "excluded\n");
+    let excluded = pod.log("b.*");
+    let running = pod.start_with(&[
+        "--include",
+        pattern.to_str().unwrap(),
+        "--exclude",
+        excluded.to_str().unwrap(),
+    ]);
+    pod.wait_for(11);
+    pod.stop(running);
+    pod.assert_lines(11);
+}
