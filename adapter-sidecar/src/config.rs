@@ -54,7 +54,7 @@ pub(crate) fn flags() -> Vec<Arg> {
             "Deadline for those who send none, such as the kubelet with its 1s [default: 900ms]",
         ),
         setting("max-body", "SIZE", "Longest body that passes through [default: 64MiB]"),
-        setting("max-document", "SIZE", "Longest health document [default: 1MiB]"),
+        setting("max-document", "SIZE", "Longest health document [default: 256KiB]"),
         setting("grace", "DURATION", "On stop, give up after [default: 25s]"),
         admin::flag("Where /healthz, /readyz and the adapter's own /metrics listen, or off [default: 0.0.0.0:9603]"),
     ]
@@ -102,10 +102,14 @@ impl Config {
         let on_down = s.or("on-down", OnDown::Status);
         let timeout = s.or("timeout", Duration::from_millis(900));
         let max_body = s.or("max-body", Bytes(64 * MIB));
-        let max_document = s.or("max-document", Bytes(MIB));
+        let max_document = s.or("max-document", Bytes(MIB / 4));
         let grace = s.or("grace", DEFAULT_GRACE);
         let admin = admin::prove(s, ADMIN_PORT);
         let (health_from, metrics_from) = (health_from?, metrics_from?);
+        let timeout = timeout?;
+        if timeout.is_zero() {
+            return s.refuse("timeout must not be 0s");
+        }
         if health_from.is_none() && metrics_from.is_none() {
             return s.refuse("give health-from, metrics-from, or both: there is nothing to answer with");
         }
@@ -114,7 +118,7 @@ impl Config {
             health_from: health_from.map(|url| url.0),
             metrics_from: metrics_from.map(|url| url.0),
             on_down: on_down?,
-            timeout: timeout?,
+            timeout,
             max_body: max_body?.0,
             max_document: max_document?.as_usize(),
             grace: grace?,

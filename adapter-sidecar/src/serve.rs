@@ -82,7 +82,7 @@ struct Adapter {
     metrics: Metrics,
     health_from: Option<Target>,
     metrics_from: Option<Target>,
-    scrape: Flight<(Result<Health, Failure>, Duration)>,
+    scrape: Flight<Result<Health, Failure>>,
 }
 
 impl Adapter {
@@ -183,18 +183,17 @@ impl Adapter {
         request: &Request<Incoming>,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let scrape = self.scrape.join(async || {
-            let started = Instant::now();
-            (self.health(target, deadline).await, started.elapsed())
-        });
-        // Somebody more patient may have asked first.
+        let started = Instant::now();
+        // The shared request has no deadline of its own: each asker has one, and when the first one gives up, the next goes on.
+        let scrape = self.scrape.join(|| self.health(target, Deadline::far()));
         let late = || Failure::Late {
             url: target.url.to_string(),
             after: deadline.budget,
         };
-        let (result, took) = tokio::time::timeout_at(deadline.at, scrape)
+        let result = tokio::time::timeout_at(deadline.at, scrape)
             .await
-            .unwrap_or_else(|_| (Err(late()), deadline.budget));
+            .unwrap_or_else(|_| Err(late()));
+        let took = started.elapsed();
         let health = match result {
             Err(failure) if self.config.on_down == OnDown::Status => return Err(failure),
             Err(failure) => {

@@ -12,17 +12,19 @@ const DENIED: u8 = OWN + 5;
 const CONFLICT: u8 = OWN + 6;
 
 const SPACE_REMEDY: &str =
-    "raise the volume's sizeLimit or choose a larger volume; nothing was left at the destination";
+    "raise the volume's sizeLimit or choose a larger volume; no part of a file was left under its name";
 
-/// Why the copy failed. Nothing was left half-done at the destination.
+/// Why the copy failed. Whatever has been published by then is whole.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("source {} does not exist", .0.display())]
     Missing(PathBuf),
     #[error("source {} is a {kind}, which is not copied", path.display())]
     Special { path: PathBuf, kind: &'static str },
-    #[error("source {} changed while it was copied: {size} bytes expected, {copied} read", path.display())]
-    Changed { path: PathBuf, size: u64, copied: u64 },
+    #[error("source {} changed while it was copied", .0.display())]
+    Changed(PathBuf),
+    #[error("source {} would become {}, a name that init-copy keeps for itself", origin.display(), target.display())]
+    Reserved { origin: PathBuf, target: PathBuf },
     #[error("source {} holds the destination {}", source_dir.display(), dest.display())]
     IntoItself { source_dir: PathBuf, dest: PathBuf },
     #[error("sources {} and {} would both become {}", first.display(), second.display(), target.display())]
@@ -71,19 +73,32 @@ impl From<Error> for Failure {
                 "check the path against the image that carries it; paths in an image are case-sensitive".into(),
             ),
             Error::Special { .. } => (SOURCE, "copy files, directories and symbolic links only".into()),
-            Error::Changed { .. } => (
+            Error::Changed(_) => (
                 SOURCE,
                 "copy from something that nobody writes to at the same time".into(),
             ),
             Error::IntoItself { .. } => (CONFLICT, "choose a destination outside of the source".into()),
+            Error::Reserved { .. } => (CONFLICT, "rename it, or copy it into another directory".into()),
             Error::Collision { .. } => (
                 CONFLICT,
                 "rename one of them, or copy them into different directories".into(),
             ),
             Error::Conflict { .. } => (CONFLICT, "remove it, or choose another destination".into()),
             Error::TooLarge { .. } => (NO_SPACE, SPACE_REMEDY.into()),
-            Error::Io { path, error: io, .. } => match io.kind() {
-                ErrorKind::NotFound => (SOURCE, String::new()),
+            Error::Io {
+                action,
+                path,
+                error: io,
+            } => match io.kind() {
+                ErrorKind::NotFound if matches!(*action, "read" | "copy" | "look at") => (SOURCE, String::new()),
+                ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => (
+                    CONFLICT,
+                    "something else stands there; remove it, or choose another destination".into(),
+                ),
+                ErrorKind::CrossesDevices => (
+                    CONFLICT,
+                    "another file system is mounted below the destination; copy into it by itself".into(),
+                ),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                     (NO_SPACE, SPACE_REMEDY.into())
                 }

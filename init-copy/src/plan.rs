@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::{At as _, Error};
 use crate::fingerprint::Fingerprint;
+use crate::{receipt, stage};
 
 /// Entries of one run; more would not fit into memory kept small (about 300 bytes each).
-const MAX_ENTRIES: usize = 1_000_000;
+const MAX_ENTRIES: usize = 200_000;
 
 /// What is copied, and how it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Plan {
         for source in sources {
             // A source named by the user is followed if it is a link; a link inside a tree is copied as a link.
             let meta = fs::metadata(source).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Error::Missing(source.clone()),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Error::Missing(source.clone()),
                 _ => Error::Io {
                     action: "read",
                     path: source.clone(),
@@ -64,7 +65,7 @@ impl Plan {
             })?;
             if meta.is_dir() {
                 refuse_into_itself(source, dest)?;
-                let contents = ends_with_slash(source) || source.ends_with(".");
+                let contents = contributes_contents(source);
                 let target = if contents { PathBuf::new() } else { name_of(source) };
                 walk.tree(source, target, &meta)?;
             } else if into {
@@ -152,6 +153,16 @@ impl Walk {
             let error = std::io::Error::other(format!("more than {MAX_ENTRIES} entries in one run"));
             return Err(error).at("plan", origin);
         }
+        let first_name = target
+            .components()
+            .next()
+            .map_or(b"".as_slice(), |c| c.as_os_str().as_encoded_bytes());
+        if first_name == receipt::NAME.as_bytes() || first_name.starts_with(stage::PREFIX.as_bytes()) {
+            return Err(Error::Reserved {
+                origin: origin.to_owned(),
+                target,
+            });
+        }
         self.seen.insert(target.clone(), self.entries.len());
         self.entries.push(Entry {
             origin: origin.to_owned(),
@@ -172,6 +183,12 @@ fn refuse_into_itself(source: &Path, dest: &Path) -> Result<(), Error> {
         Some(dest) if dest.starts_with(&source_dir) => Err(Error::IntoItself { source_dir, dest }),
         _ => Ok(()),
     }
+}
+
+/// `SRC/`, and `SRC/.` as with `cp`.
+fn contributes_contents(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    ends_with_slash(path) || text.ends_with(b"/.") || text == b"."
 }
 
 fn ends_with_slash(path: &Path) -> bool {

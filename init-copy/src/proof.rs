@@ -1,14 +1,18 @@
 //! What is left to do: the entries that the receipt does not prove to be in place.
 
-use rustix::fs::FileType;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, FileType, accessat, fstat};
+use rustix::io::Errno;
 
 use crate::beneath::Root;
-use crate::error::Error;
+use crate::error::{At as _, Error};
 use crate::plan::{Entry, Kind, Plan};
 use crate::receipt::Receipt;
 
 /// Everything that is not proven; refuses, before anything is written, what cannot be put where something else stands.
-pub(crate) fn unproven(plan: &Plan, root: &Root, receipt: &Receipt) -> Result<Vec<Entry>, Error> {
+pub(crate) fn unproven<'p>(plan: &'p Plan, root: &Root, receipt: &Receipt) -> Result<Vec<&'p Entry>, Error> {
     let mut todo = Vec::new();
     for entry in &plan.entries {
         let found = root.stat(&entry.target)?;
@@ -18,8 +22,9 @@ pub(crate) fn unproven(plan: &Plan, root: &Root, receipt: &Receipt) -> Result<Ve
                 continue;
             }
         }
-        todo.push(entry.clone());
+        todo.push(entry);
     }
+    refuse_closed_parents(root, &todo)?;
     Ok(todo)
 }
 
@@ -40,4 +45,26 @@ fn refuse_conflict(root: &Root, entry: &Entry, found: FileType) -> Result<(), Er
         origin: entry.origin.clone(),
         brought: entry.kind.name(),
     })
+}
+
+/// A rename that fails half way would leave some entries new and others old; so every directory that takes one is tried before.
+fn refuse_closed_parents(root: &Root, todo: &[&Entry]) -> Result<(), Error> {
+    let device = fstat(root).at("look at", root.path())?.st_dev;
+    let parents: BTreeSet<&Path> = todo.iter().filter_map(|entry| entry.target.parent()).collect();
+    for parent in parents {
+        let Some(existing) = parent
+            .ancestors()
+            .find(|path| matches!(root.stat(path), Ok(Some(_))))
+            .or(Some(Path::new("")))
+        else {
+            continue;
+        };
+        let shown = root.path().join(existing);
+        let dir = root.dir(existing, false)?;
+        if fstat(&dir).at("look at", &shown)?.st_dev != device {
+            return Err(Errno::XDEV).at("publish into", &shown);
+        }
+        accessat(&dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).at("write into", &shown)?;
+    }
+    Ok(())
 }

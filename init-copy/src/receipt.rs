@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 512 << 20;
 /// One entry that is in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    from: PathBuf,
+    from: String,
     source: Fingerprint,
     target: Fingerprint,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn new(entry: &Entry, target: Fingerprint) -> Self {
         Self {
-            from: entry.origin.clone(),
+            from: text(&entry.origin),
             source: entry.fingerprint,
             target,
         }
@@ -44,7 +44,8 @@ impl Record {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
     version: u32,
-    entries: BTreeMap<PathBuf, Record>,
+    /// By path below the destination.
+    entries: BTreeMap<String, Record>,
 }
 
 impl Receipt {
@@ -69,11 +70,12 @@ impl Receipt {
 
     /// Is the entry in place, copied from this very source, both unchanged since?
     pub(crate) fn proves(&self, entry: &Entry, target: &Stat) -> bool {
-        self.entries.get(&entry.target) == Some(&Record::new(entry, Fingerprint::of_stat(target)))
+        self.entries.get(&text(&entry.target)) == Some(&Record::new(entry, Fingerprint::of_stat(target)))
     }
 
     pub(crate) fn add(&mut self, published: Vec<(PathBuf, Record)>) {
-        self.entries.extend(published);
+        self.entries
+            .extend(published.into_iter().map(|(path, record)| (text(&path), record)));
     }
 
     /// Written last, whole or not at all.
@@ -107,4 +109,17 @@ fn read(root: &Root) -> std::io::Result<Option<Receipt>> {
     } else {
         Err(std::io::Error::other(format!("version {}", receipt.version)))
     }
+}
+
+/// A path as text; one that is not UTF-8 as its bytes, behind a NUL, which no path has.
+fn text(path: &Path) -> String {
+    path.to_str().map_or_else(
+        || {
+            path.as_os_str()
+                .as_encoded_bytes()
+                .iter()
+                .fold("\0".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+        },
+        str::to_owned,
+    )
 }

@@ -3,7 +3,7 @@
 //! Staged files are hidden files of the destination directory itself: the same file system, so that publishing is a rename, and no
 //! directory that an application server would take for an application.
 
-use std::os::fd::AsFd as _;
+use std::fs::File;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Dir as ReadDir, Mode, OFlags, fdatasync, fstatvfs, openat, symlinkat, syncfs, unlinkat};
@@ -12,9 +12,10 @@ use rustix::path::Arg;
 use crate::beneath::Root;
 use crate::copy;
 use crate::error::{At as _, Error};
+use crate::fingerprint::Fingerprint;
 use crate::plan::{Entry, Kind};
 
-const PREFIX: &str = ".init-copy-";
+pub(crate) const PREFIX: &str = ".init-copy-";
 /// Up to here each file is synced by itself; above, one sync of the file system costs less than thousands of barriers.
 const SYNC_EACH: usize = 64;
 
@@ -27,7 +28,7 @@ pub(crate) struct Staging<'a> {
 
 impl<'a> Staging<'a> {
     /// Sweeps what a crashed run left, then copies `todo`.
-    pub(crate) fn fill(root: &'a Root, todo: &'a [Entry]) -> Result<Self, Error> {
+    pub(crate) fn fill(root: &'a Root, todo: &[&'a Entry]) -> Result<Self, Error> {
         sweep(root)?;
         refuse_too_large(root, todo)?;
         let mut staging = Self {
@@ -37,7 +38,7 @@ impl<'a> Staging<'a> {
         };
         let run = fastrand::u32(..);
         let each = todo.len() <= SYNC_EACH;
-        for (number, entry) in todo.iter().enumerate() {
+        for (number, &entry) in todo.iter().enumerate() {
             let temp = PathBuf::from(format!("{PREFIX}{run:08x}-{number}"));
             staging.item(entry, temp, each)?;
         }
@@ -64,26 +65,21 @@ impl<'a> Staging<'a> {
                 symlinkat(&to, self.root, &temp).at("write", &shown)
             }
             Kind::File { size, mode } => {
-                let source = std::fs::File::open(&entry.origin).at("read", &entry.origin)?;
+                let source = File::open(&entry.origin).at("read", &entry.origin)?;
+                unchanged(&source, entry)?;
                 // The umask takes its part of the mode, and a default ACL applies, as for any new file.
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let fd = openat(self.root, &temp, flags, Mode::from_raw_mode(mode)).at("write", &shown)?;
                 self.items.push((entry, Some(temp)));
-                let copied = copy::content(
-                    &source,
-                    &fd.try_clone().at("write", &shown)?.into(),
-                    &entry.origin,
-                    &shown,
-                )?;
+                let target = File::from(fd);
+                let copied = copy::content(&source, &target, &entry.origin, &shown)?;
+                // What was written to in between may be half old and half new.
+                unchanged(&source, entry)?;
                 if copied != size {
-                    return Err(Error::Changed {
-                        path: entry.origin.clone(),
-                        size,
-                        copied,
-                    });
+                    return Err(Error::Changed(entry.origin.clone()));
                 }
                 if sync {
-                    fdatasync(fd.as_fd()).at("write", &shown)?;
+                    fdatasync(&target).at("write", &shown)?;
                 }
                 self.bytes += copied;
                 Ok(())
@@ -102,11 +98,32 @@ impl Drop for Staging<'_> {
     }
 }
 
+fn unchanged(source: &File, entry: &Entry) -> Result<(), Error> {
+    let now = Fingerprint::of(&source.metadata().at("look at", &entry.origin)?);
+    if now == entry.fingerprint {
+        Ok(())
+    } else {
+        Err(Error::Changed(entry.origin.clone()))
+    }
+}
+
+/// Is it a name that staging gives: the prefix, eight hexadecimal digits, a number?
+fn is_staged(name: &[u8]) -> bool {
+    let Some((run, number)) = name
+        .strip_prefix(PREFIX.as_bytes())
+        .and_then(|rest| rest.split_at_checked(8))
+    else {
+        return false;
+    };
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    run.iter().all(u8::is_ascii_hexdigit) && number.strip_prefix(b"-").is_some_and(digits)
+}
+
 /// Under the lock, any staged file is a leftover.
 fn sweep(root: &Root) -> Result<(), Error> {
     for entry in ReadDir::read_from(root).at("read the directory", root.path())? {
         let entry = entry.at("read the directory", root.path())?;
-        if entry.file_name().to_bytes().starts_with(PREFIX.as_bytes()) {
+        if is_staged(entry.file_name().to_bytes()) {
             let name = entry.file_name().to_string_lossy().into_owned();
             tracing::info!(name, "removing what an interrupted run left");
             remove(root, entry.file_name());
@@ -122,7 +139,7 @@ fn remove(root: &Root, temp: impl Arg) {
     }
 }
 
-fn refuse_too_large(root: &Root, todo: &[Entry]) -> Result<(), Error> {
+fn refuse_too_large(root: &Root, todo: &[&Entry]) -> Result<(), Error> {
     let needed = todo
         .iter()
         .map(|e| if let Kind::File { size, .. } = e.kind { size } else { 0 })
@@ -137,5 +154,25 @@ fn refuse_too_large(root: &Root, todo: &[Entry]) -> Result<(), Error> {
         })
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_staging_gives_are_swept() {
+        for (name, swept) in [
+            (".init-copy-0123abcd-0", true),
+            (".init-copy-0123abcd-12345", true),
+            (".init-copy-0123abcd-", false),
+            (".init-copy-0123abcd", false),
+            (".init-copy-0123abcx-0", false),
+            (".init-copy-notes", false),
+            (".init-copy.json", false),
+        ] {
+            assert_eq!(is_staged(name.as_bytes()), swept, "{name}");
+        }
     }
 }

@@ -72,8 +72,9 @@ impl Ledger {
         let (read, acked, rejected) = (self.read.get(), self.acked.get(), self.rejected.get());
         let in_flight = read - acked - rejected;
         format!(
-            "read {read}, acked {acked}, rejected {rejected}, in flight {in_flight}, unread {} bytes",
-            self.backlog_bytes.get()
+            "read {read}, acked {acked}, rejected {rejected}, in flight {in_flight}, unread {} bytes, unreadable {} files",
+            self.backlog_bytes.get(),
+            self.unreadable_files.get()
         )
     }
 }

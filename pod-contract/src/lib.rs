@@ -23,6 +23,8 @@ pub mod lifecycle;
 pub mod log;
 #[cfg(feature = "sidecar")]
 pub mod metrics;
+#[cfg(feature = "sidecar")]
+mod patient;
 pub mod probe;
 pub mod publish;
 #[cfg(feature = "sidecar")]

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
@@ -24,6 +25,7 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     left: impl Fn() -> String,
     main: impl FnOnce(CancellationToken) -> F,
 ) -> Result<(), Failure> {
+    raise_open_files();
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,6 +52,23 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     // A resolver's blocking call may outlive its caller; do not wait for it.
     runtime.shutdown_background();
     result
+}
+
+/// The soft limit is for programs that cannot handle many files; ours can, up to what the container is allowed.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum
+        && setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        )
+        .is_err()
+    {
+        tracing::debug!("the limit of open files stays as it is");
+    }
 }
 
 fn start_failure(error: io::Error) -> Failure {

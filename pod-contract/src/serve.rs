@@ -16,11 +16,14 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::patient::Patient;
 
 /// More clients wait in the kernel's queue; a pod has a kubelet, a scraper or two, and a person.
-const MAX_CONNECTIONS: usize = 64;
-/// For a request head, and between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_CONNECTIONS: usize = 256;
+/// For a request head, and between requests. Short: whoever only holds a connection must not keep the kubelet out for long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a client to take some of what is written to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request head that is larger is answered with 431.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// After a failed accept, such as one for want of file descriptors.
@@ -90,7 +93,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, WRITE_TIMEOUT)), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

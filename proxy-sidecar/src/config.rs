@@ -1,6 +1,6 @@
 //! Flags and the proved configuration: named services, each with its own listener and endpoints.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::Arg;
@@ -28,6 +28,7 @@ const SERVICE_KEYS: [&str; 12] = [
 
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
+A client that ends its direction before the response is complete is taken to have left.
 A request is sent to another endpoint when it was not sent (any method) or when it is idempotent and no response had begun.
 
 Example:
@@ -60,12 +61,12 @@ pub(crate) fn flags() -> Vec<Arg> {
         setting(
             "connect-timeout",
             "DURATION",
-            "For one endpoint to accept a connection [default: 1s]",
+            "For one endpoint to accept a connection [default: 500ms]",
         ),
         setting(
             "response-timeout",
             "DURATION",
-            "For the head of the response, after the request is sent [default: 60s]",
+            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s]",
         ),
         setting(
             "idle-timeout",
@@ -216,6 +217,11 @@ impl Config {
         let grace = s.or("grace", DEFAULT_GRACE);
         let admin = admin::prove(s, ADMIN_PORT);
         let sections = s.sections("services");
+        if !sections.is_empty()
+            && (s.optional::<String>("listen") != Some(None) || s.list::<String>("to").is_none_or(|to| !to.is_empty()))
+        {
+            return s.refuse("give listen and to, or services in a file, not both");
+        }
         let services = if sections.is_empty() {
             ServiceConfig::prove("default".into(), s).map(|service| vec![service])
         } else {
@@ -240,13 +246,34 @@ impl Config {
                 ));
             }
         }
+        let (drain_quiet, grace, admin) = (drain_quiet?, grace?, admin?);
+        for service in &services {
+            if service.endpoints.iter().any(|endpoint| is_at(endpoint, service.listen)) {
+                return s.refuse(format!(
+                    "service {} would connect to itself at {}",
+                    service.name, service.listen
+                ));
+            }
+        }
         Some(Self {
             services,
-            drain_quiet: drain_quiet?,
-            grace: grace?,
-            admin: admin?,
+            drain_quiet,
+            grace,
+            admin,
         })
     }
+}
+
+/// Is the endpoint, as far as its text tells, the address that is listened on?
+fn is_at(endpoint: &HostPort, listen: SocketAddr) -> bool {
+    let host = if endpoint.host == "localhost" {
+        "127.0.0.1"
+    } else {
+        &endpoint.host
+    };
+    let ip: Option<IpAddr> = host.parse().ok();
+    endpoint.port == listen.port()
+        && ip.is_some_and(|ip| ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback()))
 }
 
 impl ServiceConfig {
@@ -254,7 +281,7 @@ impl ServiceConfig {
         let listen = s.required("listen");
         let to = s.required_list::<EndpointUrl>("to");
         let host = s.or("host", HostHeader::Rewrite);
-        let connect_timeout = s.or("connect-timeout", Duration::from_secs(1));
+        let connect_timeout = s.or("connect-timeout", Duration::from_millis(500));
         let response_timeout = s.or("response-timeout", Duration::from_secs(60));
         let idle_timeout = s.or("idle-timeout", Duration::from_secs(300));
         let client_idle = s.or("client-idle", Duration::from_secs(600));
@@ -263,6 +290,12 @@ impl ServiceConfig {
         let max_requests = s.or("max-requests", Count(512));
         let max_head = s.or("max-head", Bytes(16 * 1024));
         let retries = s.or("retries", Tries(2));
+        let (connect_timeout, response_timeout, idle_timeout) = (connect_timeout?, response_timeout?, idle_timeout?);
+        if connect_timeout.is_zero() || response_timeout.is_zero() || idle_timeout.is_zero() {
+            return s.refuse(format!(
+                "connect-timeout, response-timeout and idle-timeout of service {name} must not be 0s"
+            ));
+        }
         let (to, max_head) = (to?, max_head?.as_usize());
         if !(256..=1 << 20).contains(&max_head) {
             return s.refuse(format!("max-head of service {name} has to be from 256B to 1MiB"));
@@ -282,9 +315,9 @@ impl ServiceConfig {
             protocol,
             endpoints: to.into_iter().map(|url| url.0.address).collect(),
             host: host?,
-            connect_timeout: connect_timeout?,
-            response_timeout: response_timeout?,
-            idle_timeout: idle_timeout?,
+            connect_timeout,
+            response_timeout,
+            idle_timeout,
             client_idle: client_idle?,
             upstream_idle: upstream_idle?,
             max_connections: max_connections?.0,

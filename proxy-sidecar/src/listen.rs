@@ -1,6 +1,6 @@
 //! From start to stop: binds every service, accepts, and drains.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::{http1, tunnel};
 
 /// After a failed accept, such as one for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// While stopping, whether the application has become quiet is looked at so often.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
 /// Between two tries to reach a cluster that is not there at the start.
 const GREET_PAUSE: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,11 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
     let ready = Ready::default();
     let starting = ready.latch("cluster");
     let admin = admin::listen(config.admin).await?;
+    let quiet = Rc::new(Quiet {
+        clients: Cell::new(0),
+        busy_at: Cell::new(Instant::now()),
+        after: config.drain_quiet,
+    });
     let (mut listeners, mut services) = (JoinSet::new(), Vec::new());
     for service in config.services {
         let listener = bind(service.listen, "--listen").await?;
@@ -58,7 +65,7 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
         }
         let service = Service::new(service.clone(), metrics.service(&service.name));
         served.borrow_mut().push(Rc::clone(&service.metrics));
-        listeners.spawn_local(accept(listener, Rc::clone(&service), stop.clone(), config.drain_quiet));
+        listeners.spawn_local(accept(listener, Rc::clone(&service), stop.clone(), Rc::clone(&quiet)));
         services.push(service);
     }
     let done = CancellationToken::new();
@@ -74,27 +81,50 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
     Ok(())
 }
 
-/// Takes clients, each as a task of its own. After `stop` it goes on until there is none, and none has come for `quiet`.
-async fn accept(listener: TcpListener, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+/// When the application was last seen on any service: they stop together, for while it uses one it may need another.
+#[derive(Debug)]
+struct Quiet {
+    clients: Cell<usize>,
+    busy_at: Cell<Instant>,
+    after: Duration,
+}
+
+impl Quiet {
+    fn is_reached(&self) -> bool {
+        self.clients.get() == 0 && self.busy_at.get().elapsed() >= self.after
+    }
+
+    fn count(&self, clients: usize) {
+        self.clients.set(clients);
+        self.busy_at.set(Instant::now());
+    }
+}
+
+/// Takes clients, each as a task of its own. After `stop` it goes on until all services are quiet.
+async fn accept(listener: TcpListener, service: Rc<Service>, stop: CancellationToken, quiet: Rc<Quiet>) {
     let mut clients = JoinSet::new();
-    let mut busy_at = Instant::now();
     loop {
         let stopping = stop.is_cancelled();
-        let idle = stopping && clients.is_empty();
+        if stopping && quiet.is_reached() {
+            return;
+        }
         tokio::select! {
-            () = stop.cancelled(), if !stopping => busy_at = Instant::now(),
-            () = time::sleep_until(busy_at + quiet), if idle => return,
+            () = stop.cancelled(), if !stopping => quiet.count(quiet.clients.get()),
+            () = time::sleep(DRAIN_TICK), if stopping => {}
             Some(ended) = clients.join_next() => {
                 note_panic(ended);
-                busy_at = Instant::now();
+                quiet.count(quiet.clients.get() - 1);
             }
             // A permit first: a client that cannot be served waits in the kernel's queue.
             accepted = listener.accept(), if clients.len() < service.config.max_connections => match accepted {
                 Ok((client, _)) => {
-                    clients.spawn_local(converse(client, Rc::clone(&service), stop.clone(), quiet));
+                    quiet.count(quiet.clients.get() + 1);
+                    clients.spawn_local(converse(client, Rc::clone(&service), stop.clone(), quiet.after));
                 }
                 Err(error) => {
-                    tracing::warn!(service = service.config.name, %error, "cannot accept a connection");
+                    if service.may_tell() {
+                        tracing::warn!(service = service.config.name, %error, "cannot accept a connection");
+                    }
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -121,8 +151,12 @@ async fn converse(mut client: TcpStream, service: Rc<Service>, stop: Cancellatio
                         service.config.idle_timeout,
                     )
                     .await;
-                    if end == tunnel::End::Reset {
+                    if end != tunnel::End::Closed {
                         service.metrics.cut.inc();
+                        // So that the application cannot take it for a proper end.
+                        if let Err(error) = client.set_zero_linger() {
+                            tracing::debug!(%error, "cannot reset the client");
+                        }
                     }
                 }
                 Err(error) => tracing::warn!(service = service.config.name, %error, "no tunnel"),

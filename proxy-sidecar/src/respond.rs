@@ -14,6 +14,10 @@ pub(crate) enum Error {
     HeadTimeout,
     #[error("request refused: {0}")]
     BadBody(Malformed),
+    #[error("request refused: nothing of its body came for {0:?}")]
+    BodyTimeout(std::time::Duration),
+    #[error("{0} requests are under way already; see max-requests")]
+    Busy(usize),
     #[error("no endpoint of service {service} can be reached: {tried}")]
     Unreachable { service: String, tried: String },
     #[error("endpoint {endpoint} broke off before it answered: {why}")]
@@ -34,7 +38,8 @@ impl Error {
             Self::Refused(Refused::Connect) => (405, "http_request_denied"),
             Self::Refused(Refused::TooManyFields) | Self::HeadTooLarge(_) => (431, "http_request_error"),
             Self::Refused(_) | Self::BadBody(_) => (400, "http_request_error"),
-            Self::HeadTimeout => (408, "http_request_error"),
+            Self::HeadTimeout | Self::BodyTimeout(_) => (408, "http_request_error"),
+            Self::Busy(_) => (503, "connection_limit_reached"),
             Self::Unreachable { .. } => (503, "destination_unavailable"),
             Self::BrokenOff { .. } => (502, "connection_terminated"),
             Self::Untrusted { .. } => (502, "http_protocol_error"),

@@ -1,10 +1,12 @@
 //! One cluster as the application uses it: picks endpoints, connects, counts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::config::ServiceConfig;
 use crate::metrics::ServiceMetrics;
@@ -22,6 +24,7 @@ pub(crate) struct Service {
     pub(crate) turns: Semaphore,
     endpoints: Vec<Rc<Endpoint>>,
     rng: RefCell<fastrand::Rng>,
+    told_at: Cell<Option<Instant>>,
 }
 
 /// The endpoints that one request has been to, with what came of it.
@@ -39,6 +42,7 @@ impl Service {
             turns,
             endpoints,
             rng: RefCell::new(fastrand::Rng::new()),
+            told_at: Cell::new(None),
         })
     }
 
@@ -78,6 +82,19 @@ impl Service {
             service: self.config.name.clone(),
             tried: tried.join("; "),
         }
+    }
+
+    /// True once a second at most.
+    pub(crate) fn may_tell(&self) -> bool {
+        let now = Instant::now();
+        let may = self
+            .told_at
+            .get()
+            .is_none_or(|at| now.duration_since(at) >= Duration::from_secs(1));
+        if may {
+            self.told_at.set(Some(now));
+        }
+        may
     }
 
     /// Closes connections that nobody needed for a while.

@@ -36,8 +36,9 @@ pub(crate) async fn run(
     let up = one_way(&mut client_read, &mut server_write, from_client, &activity);
     let down = one_way(&mut server_read, &mut client_write, from_server, &activity);
     tokio::select! {
-        result = async { tokio::try_join!(up, down) } => match result {
-            Ok(_) => End::Closed,
+        // Each to its own end: what one side still has to say is passed on when the other does not listen any more.
+        (up, down) = async { tokio::join!(up, down) } => match up.and(down) {
+            Ok(()) => End::Closed,
             Err(error) => {
                 tracing::debug!(%error, "tunnel reset");
                 End::Reset

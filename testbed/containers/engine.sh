@@ -5,7 +5,7 @@ start_podman() {
     mkdir -p "$work/podman/networks"
     cat >"$work/podman/containers.conf" <<EOF
 [containers]
-# The defaults may be above what this machine allows.
+# Podman's own defaults may be above what this machine allows.
 default_ulimits = ["nofile=$(limit -n)", "nproc=$(limit -u)"]
 [engine]
 runtime = "runc"
@@ -23,7 +23,7 @@ graphroot = "$work/podman/graph"
 runroot = "$work/podman/run"
 EOF
     export CONTAINERS_CONF=$work/podman/containers.conf CONTAINERS_STORAGE_CONF=$work/podman/storage.conf
-    # Podman runs health checks by timers of systemd, and fails to start a container where there is none.
+    # Podman runs health checks by timers of systemd, which need not be there.
     export DISABLE_HC_SYSTEMD=true
 }
 
@@ -32,10 +32,11 @@ stop_podman() {
     umount "$work/podman/graph/overlay" 2>/dev/null || true
 }
 
+# Enough for the story, and never above this machine's own.
 limit() {
     local hard
     hard=$(ulimit -H "$1")
-    if [ "$hard" = unlimited ]; then hard=4096; fi
+    if [ "$hard" = unlimited ] || [ "$hard" -gt 4096 ]; then hard=4096; fi
     echo "$hard:$hard"
 }
 
@@ -55,7 +56,7 @@ start_docker() {
     local dir=$work/docker
     mkdir -p "$dir"
     export DOCKER_HOST=unix://$dir/docker.sock
-    # In a session of its own: a Ctrl-C must not end it before its containers have been removed.
+    # In a process group of its own: a Ctrl-C must not end it before its containers have been removed.
     setsid dockerd --host "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --bridge none \
         >"$dir/log" 2>&1 &
     docker_pid=$!

@@ -128,7 +128,8 @@ fn status_of(object: &Map<String, Value>) -> Option<Status> {
             Some(0) => Some(Status::Down),
             Some(1) => Some(Status::Warn),
             Some(2) => Some(Status::Up),
-            _ => Some(Status::Unknown),
+            // An error document tells its HTTP status under the same name.
+            _ => None,
         },
         _ => None,
     }
@@ -235,6 +236,7 @@ mod tests {
             ("{}", Garbage::NoStatus),
             ("{\"status\":null}", Garbage::NoStatus),
             ("\"UP\"", Garbage::NoStatus),
+            ("{\"status\":404,\"error\":\"Not Found\"}", Garbage::NoStatus),
         ] {
             assert_eq!(decode(text.as_bytes()), Err(garbage), "{text}");
         }

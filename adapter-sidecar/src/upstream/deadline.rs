@@ -8,6 +8,8 @@ use tokio::time::Instant;
 /// What Prometheus says of its patience, seconds with a fraction.
 pub(crate) const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 
+/// Nobody waits longer.
+const LONGEST: Duration = Duration::from_secs(300);
 /// For the way back.
 const MARGIN: Duration = Duration::from_millis(250);
 
@@ -19,6 +21,14 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
+    /// So far away that another one ends the request.
+    pub(crate) fn far() -> Self {
+        Self {
+            at: Instant::now() + LONGEST,
+            budget: LONGEST,
+        }
+    }
+
     /// From the asker's header, or `default` without one.
     pub(crate) fn of(headers: &HeaderMap, default: Duration) -> Self {
         let budget = headers
@@ -36,7 +46,8 @@ impl Deadline {
 fn budget(header: &str) -> Option<Duration> {
     let patience = Duration::try_from_secs_f64(header.trim().parse().ok()?)
         .ok()
-        .filter(|patience| !patience.is_zero())?;
+        .filter(|patience| !patience.is_zero())?
+        .min(LONGEST);
     let margin = MARGIN.max(patience / 20);
     Some(patience.saturating_sub(margin).max(patience / 2))
 }
@@ -53,6 +64,8 @@ mod tests {
             ("1.0", Some(750)),
             ("0.4", Some(200)),
             ("0.001", Some(0)),
+            ("1e9", Some(285_000)),
+            ("1e19", Some(285_000)),
         ] {
             assert_eq!(
                 budget(header).map(|b| u64::try_from(b.as_millis()).unwrap()),

@@ -8,16 +8,14 @@ use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use pod_contract::units::Url;
 use tokio::time::timeout_at;
 
 use super::deadline::Deadline;
 
-/// An idle connection to the application is kept so long: longer than the usual scrape interval would hold it open for nothing.
-const IDLE: Duration = Duration::from_secs(20);
-
-/// Asks one URL; keeps its connection.
+/// Asks one URL. Each time on a connection of its own: between two scrapes the application may close one at any moment, and on
+/// localhost a new one costs next to nothing.
 #[derive(Debug)]
 pub(crate) struct Target {
     client: Client<HttpConnector, Empty<Bytes>>,
@@ -69,8 +67,7 @@ impl Target {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(0)
             .build(connector);
         Self { client, url }
     }

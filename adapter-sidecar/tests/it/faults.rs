@@ -158,9 +158,48 @@ fn on_down_metric_tells_by_a_metric() {
 #[test]
 fn a_crowd_of_silent_clients_keeps_nobody_out_for_good() {
     let (_application, _adapter, address) = adapter(|_| Reply::new(200, "application/json", r#"{"status":"UP"}"#), &[]);
-    let crowd: Vec<_> = (0..80)
+    let crowd: Vec<_> = (0..300)
         .map(|_| std::net::TcpStream::connect(&address).unwrap())
         .collect();
-    drop(crowd);
     assert_eq!(get(&address, "/metrics").unwrap().status, 200);
+    drop(crowd);
+}
+
+#[test]
+fn an_impatient_asker_does_not_fail_a_patient_one() {
+    let (_application, _adapter, address) = adapter(
+        |_| {
+            std::thread::sleep(Duration::from_millis(600));
+            Reply::new(200, "application/json", r#"{"status":"UP"}"#)
+        },
+        &[],
+    );
+    let other = address.clone();
+    let impatient = std::thread::spawn(move || {
+        get_with(&other, "/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "0.2")])
+            .unwrap()
+            .status
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(
+        get_with(&address, "/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "10")])
+            .unwrap()
+            .status,
+        200
+    );
+    assert_eq!(impatient.join().unwrap(), 504);
+}
+
+#[test]
+fn an_absurd_deadline_is_no_panic() {
+    let (_application, _adapter, address) = adapter(|_| Reply::new(200, "application/json", r#"{"status":"UP"}"#), &[]);
+    for header in ["1e19", "1e308", "-1", "NaN", "inf", "x"] {
+        assert_eq!(
+            get_with(&address, "/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", header)])
+                .unwrap()
+                .status,
+            200,
+            "{header}"
+        );
+    }
 }

@@ -49,7 +49,7 @@ fn an_unreadable_source_and_a_closed_destination_are_explained() {
 
     fs::set_permissions(volume.source("sample.war"), fs::Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(volume.dest(""), fs::Permissions::from_mode(0o555)).unwrap();
-    assert_refused(&copy_as_nobody(&volume), 15, &["sample.war", "mode 0555", "runAsGroup"]);
+    assert_refused(&copy_as_nobody(&volume), 15, &["cannot write into", "mode 0555", "runAsGroup"]);
     assert!(volume.names().is_empty());
 }
 
@@ -206,4 +206,56 @@ fn several_at_once_on_one_volume_all_end_well() {
             "tree/link"
         ]
     );
+}
+
+#[test]
+fn one_closed_directory_among_the_targets_is_found_before_anything_is_published() {
+    let volume = Volume::new();
+    for name in ["a", "b"] {
+        fs::create_dir_all(volume.source("pair").join(name)).unwrap();
+        fs::write(volume.source("pair").join(name).join("f"), "new").unwrap();
+        fs::create_dir_all(volume.dest("pair").join(name)).unwrap();
+        fs::write(volume.dest("pair").join(name).join("f"), "old").unwrap();
+    }
+    for (dir, mode) in [("", 0o777), ("pair", 0o777), ("pair/a", 0o777), ("pair/b", 0o555)] {
+        fs::set_permissions(volume.dest(dir), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let output = unprivileged(BIN, volume.dir.path())
+        .args([volume.source("pair"), volume.dest("")])
+        .output()
+        .unwrap();
+    assert_refused(&output, 15, &["cannot write into", "pair/b", "mode 0555"]);
+    for name in ["a", "b"] {
+        assert_eq!(
+            fs::read_to_string(volume.dest("pair").join(name).join("f")).unwrap(),
+            "old"
+        );
+    }
+}
+
+#[test]
+fn names_that_are_ours_are_refused_and_those_that_are_not_are_left_alone() {
+    let volume = Volume::new();
+    fs::write(volume.dest(".init-copy-notes"), "the user's").unwrap();
+    assert_done(&volume.copy(&["sample.war"], ""));
+    assert_eq!(volume.names(), [".init-copy-notes", "sample.war"]);
+    fs::write(volume.source("tree/.init-copy.json"), "{}").unwrap();
+    assert_refused(&volume.copy(&["tree/"], ""), 16, &["keeps for itself"]);
+}
+
+#[test]
+fn a_destination_that_is_a_file_is_a_conflict() {
+    let volume = Volume::new();
+    fs::write(volume.dest("file"), "x").unwrap();
+    assert_refused(
+        &volume.copy(&["sample.war"], "file/"),
+        16,
+        &["something else stands there"],
+    );
+    assert_refused(
+        &volume.copy(&["sample.war"], "file/deeper/"),
+        16,
+        &["something else stands there"],
+    );
+    assert_refused(&volume.copy(&["sample.war/x"], ""), 10, &["does not exist"]);
 }

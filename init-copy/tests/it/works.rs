@@ -133,3 +133,27 @@ fn a_running_binary_is_replaced() {
         "replaced, not overwritten"
     );
 }
+
+#[test]
+fn a_dot_after_the_slash_means_the_contents_too() {
+    let volume = Volume::new();
+    assert_done(&volume.copy(&["tree/."], ""));
+    assert_eq!(volume.names(), ["conf", "conf/app.yaml", "conf/empty", "link"]);
+}
+
+#[test]
+fn names_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let volume = Volume::new();
+    fs::write(
+        volume
+            .source("tree")
+            .join(std::ffi::OsStr::from_bytes(b"bad\xff, name")),
+        "x",
+    )
+    .unwrap();
+    let sources = format!("{}/", crate::text(&volume.source("tree")));
+    let run = || testbed::process::run(crate::BIN, &[&sources, &crate::text(&volume.dest(""))]);
+    assert_done(&run());
+    assert!(code_and_stderr(&run()).1.contains("nothing to do"));
+}

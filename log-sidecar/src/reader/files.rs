@@ -60,8 +60,15 @@ impl Files {
     pub(super) fn reconcile(&mut self) -> bool {
         let now = nanos_now();
         let scan = self.patterns.scan();
-        for tail in self.tails.values_mut() {
-            tail.matched = false;
+        // What could not be looked at may hold any of them.
+        if scan
+            .failed
+            .iter()
+            .all(|(_, error)| error.kind() == io::ErrorKind::NotFound)
+        {
+            for tail in self.tails.values_mut() {
+                tail.matched = false;
+            }
         }
         let exists = |inode: &Inode| scan.files.iter().any(|file| file.inode == *inode);
         self.young.retain(|inode, _| exists(inode));
@@ -182,6 +189,9 @@ impl Files {
         if self.unreadable.insert(path.to_owned(), text.clone()) != Some(text) {
             let remedy = match error.kind() {
                 io::ErrorKind::PermissionDenied => explain::denied(path),
+                _ if matches!(error.raw_os_error(), Some(23 | 24)) => {
+                    "raise this container's limit of open files; it is tried again".to_owned()
+                }
                 _ => "it is tried again as long as it is there".to_owned(),
             };
             tracing::error!(path = %path.display(), %error, remedy, "cannot read a file that matches, or its directory");

@@ -1,6 +1,8 @@
 //! The one reader of settings: by name, from flag, variable or file, collecting every mistake.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -240,17 +242,18 @@ fn read(path: &Path) -> Result<Vec<Entry>, Problem> {
         origin: Origin::Flag("--config".into()),
         message,
     };
-    let length = std::fs::metadata(path)
-        .map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?
-        .len();
-    if length > yaml::MAX_BYTES {
+    let mut text = String::new();
+    let limited = File::open(path).map(|file| file.take(yaml::MAX_BYTES + 1));
+    limited
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?;
+    if text.len() as u64 > yaml::MAX_BYTES {
         return Err(fail(format!(
-            "{} has {length} bytes; at most {} are read",
+            "{} has more than {} bytes, which is no configuration",
             path.display(),
             yaml::MAX_BYTES
         )));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?;
     yaml::parse(path, &text)
 }
 

@@ -57,7 +57,9 @@ impl Response {
             (Some(length), false) => Framing::Length(length),
             (None, false) => Framing::UntilClose,
         };
-        let ambiguous = length.is_some() && chunked;
+        // A body where there may be none would stand before the next response.
+        let unexpected = matches!(status, 100..=199 | 204) && (chunked || length.is_some_and(|length| length > 0));
+        let ambiguous = unexpected || (length.is_some() && chunked);
         let reusable = is_http11
             && !ambiguous
             && framing != Framing::UntilClose
@@ -146,6 +148,7 @@ mod tests {
                 false,
             ),
             ("204 No Content\r\n", Framing::None, true),
+            ("204 No Content\r\nContent-Length: 5\r\n", Framing::None, false),
             ("304 Not Modified\r\nContent-Length: 5\r\n", Framing::None, true),
             ("100 Continue\r\n", Framing::None, true),
         ] {

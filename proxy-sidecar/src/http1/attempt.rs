@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use pod_contract::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
@@ -34,19 +35,48 @@ pub(super) enum Outcome {
     Cut(String),
     /// The endpoint failed before anything came back.
     Failed(Error),
-    /// The client's body is malformed.
-    BadBody(Error),
+    /// The client is at fault: its body is malformed, or does not come.
+    BadRequest(Error),
 }
 
 /// What the two directions of a try share.
 pub(super) struct Progress<'r> {
-    pub(super) request: &'r Request,
-    pub(super) activity: Activity,
+    request: &'r Request,
+    /// The length of a body that goes out with the head.
+    body: Option<usize>,
+    activity: Activity,
     /// All of the request is sent.
     pub(super) uploaded: Cell<bool>,
-    /// Something of a response has gone to the client.
-    pub(super) begun: Cell<bool>,
-    pub(super) draining: &'r CancellationToken,
+    /// An interim response has gone to the client: it must not be asked for by another try again.
+    pub(super) interim: Cell<bool>,
+    /// The final response has begun.
+    begun: Cell<bool>,
+    draining: &'r CancellationToken,
+}
+
+impl<'r> Progress<'r> {
+    pub(super) fn new(
+        request: &'r Request,
+        body: Option<usize>,
+        service: &Service,
+        draining: &'r CancellationToken,
+    ) -> Self {
+        // While the body comes, it is the client who has to move.
+        let limit = if body.is_some() {
+            service.config.response_timeout
+        } else {
+            service.config.idle_timeout
+        };
+        Self {
+            request,
+            body,
+            activity: Activity::within(limit),
+            uploaded: Cell::new(false),
+            interim: Cell::new(false),
+            begun: Cell::new(false),
+            draining,
+        }
+    }
 }
 
 /// The length of the body, when all of it is in the buffer: then it goes out with the head, and could be sent again.
@@ -74,7 +104,14 @@ pub(super) async fn attempt(
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = lease.stream.split();
     let host = (config.host == HostHeader::Rewrite).then_some(endpoint.0.name.as_str());
-    let upload = upload(&mut client_read, input, &mut server_write, host, progress);
+    let upload = upload(
+        &mut client_read,
+        input,
+        &mut server_write,
+        host,
+        config.response_timeout,
+        progress,
+    );
     let download = download(&mut server_read, &mut client_write, endpoint, service, progress);
     tokio::pin!(upload, download);
     let tick = config.response_timeout.min(config.idle_timeout);
@@ -87,14 +124,25 @@ pub(super) async fn attempt(
                 Err(Broken::Write(_)) => uploading = false,
                 Err(Broken::Read(_) | Broken::Truncated) => return Outcome::ClientGone,
                 Err(Broken::Malformed(_)) if progress.begun.get() => return Outcome::ClientGone,
-                Err(Broken::Malformed(why)) => return Outcome::BadBody(Error::BadBody(why)),
+                Err(Broken::Malformed(why)) => return Outcome::BadRequest(Error::BadBody(why)),
                 Ok(never) => match never {},
             },
-            () = deadline.idle(&progress.activity, tick) => {
-                let (endpoint, after) = (endpoint.0.name.clone(), if progress.begun.get() { config.idle_timeout } else { config.response_timeout });
-                return if progress.begun.get() { Outcome::Cut(format!("nothing moved for {after:?}")) } else { Outcome::Failed(Error::Timeout { endpoint, after }) };
-            }
+            () = deadline.idle(&progress.activity, tick) => return timed_out(endpoint, service, progress),
         }
+    }
+}
+
+fn timed_out(endpoint: &InFlight, service: &Service, progress: &Progress<'_>) -> Outcome {
+    let config = &service.config;
+    if progress.begun.get() {
+        Outcome::Cut(format!("nothing moved for {:?}", config.idle_timeout))
+    } else if progress.uploaded.get() {
+        Outcome::Failed(Error::Timeout {
+            endpoint: endpoint.0.name.clone(),
+            after: config.response_timeout,
+        })
+    } else {
+        Outcome::BadRequest(Error::BodyTimeout(config.idle_timeout))
     }
 }
 
@@ -104,12 +152,13 @@ async fn upload(
     input: &mut Buffer,
     server: &mut WriteHalf<'_>,
     host: Option<&str>,
+    response_timeout: Duration,
     progress: &Progress<'_>,
 ) -> Result<Infallible, Broken> {
     let request = progress.request;
     let mut out = Vec::with_capacity(1024);
     request.encode(&mut out, host);
-    match body_in(input, request) {
+    match progress.body {
         Some(length) => {
             // Head and body in one write; the buffer keeps the body in case it has to be sent again.
             out.extend_from_slice(&input.filled()[..length]);
@@ -131,7 +180,9 @@ async fn upload(
     }
     drop(out);
     progress.uploaded.set(true);
-    progress.activity.mark();
+    if !progress.begun.get() {
+        progress.activity.limit(response_timeout);
+    }
     match client.peek(&mut [0]).await {
         Ok(0) => Err(Broken::Truncated),
         // The next request, early: it is read in its turn, and hides whether the client leaves after it.
@@ -153,7 +204,7 @@ async fn download(
     let response = loop {
         let response = match read_head(server, &mut buffer, progress.request).await {
             Ok(response) => response,
-            Err(why) => return failed(why, endpoint, progress),
+            Err(why) => return failed(why, endpoint),
         };
         if !response.is_interim() {
             break response;
@@ -161,7 +212,8 @@ async fn download(
         // HTTP/1.0 has no interim responses.
         if progress.request.is_http11 {
             response.encode(&mut out, Framing::None, false);
-            progress.begun.set(true);
+            progress.interim.set(true);
+            progress.activity.mark();
             if client.write_all(&out).await.is_err() {
                 return Outcome::ClientGone;
             }
@@ -238,7 +290,7 @@ async fn read_head(server: &mut ReadHalf<'_>, buffer: &mut Buffer, request: &Req
     }
 }
 
-fn failed(why: NoHead, endpoint: &InFlight, progress: &Progress<'_>) -> Outcome {
+fn failed(why: NoHead, endpoint: &InFlight) -> Outcome {
     let endpoint = endpoint.0.name.clone();
     let error = match why {
         NoHead::Ended(why) => Error::BrokenOff { endpoint, why },
@@ -251,10 +303,5 @@ fn failed(why: NoHead, endpoint: &InFlight, progress: &Progress<'_>) -> Outcome 
             why: format!("its head is larger than {MAX_RESPONSE_HEAD} bytes"),
         },
     };
-    // After an interim response the client would take another try's answer for a second one.
-    if progress.begun.get() {
-        Outcome::Cut(error.to_string())
-    } else {
-        Outcome::Failed(error)
-    }
+    Outcome::Failed(error)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pod_contract::lifecycle::CancellationToken;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::SemaphorePermit;
 
 use super::exchange::{Next, exchange};
 use crate::buffer::Buffer;
@@ -14,9 +15,10 @@ use crate::head::{self, Request};
 use crate::metrics::Counted;
 use crate::respond::Error;
 use crate::service::Service;
+use crate::tunnel;
 
-/// From the first byte of a head to its last.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// From the first byte of a head to its last; less than the usual grace, so that half a head does not hold up a stop.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a client still sends after the last answer is read for so long: closing on unread bytes would reset the answer away.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -30,31 +32,66 @@ pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: Can
         if early.is_none() && !is_asking(&client, &service, &mut deadline, &stop, quiet).await {
             return;
         }
+        // Its turn comes first: what waits is held by the client, not by us.
+        let Some(turn) = turn(&service).await else {
+            return refuse(&mut client, &service, &Error::Busy(service.config.max_requests)).await;
+        };
         let mut input = early.take().unwrap_or_else(Buffer::new);
         let request = match read_head(&mut client, &mut input, service.config.max_head, &mut deadline).await {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(error) => {
-                refuse(&mut client, &service, &error).await;
-                return;
+                drop(turn);
+                return refuse(&mut client, &service, &error).await;
             }
         };
-        // Waiting for its turn, a request is held by the client, not by us.
-        let Ok(_turn) = service.turns.acquire().await else {
-            return;
-        };
-        let _under_way = Counted::on(&service.metrics.under_way);
-        match exchange(&mut client, &mut input, &request, &service, &mut deadline, &stop).await {
-            Next::KeepAlive => early = Some(input).filter(|input| !input.filled().is_empty()),
-            Next::Close => return close(client).await,
-            Next::Abort => {
-                // A reset, so that a body without length cannot be taken for complete.
-                if let Err(error) = client.set_zero_linger() {
-                    tracing::debug!(%error, "cannot reset the client");
+        let under_way = Counted::on(&service.metrics.under_way);
+        let next = exchange(&mut client, &mut input, &request, &service, &mut deadline, &stop).await;
+        drop(turn);
+        match next {
+            Next::KeepAlive => early = Some(input).filter(has_more),
+            Next::Close => {
+                drop(under_way);
+                return linger(&mut client).await;
+            }
+            Next::Abort => return reset(&client),
+            Next::Tunnel(mut tunnel) => {
+                let early = Some((input, tunnel.early));
+                let end = tunnel::run(
+                    &mut client,
+                    &mut tunnel.server,
+                    early,
+                    &mut deadline,
+                    service.config.idle_timeout,
+                )
+                .await;
+                if end != tunnel::End::Closed {
+                    service.metrics.cut.inc();
+                    reset(&client);
                 }
                 return;
             }
         }
+    }
+}
+
+/// Waits for a request's turn as long as for a response.
+async fn turn(service: &Service) -> Option<SemaphorePermit<'_>> {
+    tokio::time::timeout(service.config.response_timeout, service.turns.acquire())
+        .await
+        .ok()?
+        .ok()
+}
+
+/// An empty line after a request is no next one: RFC 9112, section 2.2.
+fn has_more(input: &Buffer) -> bool {
+    !input.filled().iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
+/// So that what was cut short cannot be taken for complete.
+fn reset(client: &TcpStream) {
+    if let Err(error) = client.set_zero_linger() {
+        tracing::debug!(%error, "cannot reset the client");
     }
 }
 
@@ -118,10 +155,6 @@ async fn refuse(client: &mut TcpStream, service: &Service, error: &Error) {
     if client.write_all(&error.encode(true, false)).await.is_ok() {
         linger(client).await;
     }
-}
-
-async fn close(mut client: TcpStream) {
-    linger(&mut client).await;
 }
 
 /// Ends our direction and reads the other to its end, for a limited time.

@@ -1,27 +1,36 @@
 //! One request and its response, on one endpoint or, when that is safe, on another.
 
-use std::cell::Cell;
-
 use pod_contract::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::attempt::{Outcome, Progress, attempt, body_in};
 use crate::buffer::Buffer;
-use crate::deadline::{Activity, Deadline};
+use crate::deadline::Deadline;
 use crate::head::Request;
 use crate::respond::Error;
 use crate::service::{Service, Tried};
-use crate::tunnel;
-use crate::upstream::{DialError, Endpoint, Lease};
+use crate::upstream::{DialError, Endpoint, InFlight, Lease};
 
 /// What happens to the client's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Next {
     KeepAlive,
     Close,
     /// The response was cut short, or the client left.
     Abort,
+    /// It has become a tunnel.
+    Tunnel(Box<Tunnel>),
+}
+
+/// The endpoint's side of a connection that was upgraded.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    /// Counts as load of its endpoint while it lives.
+    pub(super) _in_flight: InFlight,
+    pub(super) server: TcpStream,
+    /// What was read of it already.
+    pub(super) early: Buffer,
 }
 
 /// Sends `request`, whose body begins in `input`, and its response back.
@@ -34,12 +43,14 @@ pub(super) async fn exchange(
     stop: &CancellationToken,
 ) -> Next {
     service.budget.deposit();
+    // Decided once: what a try has streamed is gone, and what then stands in the buffer is the next request.
+    let body = body_in(input, request);
     let mut tried = Tried::default();
     let mut retries = service.config.retries;
     let mut fresh = false;
     loop {
         let Some(endpoint) = service.pick(&tried) else {
-            return answer(client, input, request, service, &service.unreachable(&tried)).await;
+            return answer(client, input, request, body, service, &service.unreachable(&tried)).await;
         };
         let mut lease = match lease(&endpoint.0, service, fresh).await {
             Ok(lease) => lease,
@@ -49,18 +60,10 @@ pub(super) async fn exchange(
                 continue;
             }
         };
-        let progress = Progress {
-            request,
-            activity: Activity::within(service.config.response_timeout),
-            uploaded: Cell::new(false),
-            begun: Cell::new(false),
-            draining: stop,
-        };
-        let replayable = body_in(input, request).is_some();
+        let progress = Progress::new(request, body, service, stop);
         match attempt(client, input, &mut lease, &endpoint, service, deadline, &progress).await {
             Outcome::Complete { next, reusable } => {
-                if let (true, Some(length)) = (progress.uploaded.get(), body_in(input, request).filter(|_| replayable))
-                {
+                if let (true, Some(length)) = (progress.uploaded.get(), body) {
                     input.consume(length);
                 }
                 if reusable && progress.uploaded.get() {
@@ -68,8 +71,12 @@ pub(super) async fn exchange(
                 }
                 return next;
             }
-            Outcome::Upgraded(from_server) => {
-                return upgraded(client, input, lease, from_server, service, deadline).await;
+            Outcome::Upgraded(early) => {
+                return Next::Tunnel(Box::new(Tunnel {
+                    _in_flight: endpoint,
+                    server: lease.stream,
+                    early,
+                }));
             }
             Outcome::ClientGone => {
                 service.metrics.aborted.inc();
@@ -85,14 +92,15 @@ pub(super) async fn exchange(
                 );
                 return Next::Abort;
             }
-            Outcome::BadBody(error) => return answer_and_close(client, request, service, &error).await,
+            Outcome::BadRequest(error) => return answer_and_close(client, request, service, &error).await,
             Outcome::Failed(error) => {
                 if !lease.reused {
                     endpoint.0.failed(&error);
                     tried.add(&endpoint.0, &error);
                 }
-                if !replayable || !may_repeat(request, &error) || !pays_for_retry(service, &mut retries) {
-                    return answer(client, input, request, service, &error).await;
+                let may_repeat = body.is_some() && !progress.interim.get() && may_repeat(request, &error);
+                if !may_repeat || !pays_for_retry(service, &mut retries) {
+                    return answer(client, input, request, body, service, &error).await;
                 }
                 // A kept connection may have been closed in the very moment; a new one tells the truth.
                 fresh = lease.reused;
@@ -132,35 +140,16 @@ async fn lease(endpoint: &Endpoint, service: &Service, fresh: bool) -> Result<Le
     }
 }
 
-async fn upgraded(
-    client: &mut TcpStream,
-    input: &mut Buffer,
-    mut lease: Lease,
-    from_server: Buffer,
-    service: &Service,
-    deadline: &mut Deadline,
-) -> Next {
-    let from_client = std::mem::replace(input, Buffer::new());
-    tunnel::run(
-        client,
-        &mut lease.stream,
-        Some((from_client, from_server)),
-        deadline,
-        service.config.idle_timeout,
-    )
-    .await;
-    Next::Abort
-}
-
-/// Answers in the place of the cluster. The connection stays usable when all of the request has been read.
+/// Answers in the place of the cluster. The connection stays usable when all of the request was in hand.
 async fn answer(
     client: &mut TcpStream,
     input: &mut Buffer,
     request: &Request,
+    body: Option<usize>,
     service: &Service,
     error: &Error,
 ) -> Next {
-    let Some(length) = body_in(input, request).filter(|_| request.keep_alive) else {
+    let Some(length) = body.filter(|_| request.keep_alive) else {
         return answer_and_close(client, request, service, error).await;
     };
     input.consume(length);
@@ -179,7 +168,10 @@ async fn answer_and_close(client: &mut TcpStream, request: &Request, service: &S
     }
 }
 
+/// Once a second at most for a service: a cluster that is down fails every request.
 fn tell(service: &Service, error: &Error) {
     service.metrics.answered(error.status().0);
-    tracing::warn!(service = service.config.name, %error, "answered in the place of the cluster");
+    if service.may_tell() {
+        tracing::warn!(service = service.config.name, %error, "answered in the place of the cluster; told once a second at most");
+    }
 }

@@ -18,7 +18,10 @@ pub(crate) enum DialError {
     #[error("cannot resolve: {0}")]
     Resolve(String),
     #[error("{0}")]
-    Connect(io::ErrorKind),
+    Connect(String),
+    /// Nothing that the endpoint could help.
+    #[error("{0}; raise this container's limit of open files")]
+    OutOfFiles(String),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
 }
@@ -48,10 +51,10 @@ impl Dialer {
     }
 
     pub(crate) async fn dial(&self, within: Duration) -> Result<TcpStream, DialError> {
-        match timeout(within, self.connect()).await {
+        match timeout(within, self.connect(within)).await {
             Ok(Ok(stream)) => {
                 // A head must not wait for the acknowledgement of another one.
-                stream.set_nodelay(true).map_err(|e| DialError::Connect(e.kind()))?;
+                stream.set_nodelay(true).map_err(|e| failed(&e))?;
                 Ok(stream)
             }
             Ok(Err(e)) => Err(e),
@@ -59,17 +62,19 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, DialError> {
+    async fn connect(&self, within: Duration) -> Result<TcpStream, DialError> {
         if let Some(address) = self.literal {
-            return TcpStream::connect(address)
-                .await
-                .map_err(|e| DialError::Connect(e.kind()));
+            return TcpStream::connect(address).await.map_err(|e| failed(&e));
         }
         let mut last = DialError::Resolve("the name has no address".into());
-        for address in self.addresses().await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(e) => last = DialError::Connect(e.kind()),
+        let addresses = self.addresses().await?;
+        // One that does not answer must not use up the time of the others.
+        let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        for address in addresses {
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(e)) => last = failed(&e),
+                Err(_) => last = DialError::Timeout(share),
             }
         }
         // The addresses may be out of date.
@@ -92,5 +97,14 @@ impl Dialer {
             }
         }
         Ok(self.resolved.borrow().clone())
+    }
+}
+
+fn failed(error: &io::Error) -> DialError {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match error.raw_os_error() {
+        Some(ENFILE | EMFILE) => DialError::OutOfFiles(error.to_string()),
+        _ => DialError::Connect(error.to_string()),
     }
 }

@@ -63,10 +63,11 @@ impl Endpoint {
 
     /// A new connection.
     pub(crate) async fn dial(&self, connect_timeout: Duration) -> Result<TcpStream, DialError> {
-        self.dialer
-            .dial(connect_timeout)
-            .await
-            .inspect_err(|error| self.failed(error))
+        self.dialer.dial(connect_timeout).await.inspect_err(|error| {
+            if !matches!(error, DialError::OutOfFiles(_)) {
+                self.failed(error);
+            }
+        })
     }
 
     /// Keeps a connection for the next request.

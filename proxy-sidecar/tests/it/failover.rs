@@ -55,7 +55,7 @@ fn all_down_is_told_with_the_reason_and_ends_by_itself() {
             (response.status, response.header("proxy-status")),
             (503, Some("proxy-sidecar; error=destination_unavailable"))
         );
-        for told in [&first, &second, "connection refused", "service default"] {
+        for told in [&first, &second, "Connection refused", "service default"] {
             assert!(response.text().contains(told), "{told:?} is not in {}", response.text());
         }
     }

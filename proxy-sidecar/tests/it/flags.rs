@@ -90,3 +90,30 @@ fn services_are_named_in_a_file() {
             .contains("services a and b both listen on 127.0.0.1:81")
     );
 }
+
+#[test]
+fn what_cannot_work_is_refused() {
+    for (args, told) in [
+        (
+            &["--listen", "127.0.0.1:81", "--to", "http://127.0.0.1:81"][..],
+            "would connect to itself",
+        ),
+        (
+            &["--listen", ":81", "--to", "http://localhost:81"],
+            "would connect to itself",
+        ),
+        (
+            &["--listen", ":81", "--to", "http://a", "--idle-timeout", "0s"],
+            "must not be 0s",
+        ),
+    ] {
+        let (code, stderr) = check(args);
+        assert_eq!(code, Some(2), "{args:?}");
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "services:\n  a: {listen: 127.0.0.1:81, to: http://x}\n").unwrap();
+    let (code, stderr) = check(&["--config", file.path().to_str().unwrap(), "--listen", "127.0.0.1:82"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("not both"), "{stderr}");
+}

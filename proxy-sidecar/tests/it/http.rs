@@ -325,3 +325,74 @@ fn requests_beyond_the_limit_wait_for_their_turn() {
         assert_eq!(client.response().status, 200);
     }
 }
+
+#[test]
+fn a_tunnel_passes_on_what_comes_after_one_side_has_ended() {
+    let length = 1_500_000;
+    let endpoint = raw_endpoint(move |mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the client has ended its side");
+        stream.write_all(&vec![7; length]).unwrap();
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    read_until(&mut client.0, b"\r\n\r\n");
+    client.close_write();
+    assert_eq!(client.rest().len(), length);
+}
+
+#[test]
+fn a_tunnel_takes_no_turn_from_requests() {
+    let endpoint = raw_endpoint(|mut stream| {
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+        let upgrade = head.contains("Upgrade: websocket");
+        let answer = if upgrade {
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        };
+        drop(stream.write_all(answer.as_bytes()));
+        read_until(&mut stream, b"never");
+    });
+    let (_proxy, address) = proxy("http", &[&endpoint], &["--max-requests", "1"]);
+    let mut tunnel = Client::connect(&address);
+    tunnel.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(read_until(&mut tunnel.0, b"\r\n\r\n").starts_with(b"HTTP/1.1 101"));
+    assert_eq!(Client::connect(&address).get("/").status, 200);
+}
+
+#[test]
+fn a_client_that_stops_sending_is_told_and_the_endpoint_not_blamed() {
+    let endpoint = raw_endpoint(|mut stream| drop(read_until(&mut stream, b"never")));
+    let (proxy, address) = proxy("http", &[&endpoint], &["--idle-timeout", "100ms"]);
+    let mut client = Client::connect(&address);
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    let response = client.response();
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    assert!(!proxy.stderr().iter().any(|line| line.contains("endpoint is down")));
+}
+
+#[test]
+fn a_failure_after_an_interim_response_is_told() {
+    let endpoint = raw_endpoint(|mut stream| {
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        }
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response().status, 502);
+}
+
+#[test]
+fn a_client_that_asks_nothing_is_let_go() {
+    let endpoint = echo();
+    let (_proxy, address) = proxy("http", &[&endpoint.address().to_string()], &["--client-idle", "100ms"]);
+    assert_eq!(Client::connect(&address).rest(), b"");
+    let mut client = Client::connect(&address);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.rest(), b"");
+}

@@ -122,3 +122,54 @@ fn bytes_after_a_response_do_not_answer_the_next_request() {
         assert_eq!(client.get("/").text(), "good");
     }
 }
+
+#[test]
+fn a_pipelined_request_is_not_taken_for_the_body_of_a_failed_one() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let endpoint = raw_endpoint(move |mut stream| {
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+        if head.contains("/smuggled") {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        // Reads the body, and breaks off before it answers.
+        read_until(&mut stream, b"END");
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    let inner = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let second = format!("POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", inner.len());
+    client.send(
+        format!(
+            "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            second.len()
+        )
+        .as_bytes(),
+    );
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let body = format!("{}END", "x".repeat(second.len() - 3));
+    client.send(format!("{body}{second}{inner}").as_bytes());
+    let response = client.response();
+    assert_eq!((response.status, response.header("connection")), (502, Some("close")));
+    client.rest();
+    assert_eq!(seen.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_body_where_none_may_be_does_not_answer_the_next_request() {
+    let endpoint = raw_endpoint(|mut stream| {
+        while !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            stream
+                .write_all(b"HTTP/1.1 204 No Content\r\nContent-Length: 42\r\n\r\n")
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
+        }
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    for _ in 0..5 {
+        assert_eq!(client.get("/").status, 204);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+}

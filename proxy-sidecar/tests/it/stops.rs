@@ -109,3 +109,56 @@ fn file_descriptors_running_out_stops_nothing_for_good() {
     proxy.terminate();
     assert_eq!(proxy.exit().code(), Some(0));
 }
+
+#[test]
+fn all_services_are_there_until_the_application_is_quiet_on_all() {
+    let (sender, receiver) = sync_channel::<()>(1);
+    let receiver = std::sync::Mutex::new(receiver);
+    let slow = raw_endpoint(move |mut stream| {
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            receiver.lock().unwrap().recv().unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .unwrap();
+        }
+    });
+    let backend = Backend::start("127.0.0.1:0", "b").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let services = format!(
+        "services:\n  a: {{listen: \"127.0.0.1:0\", to: \"http://{}\"}}\n  b: {{listen: \"127.0.0.1:0\", to: \"http://{slow}\"}}\ndrain-quiet: 50ms\nadmin: off\n",
+        backend.address()
+    );
+    std::fs::write(file.path(), services).unwrap();
+    let mut proxy = testbed::process::Running::start(crate::BIN, &["--config", file.path().to_str().unwrap()]);
+    let addresses: Vec<String> = wait::until("both to listen", || {
+        let lines: Vec<String> = proxy
+            .stderr()
+            .into_iter()
+            .filter(|line| line.contains("\"listening\""))
+            .collect();
+        let address = |line: &String| {
+            line.split("\"address\":\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        (lines.len() == 2).then(|| lines.iter().map(address).collect())
+    });
+    let mut busy = Client::connect(&addresses[1]);
+    busy.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut first = Client::connect(&addresses[0]);
+    assert_eq!(first.get("/").status, 200);
+    proxy.terminate();
+    proxy.wait_for_log("stopping");
+    assert_eq!(first.rest(), b"", "an idle client is let go");
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert_eq!(Client::connect(&addresses[0]).get("/").status, 200);
+    }
+    sender.send(()).unwrap();
+    assert_eq!(busy.response().status, 200);
+    assert_eq!(proxy.exit().code(), Some(0));
+}
