@@ -36,7 +36,7 @@ pub use pipeline::run;
 pub const PROGRAM: Program = Program {
     name: "log-sidecar",
     version: env!("CARGO_PKG_VERSION"),
-    about: "Tail the log files of a shared volume and ship every line to a remote store, losing none and doubling none",
+    about: "Tail the log files of a shared volume and ship every line to a remote store: none lost, none twice",
     after_help: config::AFTER_HELP,
     flags: config::flags,
     sections: &[],

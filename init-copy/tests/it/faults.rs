@@ -49,7 +49,11 @@ fn an_unreadable_source_and_a_closed_destination_are_explained() {
 
     fs::set_permissions(volume.source("sample.war"), fs::Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(volume.dest(""), fs::Permissions::from_mode(0o555)).unwrap();
-    assert_refused(&copy_as_nobody(&volume), 15, &["cannot write into", "mode 0555", "runAsGroup"]);
+    assert_refused(
+        &copy_as_nobody(&volume),
+        15,
+        &["cannot write into", "mode 0555", "runAsGroup"],
+    );
     assert!(volume.names().is_empty());
 }
 

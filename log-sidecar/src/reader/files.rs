@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use pod_contract::explain;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use super::tail::{Former, Likeness, Tail};
 use crate::batch::Settled;
@@ -18,6 +20,8 @@ use crate::ledger::Ledger;
 
 /// Birth times come from a coarser clock, nanoseconds.
 const CLOCK_GRAIN: i64 = 20_000_000;
+/// Open files that are no log files.
+const RESERVED_FILES: usize = 32;
 /// What equals a file that is followed for so long is a copy of it, and is not read.
 const COPY_AFTER: Duration = Duration::from_secs(10);
 
@@ -28,6 +32,8 @@ pub(super) struct Files {
     /// Part of every file's id, see [`crate::pod::scope`].
     scope: Arc<str>,
     pub(super) tails: BTreeMap<Inode, Tail>,
+    /// Files that may be open at a time.
+    capacity: usize,
     /// Of files that are not open: from the checkpoint, or rotated and let go.
     closed: Vec<Saved>,
     /// What truncated files were before; a copy of one is read on from there.
@@ -47,6 +53,7 @@ impl Files {
             ledger,
             scope: crate::pod::scope().into(),
             tails: BTreeMap::new(),
+            capacity: capacity(),
             closed: positions.files,
             formers: Vec::new(),
             looked_at: positions.looked_at,
@@ -79,7 +86,7 @@ impl Files {
         for file in &scan.files {
             if let Some(tail) = self.tails.get_mut(&file.inode) {
                 tail.matched |= file.kind == Kind::Matched;
-            } else if file.kind == Kind::Matched || self.has_more(file) || self.came_and_went(file) {
+            } else if self.is_wanted(file) {
                 opened |= self.open(file);
             }
         }
@@ -129,6 +136,30 @@ impl Files {
     pub(super) fn remember(&mut self, former: Former) {
         self.formers.retain(|older| older.inode != former.inode);
         self.formers.push(former);
+    }
+
+    fn is_wanted(&mut self, file: &Found) -> bool {
+        if file.kind != Kind::Matched {
+            return self.has_more(file) || self.came_and_went(file);
+        }
+        // Under want of file descriptors, a file that is read to its end stays closed until it grows.
+        let is_read = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode)) && !self.has_more(file);
+        self.tails.len() < self.capacity || !is_read()
+    }
+
+    /// Closes a file that is read to its end, if as many are open as may be.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.tails.len() < self.capacity {
+            return Ok(());
+        }
+        let done = self
+            .tails
+            .iter()
+            .find(|(_, tail)| tail.is_done())
+            .map(|(inode, _)| *inode);
+        let mut tail = done.and_then(|inode| self.tails.remove(&inode)).ok_or(Errno::MFILE)?;
+        self.closed.push(tail.saved());
+        Ok(())
     }
 
     /// A file outside the patterns that was read before under a name that matches, and has grown since.
@@ -199,6 +230,7 @@ impl Files {
     }
 
     fn try_open(&mut self, found: &Found) -> io::Result<()> {
+        self.make_room()?;
         let file = File::open(&found.path)?;
         let inode = Inode::of(&file)?;
         if self.tails.contains_key(&inode) {
@@ -263,6 +295,15 @@ impl Files {
             );
         }
     }
+}
+
+/// What the limit of open files leaves beside the sink, the checkpoint and the admin side.
+fn capacity() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(RESERVED_FILES)
+        .max(1)
 }
 
 pub(super) fn nanos_now() -> i64 {

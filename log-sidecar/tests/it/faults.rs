@@ -223,3 +223,34 @@ fn a_taken_admin_port_fails_the_start() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--admin"));
 }
+
+#[test]
+fn more_files_than_may_be_open_are_all_read() {
+    let pod = Pod::new();
+    let write = |round: usize| {
+        (0..100).for_each(|n| pod.append(&format!("{n:03}.log"), &format!("line {}\n", round * 100 + n)))
+    };
+    write(0);
+    let include = pod.log("*.log");
+    let to = format!("elasticsearch+http://{}/app", pod.store.address());
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 64; exec \"$0\" \"$@\"",
+        BIN,
+        "--include",
+        include.to_str().unwrap(),
+        "--to",
+        &to,
+    ]);
+    command
+        .arg("--state")
+        .arg(pod.state(""))
+        .args(["--admin", "off", "--poll", "20ms", "--drain-quiet", "100ms"]);
+    let running = Running::spawn(&mut command);
+    pod.wait_for(100);
+    write(1);
+    pod.wait_for(200);
+    pod.stop(running);
+    pod.assert_lines(200);
+}
