@@ -19,9 +19,12 @@ pod_up() {
         podman run --detach --network "$network" --name "backend-$n" localhost/peers:dev \
             backend --listen 0.0.0.0:8080 --name "b$n"
     done
+    # The example leaves some air; the promise is to work with a fiftieth of a CPU.
+    sed 's/limits: {cpu: 100m,/limits: {cpu: 20m,/' "$root/examples/all-four/pod.yaml" >"$work/pod.yaml"
+    grep -q 'limits: {cpu: 20m, memory: 32Mi}' "$work/pod.yaml"
     # From an empty folder: podman takes one that is named like an image for its build context.
     mkdir -p "$work/empty"
-    (cd "$work/empty" && podman kube play --start=false --network "$network" "$root/examples/all-four/pod.yaml")
+    (cd "$work/empty" && podman kube play --start=false --network "$network" "$work/pod.yaml")
     own_volumes
     podman pod start all-four
 }
