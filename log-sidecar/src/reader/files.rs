@@ -41,8 +41,8 @@ pub(super) struct Files {
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
     first_look: bool,
-    /// Rotated files that came up since the start and are not read, with the time when they were noticed.
-    young: BTreeMap<Inode, Instant>,
+    /// Rotated files that came up since the start and are not read, with the time when they were noticed; none when they were taken for copies.
+    young: BTreeMap<Inode, Option<Instant>>,
     unreadable: BTreeMap<PathBuf, String>,
 }
 
@@ -173,17 +173,28 @@ impl Files {
 
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of what is read already.
     fn came_and_went(&mut self, file: &Found) -> bool {
-        let noticed = self.young.get(&file.inode).copied();
-        let known = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
-        let is_new = || file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) && !known();
-        let is_young = noticed.map_or_else(is_new, |since| since.elapsed() < COPY_AFTER);
-        if file.kind != Kind::Rotated || !is_young {
+        if file.kind != Kind::Rotated {
             return false;
         }
-        // It stays a candidate until it is open or is taken for a copy.
-        self.young.entry(file.inode).or_insert_with(Instant::now);
-        // Whoever opens it again tells why it cannot be read.
+        match self.young.get(&file.inode) {
+            Some(None) => return false,
+            Some(Some(since)) if since.elapsed() >= COPY_AFTER => {
+                tracing::info!(path = %file.path.display(), "equal to what is read already: taken for a copy, not read");
+                self.young.insert(file.inode, None);
+                return false;
+            }
+            Some(Some(_)) => {}
+            None => {
+                let known = self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
+                if known || !file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) {
+                    return false;
+                }
+                self.young.insert(file.inode, Some(Instant::now()));
+            }
+        }
         let Ok(opened) = File::open(&file.path) else {
+            // Whoever opens it again tells why it cannot be read; it stays a candidate.
+            self.young.insert(file.inode, Some(Instant::now()));
             return true;
         };
         if self.formers.iter().any(|former| former.lives_on_in(&opened)) {
@@ -191,12 +202,13 @@ impl Files {
         }
         let size = opened.metadata().map_or(0, |meta| meta.len());
         // A truncation that is about to be noticed makes a former file, to compare with.
-        let undecided = size == 0 || self.tails.values().any(Tail::is_cut);
-        !undecided
-            && self
-                .tails
-                .values()
-                .all(|tail| tail.likeness(&opened, size) == Likeness::Stranger)
+        if size == 0 || self.tails.values().any(Tail::is_cut) {
+            self.young.insert(file.inode, Some(Instant::now()));
+            return false;
+        }
+        self.tails
+            .values()
+            .all(|tail| tail.likeness(&opened, size) == Likeness::Stranger)
     }
 
     /// True when the file is open now.
