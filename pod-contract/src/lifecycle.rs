@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::LocalSet;
+use tokio::task::{JoinError, LocalSet};
 use tokio::time;
 pub use tokio_util::sync::CancellationToken;
 
@@ -68,6 +68,13 @@ fn raise_open_files() {
         .is_err()
     {
         tracing::debug!("the limit of open files stays as it is");
+    }
+}
+
+/// For the end of a task that serves one connection: a panic costs that connection, not the process.
+pub fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task panicked; this is a bug");
     }
 }
 

@@ -11,11 +11,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::lifecycle::note_panic;
 use crate::patient::Patient;
 
 /// More clients wait in the kernel's queue; a pod has a kubelet, a scraper or two, and a person.
@@ -104,12 +105,5 @@ where
     };
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended early");
-    }
-}
-
-/// A panic costs the connection that had it, not the process.
-fn note_panic(done: Result<(), JoinError>) {
-    if let Err(error) = done {
-        tracing::error!(%error, "a connection's task panicked; this is a bug");
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
 use pod_contract::exit::Failure;
-use pod_contract::lifecycle::{self, CancellationToken};
+use pod_contract::lifecycle::{self, CancellationToken, note_panic};
 use pod_contract::metrics as exposition;
 use pod_contract::ready::{Latch, Ready};
 use pod_contract::serve::{announce, bind};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 
 use crate::config::{Config, Protocol};
@@ -188,12 +188,5 @@ async fn sweep(services: Vec<Rc<Service>>) {
     loop {
         time::sleep(shortest.max(Duration::from_secs(1))).await;
         services.iter().for_each(|service| service.sweep());
-    }
-}
-
-/// A panic costs the client that had it, not the others.
-fn note_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a client's task panicked; this is a bug");
     }
 }
