@@ -184,7 +184,7 @@ impl Adapter {
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
-        // The shared request has no deadline of its own: each asker has one, and when the first one gives up, the next goes on.
+        // The shared request has no deadline of its own: each asker has one, and when the first one gives up, the next one asks anew.
         let scrape = self.scrape.join(|| self.health(target, Deadline::far()));
         let late = || Failure::Late {
             url: target.url.to_string(),

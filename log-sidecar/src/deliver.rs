@@ -1,6 +1,6 @@
 //! The one retry engine: sends a batch until every record is delivered or rejected, and never gives up on one in between.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ pub(crate) struct Delivery {
     pub(crate) ledger: Ledger,
     /// One file for all workers.
     pub(crate) dead_letter: Rc<RefCell<DeadLetter>>,
+    /// Requests of which the sink took something, by all workers.
+    pub(crate) accepted: Rc<Cell<u64>>,
     pub(crate) retry_max: Duration,
 }
 
@@ -32,7 +34,7 @@ impl Delivery {
         let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
         let mut pause = Backoff::new(self.retry_max);
         // A refusal of a whole request is the fault of its records only if the sink takes others.
-        let mut accepted = false;
+        let before = self.accepted.get();
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -41,7 +43,7 @@ impl Delivery {
                 Answer::Each(verdicts) => {
                     let delivered = verdicts.iter().filter(|v| **v == Verdict::Delivered).count();
                     self.ledger.acked.inc_by(delivered as u64);
-                    accepted |= delivered > 0;
+                    self.accepted.set(self.accepted.get() + u64::from(delivered > 0));
                     if let Some(why) = verdicts.iter().find_map(|v| {
                         if let Verdict::Retry(why) = v {
                             Some(why.clone())
@@ -65,13 +67,17 @@ impl Delivery {
                     self.wait(&mut pause, &why, after, part.len()).await;
                     parts.push(part);
                 }
-                Answer::Smaller { why } if part.len() == 1 && accepted => self.reject(&[(part[0], why)]).await,
-                Answer::Smaller { why } if part.len() == 1 => {
+                Answer::Smaller { why, too_large }
+                    if part.len() == 1 && (too_large || self.accepted.get() > before) =>
+                {
+                    self.reject(&[(part[0], why)]).await;
+                }
+                Answer::Smaller { why, .. } if part.len() == 1 => {
                     self.wait(&mut pause, &why, None, 1).await;
                     // First the others, if there are any: they show whose fault it is.
                     parts.insert(0, part);
                 }
-                Answer::Smaller { why } => {
+                Answer::Smaller { why, .. } => {
                     tracing::info!(why, records = part.len(), "sending in halves");
                     let mut first = part;
                     parts.push(first.split_off(first.len() / 2));

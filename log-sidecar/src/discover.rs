@@ -81,6 +81,15 @@ const OWN_FILES: [&str; 2] = ["checkpoint.json", "dead-letter.ndjson"];
 /// A compressed copy holds nothing new.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "zip"];
 
+impl Scan {
+    /// Is the path below something that is there and could not be looked at?
+    pub(crate) fn hides(&self, path: &Path) -> bool {
+        self.failed
+            .iter()
+            .any(|(failed, error)| error.kind() != io::ErrorKind::NotFound && path.starts_with(failed))
+    }
+}
+
 impl Patterns {
     pub(crate) fn new(include: Vec<Pattern>, exclude: Vec<Pattern>, state: Option<PathBuf>) -> Self {
         let mut bases: Vec<Base> = Vec::new();

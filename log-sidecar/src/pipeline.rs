@@ -1,6 +1,6 @@
 //! Who owns what: the reader thread, the workers of the sink, the admin side, and the order in which they end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -78,6 +78,9 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
     }
     done.cancel();
     tracing::info!(ledger = ledger.summary(), "stopped");
+    if ledger.backlog_bytes.get() > 0 {
+        return Err(Failure::failed(format!("stopped before the writers did: {}", ledger.summary())).remedy("raise --grace together with the pod's terminationGracePeriodSeconds; with --state, the next run goes on from there"));
+    }
     Ok(())
 }
 
@@ -90,12 +93,14 @@ fn start_workers(
     let receiver = Rc::new(Mutex::new(receiver));
     let dead_letter = DeadLetter::new(config.state.as_deref(), config.delivery.dead_letter_max);
     let dead_letter = Rc::new(RefCell::new(dead_letter));
+    let accepted = Rc::new(Cell::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..Sink::workers(&config.delivery.target) {
         let delivery = Delivery {
             sink: new_sink(config),
             ledger: ledger.clone(),
             dead_letter: Rc::clone(&dead_letter),
+            accepted: Rc::clone(&accepted),
             retry_max: config.delivery.retry_max,
         };
         workers.spawn_local(work(delivery, Rc::clone(&receiver), Arc::clone(mailbox)));

@@ -66,6 +66,7 @@ impl Deadline {
 pub(crate) struct Activity {
     at: Cell<Instant>,
     limit: Cell<Duration>,
+    input: Cell<bool>,
 }
 
 impl Activity {
@@ -73,6 +74,7 @@ impl Activity {
         Self {
             at: Cell::new(Instant::now()),
             limit: Cell::new(limit),
+            input: Cell::new(false),
         }
     }
 
@@ -83,6 +85,15 @@ impl Activity {
     pub(crate) fn limit(&self, limit: Duration) {
         self.limit.set(limit);
         self.mark();
+    }
+
+    /// Notes whether the side that is read from is the one that is waited for.
+    pub(crate) fn await_input(&self, awaiting: bool) {
+        self.input.set(awaiting);
+    }
+
+    pub(crate) fn is_awaiting_input(&self) -> bool {
+        self.input.get()
     }
 
     fn ends_at(&self) -> Instant {

@@ -153,13 +153,16 @@ async fn converse(mut client: TcpStream, service: Rc<Service>, stop: Cancellatio
                     .await;
                     if end != tunnel::End::Closed {
                         service.metrics.cut.inc();
-                        // So that the application cannot take it for a proper end.
-                        if let Err(error) = client.set_zero_linger() {
-                            tracing::debug!(%error, "cannot reset the client");
-                        }
+                        tunnel::reset(&client);
+                        tunnel::reset(&server);
                     }
                 }
-                Err(error) => tracing::warn!(service = service.config.name, %error, "no tunnel"),
+                Err(error) => {
+                    tunnel::reset(&client);
+                    if service.may_tell() {
+                        tracing::warn!(service = service.config.name, %error, "no tunnel");
+                    }
+                }
             }
         }
     }

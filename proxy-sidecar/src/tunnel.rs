@@ -9,6 +9,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::buffer::Buffer;
 use crate::deadline::{Activity, Deadline};
+use crate::http1::Broken;
 
 /// How a tunnel ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +20,13 @@ pub(crate) enum End {
     Reset,
     /// No byte for so long.
     Idle,
+}
+
+/// Makes the end of a broken tunnel look like one: a reset, so that what was cut short cannot be taken for complete.
+pub(crate) fn reset(stream: &TcpStream) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(%error, "cannot reset a connection");
+    }
 }
 
 /// Copies both ways; a side that ends its direction is heard on in the other. `early` holds what was read from each side already.
@@ -35,9 +43,20 @@ pub(crate) async fn run(
     let (from_client, from_server) = early.unzip();
     let up = one_way(&mut client_read, &mut server_write, from_client, &activity);
     let down = one_way(&mut server_read, &mut client_write, from_server, &activity);
+    let end = async {
+        tokio::pin!(up, down);
+        // A side that cannot be read has broken off, and the other has to know at once; one that does not listen any more may still speak.
+        let (first, rest) = tokio::select! {
+            first = &mut up => (first, down),
+            first = &mut down => (first, up),
+        };
+        if matches!(first, Err(Broken::Read(_))) {
+            return first;
+        }
+        first.and(rest.await)
+    };
     tokio::select! {
-        // Each to its own end: what one side still has to say is passed on when the other does not listen any more.
-        (up, down) = async { tokio::join!(up, down) } => match up.and(down) {
+        result = end => match result {
             Ok(()) => End::Closed,
             Err(error) => {
                 tracing::debug!(%error, "tunnel reset");
@@ -54,19 +73,19 @@ async fn one_way(
     output: &mut WriteHalf<'_>,
     early: Option<Buffer>,
     activity: &Activity,
-) -> io::Result<()> {
+) -> Result<(), Broken> {
     if let Some(early) = early {
-        output.write_all(early.filled()).await?;
+        output.write_all(early.filled()).await.map_err(Broken::Write)?;
     }
     loop {
-        input.readable().await?;
+        input.readable().await.map_err(Broken::Read)?;
         let mut buffer = Buffer::new();
         loop {
             match buffer.try_read(input) {
-                Ok(0) => return output.shutdown().await,
+                Ok(0) => return output.shutdown().await.map_err(Broken::Write),
                 Ok(count) => {
                     let full = buffer.is_filled_to_the_brim();
-                    output.write_all(buffer.filled()).await?;
+                    output.write_all(buffer.filled()).await.map_err(Broken::Write)?;
                     buffer.consume(count);
                     activity.mark();
                     if full {
@@ -74,7 +93,7 @@ async fn one_way(
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(e),
+                Err(e) => return Err(Broken::Read(e)),
             }
         }
     }

@@ -14,7 +14,7 @@ impl<T: Clone> Flight<T> {
         Self(RefCell::new(None))
     }
 
-    /// Joins the request under way, or starts `ask`. Should the one who asks leave, another one goes on in its place.
+    /// Joins the request under way, or starts `ask`. Should the one who asks leave, another one asks anew in its place.
     pub(crate) async fn join<F: Future<Output = T>>(&self, ask: impl FnOnce() -> F) -> T {
         let cell = Rc::clone(self.0.borrow_mut().get_or_insert_default());
         let answer = cell.get_or_init(ask).await.clone();

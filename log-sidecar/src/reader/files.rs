@@ -67,19 +67,14 @@ impl Files {
     pub(super) fn reconcile(&mut self) -> bool {
         let now = nanos_now();
         let scan = self.patterns.scan();
-        // What could not be looked at may hold any of them.
-        if scan
-            .failed
-            .iter()
-            .all(|(_, error)| error.kind() == io::ErrorKind::NotFound)
-        {
-            for tail in self.tails.values_mut() {
-                tail.matched = false;
-            }
+        for tail in self.tails.values_mut() {
+            // Below what could not be looked at, it may still be.
+            tail.matched &= scan.hides(Path::new(&tail.source.path));
         }
         let exists = |inode: &Inode| scan.files.iter().any(|file| file.inode == *inode);
         self.young.retain(|inode, _| exists(inode));
-        self.formers.retain(|former| exists(&former.inode));
+        self.formers
+            .retain(|former| exists(&former.inode) && former.is_recent(now));
         self.unreadable
             .retain(|path, _| scan.files.iter().any(|f| f.path == *path) || scan.failed.iter().any(|(p, _)| p == path));
         let mut opened = false;
@@ -117,12 +112,16 @@ impl Files {
 
     /// Notes a range as settled. One of a file that was truncated since belongs to content that is gone.
     pub(super) fn settle(&mut self, range: &Settled) {
-        if let Some(tail) = self
-            .tails
-            .values_mut()
-            .find(|tail| Arc::ptr_eq(&tail.source, &range.source))
+        let tails = self.tails.values_mut().map(|tail| (&tail.source, &mut tail.frontier));
+        let formers = self
+            .formers
+            .iter_mut()
+            .map(|former| (&former.source, &mut former.frontier));
+        if let Some((_, frontier)) = tails
+            .chain(formers)
+            .find(|(source, _)| Arc::ptr_eq(source, &range.source))
         {
-            tail.frontier.settle(range.start, range.end);
+            frontier.settle(range.start, range.end);
         }
     }
 
@@ -133,7 +132,8 @@ impl Files {
     }
 
     /// Remembers what a file was before it was truncated.
-    pub(super) fn remember(&mut self, former: Former) {
+    pub(super) fn remember(&mut self, mut former: Former) {
+        former.noticed = nanos_now();
         self.formers.retain(|older| older.inode != former.inode);
         self.formers.push(former);
     }
@@ -143,7 +143,12 @@ impl Files {
             return self.has_more(file) || self.came_and_went(file);
         }
         // Under want of file descriptors, a file that is read to its end stays closed until it grows.
-        let is_read = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode)) && !self.has_more(file);
+        let size = || std::fs::metadata(&file.path).map_or(0, |meta| meta.len());
+        let is_read = || {
+            self.closed
+                .iter()
+                .any(|saved| saved.inode.is_likely(&file.inode) && saved.offset == size())
+        };
         self.tails.len() < self.capacity || !is_read()
     }
 
@@ -176,29 +181,38 @@ impl Files {
         if file.kind != Kind::Rotated {
             return false;
         }
-        match self.young.get(&file.inode) {
-            Some(None) => return false,
-            Some(Some(since)) if since.elapsed() >= COPY_AFTER => {
-                tracing::info!(path = %file.path.display(), "equal to what is read already: taken for a copy, not read");
-                self.young.insert(file.inode, None);
+        let judged = self.young.get(&file.inode).copied();
+        if judged.is_none() {
+            let known = self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
+            if known || !file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) {
                 return false;
             }
-            Some(Some(_)) => {}
-            None => {
-                let known = self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
-                if known || !file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) {
-                    return false;
-                }
-                self.young.insert(file.inode, Some(Instant::now()));
-            }
+            self.young.insert(file.inode, Some(Instant::now()));
+        }
+        if judged == Some(None) && self.formers.is_empty() {
+            return false;
         }
         let Ok(opened) = File::open(&file.path) else {
             // Whoever opens it again tells why it cannot be read; it stays a candidate.
             self.young.insert(file.inode, Some(Instant::now()));
             return true;
         };
-        if self.formers.iter().any(|former| former.lives_on_in(&opened)) {
+        // The copy may have been made long before the truncation.
+        if self
+            .formers
+            .iter()
+            .any(|former| former.lives_on_in(&opened, &file.inode))
+        {
             return true;
+        }
+        match judged {
+            Some(None) => return false,
+            Some(Some(since)) if since.elapsed() >= COPY_AFTER => {
+                tracing::info!(path = %file.path.display(), "equal to what is read already: taken for a copy, not read");
+                self.young.insert(file.inode, None);
+                return false;
+            }
+            _ => {}
         }
         let size = opened.metadata().map_or(0, |meta| meta.len());
         // A truncation that is about to be noticed makes a former file, to compare with.
@@ -259,7 +273,7 @@ impl Files {
                 self.remember(former);
             }
             tail
-        } else if let Some(index) = self.formers.iter().position(|former| former.lives_on_in(&file)) {
+        } else if let Some(index) = self.formers.iter().position(|former| former.lives_on_in(&file, &inode)) {
             Tail::adopt(file, inode, self.formers.swap_remove(index), &self.scope)?
         } else {
             Tail::new(file, inode, &path, &self.scope)?
@@ -291,11 +305,12 @@ impl Files {
             );
             self.closed.push(tail.saved());
         }
-        // Of a file that is nowhere, nothing can come; but what could not be looked at may hold it.
-        if !scan.failed.is_empty() {
-            return;
-        }
-        let exists = |saved: &Saved| scan.files.iter().any(|file| file.inode.is_likely(&saved.inode));
+        // Of a file that is nowhere, nothing can come; but what could not be looked at, or is not there yet, may hold it.
+        let exists = |saved: &Saved| {
+            let path = Path::new(&saved.path);
+            scan.files.iter().any(|file| file.inode.is_likely(&saved.inode))
+                || scan.failed.iter().any(|(failed, _)| path.starts_with(failed))
+        };
         let (known, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.closed).into_iter().partition(exists);
         self.closed = known;
         for saved in gone.iter().filter(|_| self.first_look) {

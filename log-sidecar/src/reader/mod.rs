@@ -49,8 +49,8 @@ enum Phase {
     Running,
     /// Stop was asked for at this moment: read on until nothing grows any more.
     Draining(Instant),
-    /// Nothing grows: the starts of lines that nobody will end are read too.
-    Ending,
+    /// Nothing grows, or the time is up: the starts of lines that nobody will end are read too.
+    Ending(Instant),
     /// All is read; what is out has to come back.
     Flushing,
 }
@@ -213,7 +213,7 @@ impl Reader {
         let Some(tail) = self.files.tails.get_mut(&inode) else {
             return false;
         };
-        let last = self.phase == Phase::Ending || tail.is_abandoned();
+        let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned();
         match tail.turn(self.config.max_record, last) {
             Ok(Turn::Segment(segment)) => {
                 self.take_in(segment);
@@ -264,7 +264,7 @@ impl Reader {
 
     /// Sends what has waited long enough for company.
     fn hand_out(&mut self) {
-        let due = self.phase != Phase::Running || self.pending_since.elapsed() >= self.config.flush_interval;
+        let due = matches!(self.phase, Phase::Ending(_)) || self.pending_since.elapsed() >= self.config.flush_interval;
         if !self.pending.is_empty() && due && self.out_batches < MAX_BATCHES {
             self.seal();
         }
@@ -294,15 +294,23 @@ impl Reader {
                 let still = |tail: &Tail| tail.is_at_end() && tail.grew_at.elapsed() >= quiet;
                 let quiet_now = since.elapsed() >= quiet && self.files.tails.values().all(still);
                 if quiet_now || since.elapsed() >= self.config.drain_limit {
-                    self.phase = Phase::Ending;
+                    self.phase = Phase::Ending(since);
                 }
             }
-            Phase::Ending if round == Round::Idle && self.pending.is_empty() => {
-                tracing::info!("everything is read; waiting for the sink");
-                self.phase = Phase::Flushing;
-                self.batches = None;
+            Phase::Ending(since) => {
+                let read = round == Round::Idle && self.pending.is_empty();
+                // Writers that never rest: what they have written since waits for the next run.
+                let late = since.elapsed() >= self.config.drain_limit + self.config.drain_limit / 6;
+                if read || late {
+                    if !self.pending.is_empty() {
+                        self.seal();
+                    }
+                    tracing::info!(read, "reading has ended; waiting for the sink");
+                    self.phase = Phase::Flushing;
+                    self.batches = None;
+                }
             }
-            Phase::Running | Phase::Ending | Phase::Flushing => {}
+            Phase::Running | Phase::Flushing => {}
         }
     }
 
@@ -312,7 +320,7 @@ impl Reader {
         if !self.pending.is_empty() {
             at = at.min(self.pending_since + self.config.flush_interval);
         }
-        if matches!(self.phase, Phase::Draining(_) | Phase::Ending) {
+        if matches!(self.phase, Phase::Draining(_) | Phase::Ending(_)) {
             at = at.min(now + DRAIN_TICK);
         }
         at.saturating_duration_since(now)

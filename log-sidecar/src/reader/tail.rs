@@ -36,8 +36,10 @@ pub(super) struct Former {
     generation: u32,
     /// Everything before was read.
     offset: u64,
-    frontier: Frontier,
+    pub(super) frontier: Frontier,
     evidence: Evidence,
+    /// When the truncation was noticed, nanoseconds since 1970.
+    pub(super) noticed: i64,
 }
 
 impl Former {
@@ -53,12 +55,19 @@ impl Former {
             offset: saved.offset,
             frontier: Frontier::at(saved.offset),
             evidence: saved.evidence.clone(),
+            noticed: 0,
         }
     }
 
-    /// Does `file` hold what was read before the truncation?
-    pub(super) fn lives_on_in(&self, file: &File) -> bool {
-        self.offset > 0 && self.evidence.agrees(file, self.offset)
+    /// Does `file` hold what was read before the truncation? A copy was made before it.
+    pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
+        self.offset > 0 && !inode.is_born_since(self.noticed) && self.evidence.agrees(file, self.offset)
+    }
+
+    /// A copy that has not come up for so long does not exist.
+    pub(super) fn is_recent(&self, now: i64) -> bool {
+        const LONGEST: i64 = 60_000_000_000;
+        now - self.noticed < LONGEST
     }
 }
 
@@ -348,6 +357,7 @@ impl Tail {
             } else {
                 Evidence::none()
             },
+            noticed: 0,
         };
         self.position = 0;
         self.looked_at = 0;

@@ -148,6 +148,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> A
         },
         400 | 413 => Answer::Smaller {
             why: format!("status {status}: {}", excerpt()),
+            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
         },
         // 401, 403 and 404 as well: a wrong password or a missing index is mended by a person, and then nothing must be gone.
         _ => Answer::Later {

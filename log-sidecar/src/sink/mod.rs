@@ -64,8 +64,9 @@ pub(crate) enum Answer {
     Each(Vec<Verdict>),
     /// Nothing was taken: send all of it again, not before the given time.
     Later { why: String, after: Option<Duration> },
-    /// The request is at fault: send it in halves, and a single record that fails is rejected.
-    Smaller { why: String },
+    /// The request is at fault: send it in halves. A single record that is too large is rejected; one that is refused for another reason,
+    /// if the sink takes others.
+    Smaller { why: String, too_large: bool },
 }
 
 /// The sink of the configuration. One worker owns one.

@@ -254,3 +254,53 @@ fn more_files_than_may_be_open_are_all_read() {
     pod.stop(running);
     pod.assert_lines(200);
 }
+
+#[test]
+fn lone_records_that_are_too_large_hold_up_nobody() {
+    let pod = Pod::new();
+    pod.store.refuse_all(Some(413));
+    let running = pod.start();
+    for n in 0..4 {
+        pod.append("app.log", "BIG\n");
+        wait::until("it to be rejected", || {
+            let kept = fs::read_to_string(pod.state("dead-letter.ndjson")).map_or(0, |text| text.lines().count());
+            (kept > n).then_some(())
+        });
+    }
+    pod.store.refuse_all(None);
+    pod.append_lines("app.log", 0..5);
+    pod.wait_for(5);
+    pod.stop(running);
+    pod.assert_lines(5);
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_hides_only_what_is_in_it() {
+    let pod = Pod::new();
+    fs::create_dir_all(pod.log("closed")).unwrap();
+    fs::set_permissions(pod.log("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+    pod.append_lines("app.log", 0..3);
+    let include = pod.log("**/*.log");
+    let to = format!("elasticsearch+http://{}/app", pod.store.address());
+    let mut command = unprivileged(BIN, pod.dir.path());
+    command.args([
+        "--include",
+        include.to_str().unwrap(),
+        "--to",
+        &to,
+        "--admin",
+        "off",
+        "--poll",
+        "50ms",
+        "--drain-quiet",
+        "10ms",
+    ]);
+    let mut running = Running::spawn(&mut command);
+    running.wait_for_log("or its directory");
+    pod.wait_for(3);
+    fs::remove_file(pod.log("app.log")).unwrap();
+    running.wait_for_log("done with a rotated file");
+    running.terminate();
+    assert!(running.exit().success());
+    fs::set_permissions(pod.log("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+}

@@ -47,6 +47,8 @@ pub(super) struct Progress<'r> {
     activity: Activity,
     /// All of the request is sent.
     pub(super) uploaded: Cell<bool>,
+    /// The endpoint has stopped to take the request.
+    refused: Cell<bool>,
     /// An interim response has gone to the client: it must not be asked for by another try again.
     pub(super) interim: Cell<bool>,
     /// The final response has begun.
@@ -72,6 +74,7 @@ impl<'r> Progress<'r> {
             body,
             activity: Activity::within(limit),
             uploaded: Cell::new(false),
+            refused: Cell::new(false),
             interim: Cell::new(false),
             begun: Cell::new(false),
             draining,
@@ -121,7 +124,11 @@ pub(super) async fn attempt(
             outcome = &mut download => return outcome,
             broken = &mut upload, if uploading => match broken {
                 // The endpoint does not want the rest; its answer may be on the way.
-                Err(Broken::Write(_)) => uploading = false,
+                Err(Broken::Write(_)) => {
+                    uploading = false;
+                    progress.activity.limit(config.response_timeout);
+                    progress.refused.set(true);
+                }
                 Err(Broken::Read(_) | Broken::Truncated) => return Outcome::ClientGone,
                 Err(Broken::Malformed(_)) if progress.begun.get() => return Outcome::ClientGone,
                 Err(Broken::Malformed(why)) => return Outcome::BadRequest(Error::BadBody(why)),
@@ -136,7 +143,7 @@ fn timed_out(endpoint: &InFlight, service: &Service, progress: &Progress<'_>) ->
     let config = &service.config;
     if progress.begun.get() {
         Outcome::Cut(format!("nothing moved for {:?}", config.idle_timeout))
-    } else if progress.uploaded.get() {
+    } else if progress.uploaded.get() || progress.refused.get() || !progress.activity.is_awaiting_input() {
         Outcome::Failed(Error::Timeout {
             endpoint: endpoint.0.name.clone(),
             after: config.response_timeout,

@@ -54,7 +54,7 @@ pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: Can
                 drop(under_way);
                 return linger(&mut client).await;
             }
-            Next::Abort => return reset(&client),
+            Next::Abort => return tunnel::reset(&client),
             Next::Tunnel(mut tunnel) => {
                 let early = Some((input, tunnel.early));
                 let end = tunnel::run(
@@ -67,7 +67,8 @@ pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: Can
                 .await;
                 if end != tunnel::End::Closed {
                     service.metrics.cut.inc();
-                    reset(&client);
+                    tunnel::reset(&client);
+                    tunnel::reset(&tunnel.server);
                 }
                 return;
             }
@@ -88,13 +89,6 @@ fn has_more(input: &Buffer) -> bool {
     !input.filled().iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
-/// So that what was cut short cannot be taken for complete.
-fn reset(client: &TcpStream) {
-    if let Err(error) = client.set_zero_linger() {
-        tracing::debug!(%error, "cannot reset the client");
-    }
-}
-
 /// Waits for the next request; false when there will be none.
 async fn is_asking(
     client: &TcpStream,
@@ -105,15 +99,20 @@ async fn is_asking(
 ) -> bool {
     deadline.set(service.config.client_idle);
     tokio::select! {
-        ready = client.readable() => return ready.is_ok(),
+        asks = is_not_gone(client) => return asks,
         () = deadline.passed() => return false,
         () = stop.cancelled() => {}
     }
     deadline.set(quiet);
     tokio::select! {
-        ready = client.readable() => ready.is_ok(),
+        asks = is_not_gone(client) => asks,
         () = deadline.passed() => false,
     }
+}
+
+/// Waits for a byte; false when the client leaves instead.
+async fn is_not_gone(client: &TcpStream) -> bool {
+    matches!(client.peek(&mut [0]).await, Ok(count) if count > 0)
 }
 
 /// Reads up to the end of a head; `None` when the client left instead.
@@ -152,7 +151,10 @@ async fn read_head(
 async fn refuse(client: &mut TcpStream, service: &Service, error: &Error) {
     service.metrics.answered(error.status().0);
     tracing::debug!(%error, "refused");
-    if client.write_all(&error.encode(true, false)).await.is_ok() {
+    if tokio::time::timeout(HEAD_TIMEOUT, client.write_all(&error.encode(true, false)))
+        .await
+        .is_ok_and(|written| written.is_ok())
+    {
         linger(client).await;
     }
 }

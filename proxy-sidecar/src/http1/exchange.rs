@@ -154,18 +154,27 @@ async fn answer(
     };
     input.consume(length);
     tell(service, error);
-    match client.write_all(&error.encode(false, request.is_head)).await {
-        Ok(()) => Next::KeepAlive,
-        Err(_) => Next::Abort,
+    if write(client, service, &error.encode(false, request.is_head)).await {
+        Next::KeepAlive
+    } else {
+        Next::Abort
     }
 }
 
 async fn answer_and_close(client: &mut TcpStream, request: &Request, service: &Service, error: &Error) -> Next {
     tell(service, error);
-    match client.write_all(&error.encode(true, request.is_head)).await {
-        Ok(()) => Next::Close,
-        Err(_) => Next::Abort,
+    if write(client, service, &error.encode(true, request.is_head)).await {
+        Next::Close
+    } else {
+        Next::Abort
     }
+}
+
+/// False when the client does not take it in time.
+async fn write(client: &mut TcpStream, service: &Service, bytes: &[u8]) -> bool {
+    tokio::time::timeout(service.config.idle_timeout, client.write_all(bytes))
+        .await
+        .is_ok_and(|written| written.is_ok())
 }
 
 /// Once a second at most for a service: a cluster that is down fails every request.

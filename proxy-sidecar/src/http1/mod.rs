@@ -8,3 +8,4 @@ mod pump;
 
 pub(crate) use body::Malformed;
 pub(crate) use connection::serve;
+pub(crate) use pump::Broken;

@@ -52,7 +52,10 @@ where
         if full {
             buffer.grow_if_filled();
         }
-        if buffer.read(input).await.map_err(Broken::Read)? == 0 {
+        activity.await_input(true);
+        let count = buffer.read(input).await.map_err(Broken::Read)?;
+        activity.await_input(false);
+        if count == 0 {
             if !decoder.ends_with_stream() {
                 return Err(Broken::Truncated);
             }

@@ -9,6 +9,8 @@ use pod_contract::units::HostPort;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
+/// Long enough for a handshake over a slow line.
+const SHORTEST_SHARE: Duration = Duration::from_millis(250);
 /// An answer of the resolver is used so long before it is asked again.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -67,9 +69,10 @@ impl Dialer {
             return TcpStream::connect(address).await.map_err(|e| failed(&e));
         }
         let mut last = DialError::Resolve("the name has no address".into());
-        let addresses = self.addresses().await?;
-        // One that does not answer must not use up the time of the others.
-        let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let addresses = self.addresses(within).await?;
+        // One that does not answer must not use up the time of the others, as far as there is enough for all.
+        let share =
+            (within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX)).max(SHORTEST_SHARE.min(within));
         for address in addresses {
             match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -82,16 +85,29 @@ impl Dialer {
         Err(last)
     }
 
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+    async fn addresses(&self, within: Duration) -> Result<Vec<SocketAddr>, DialError> {
         if self.resolved_at.get().is_some_and(|at| at.elapsed() < FRESH) {
             return Ok(self.resolved.borrow().clone());
         }
-        match lookup_host((self.target.host.as_str(), self.target.port)).await {
-            Ok(found) => {
-                self.resolved.replace(found.collect());
-                self.resolved_at.set(Some(Instant::now()));
+        let lookup = lookup_host((self.target.host.as_str(), self.target.port));
+        // With addresses in hand, a resolver that does not answer is not waited for.
+        let patience = if self.resolved.borrow().is_empty() {
+            within
+        } else {
+            within / 4
+        };
+        let found = match timeout(patience, lookup).await {
+            Ok(found) => found.map_err(|e| e.to_string()),
+            Err(_) => Err(format!("no answer within {patience:?}")),
+        };
+        // Asked again after a while, also when it failed.
+        self.resolved_at.set(Some(Instant::now()));
+        match found {
+            Ok(found) => drop(self.resolved.replace(found.collect())),
+            Err(error) if self.resolved.borrow().is_empty() => {
+                self.resolved_at.set(None);
+                return Err(DialError::Resolve(error));
             }
-            Err(error) if self.resolved.borrow().is_empty() => return Err(DialError::Resolve(error.to_string())),
             Err(error) => {
                 tracing::debug!(target = %self.target, %error, "cannot resolve; using the last good addresses")
             }

@@ -226,3 +226,23 @@ fn a_body_that_stops_moving_ends_the_exchange() {
     client.rest();
     proxy.wait_for_log("nothing moved for 100ms");
 }
+
+#[test]
+fn an_endpoint_that_does_not_read_is_not_the_clients_fault() {
+    let endpoint = raw_endpoint(|stream| {
+        thread::sleep(wait::PATIENCE);
+        drop(stream);
+    });
+    let (_proxy, address) = proxy(
+        "http",
+        &[&endpoint],
+        &["--idle-timeout", "300ms", "--response-timeout", "300ms"],
+    );
+    let mut client = Client::connect(&address);
+    let mut writer = client.0.try_clone().unwrap();
+    thread::spawn(move || {
+        drop(writer.write_all(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 64000000\r\n\r\n"));
+        drop(writer.write_all(&vec![7; 64_000_000]));
+    });
+    assert_eq!(client.response().status, 504);
+}

@@ -54,3 +54,30 @@ fn a_silent_tunnel_is_closed() {
     proxy.terminate();
     wait::until("the end", || proxy.has_ended().then_some(()));
 }
+
+#[test]
+fn a_reset_on_either_side_reaches_the_other_at_once() {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(4);
+    let endpoint = raw_endpoint(move |mut stream| {
+        let word = read_until(&mut stream, b"\n");
+        if word == b"break off\n" {
+            // Unread data turns the close into a reset.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        } else if word == b"leave\n" {
+            stream.write_all(b"unread").unwrap();
+            sender.send(stream.read(&mut [0]).is_err()).unwrap();
+        }
+    });
+    let (_proxy, address) = proxy("tcp", &[&endpoint], &[]);
+    let mut client = Client::connect(&address);
+    client.send(b"break off\nand more that nobody reads");
+    assert!(client.0.read(&mut [0]).is_err(), "the client sees the reset");
+    let mut client = Client::connect(&address);
+    client.send(b"leave\n");
+    assert_eq!(client.0.peek(&mut [0]).unwrap(), 1);
+    drop(client);
+    assert!(
+        receiver.recv_timeout(wait::PATIENCE).unwrap(),
+        "the endpoint sees the reset"
+    );
+}
