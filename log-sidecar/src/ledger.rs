@@ -1,5 +1,8 @@
 //! The account of every record: read = acked + rejected + in flight, and the metrics that show it.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use pod_contract::metrics::Registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +23,8 @@ pub(crate) struct Ledger {
     pub(crate) backlog_bytes: Gauge,
     pub(crate) open_files: Gauge,
     pub(crate) unreadable_files: Gauge,
+    /// Reading was ended by the clock while files still grew.
+    pub(crate) cut_off: Arc<AtomicBool>,
 }
 
 impl Ledger {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
     }
     done.cancel();
     tracing::info!(ledger = ledger.summary(), "stopped");
-    if ledger.backlog_bytes.get() > 0 {
+    if ledger.cut_off.load(Ordering::Relaxed) {
         return Err(Failure::failed(format!("stopped before the writers did: {}", ledger.summary())).remedy("raise --grace together with the pod's terminationGracePeriodSeconds; with --state, the next run goes on from there"));
     }
     Ok(())

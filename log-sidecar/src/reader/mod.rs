@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use pod_contract::exit::Failure;
@@ -302,6 +303,7 @@ impl Reader {
                 // Writers that never rest: what they have written since waits for the next run.
                 let late = since.elapsed() >= self.config.drain_limit + self.config.drain_limit / 6;
                 if read || late {
+                    self.ledger.cut_off.store(!read, Ordering::Relaxed);
                     if !self.pending.is_empty() {
                         self.seal();
                     }

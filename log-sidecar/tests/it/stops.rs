@@ -85,3 +85,25 @@ fn lines_written_while_it_stops_are_shipped() {
     wait::until("the end", || running.has_ended().then_some(()));
     pod.assert_lines(10);
 }
+
+#[test]
+fn writers_that_never_rest_are_cut_off_in_time_and_that_is_told() {
+    let pod = Pod::new();
+    let mut running = pod.start_with(&["--grace", "2s", "--drain-quiet", "500ms"]);
+    running.wait_for_log("the sink is there");
+    running.terminate();
+    let mut written = 0;
+    wait::until("the end", || {
+        pod.append_lines("app.log", written..written + 1);
+        written += 1;
+        running.has_ended().then_some(())
+    });
+    let told = running.stderr().join("\n");
+    // Which of the two it is depends on whether the last look saw the file at rest; neither waits for the deadline.
+    assert!(!told.contains("not drained"), "{told}");
+    assert!(matches!(running.exit().code(), Some(0 | 1)), "{told}");
+    let running = pod.start();
+    pod.wait_for(written);
+    pod.stop(running);
+    pod.assert_lines(written);
+}
