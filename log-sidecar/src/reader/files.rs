@@ -143,11 +143,10 @@ impl Files {
             return self.has_more(file) || self.came_and_went(file);
         }
         // Under want of file descriptors, a file that is read to its end stays closed until it grows.
-        let size = || std::fs::metadata(&file.path).map_or(0, |meta| meta.len());
         let is_read = || {
             self.closed
                 .iter()
-                .any(|saved| saved.inode.is_likely(&file.inode) && saved.offset == size())
+                .any(|saved| saved.inode.is_likely(&file.inode) && saved.offset == size_of(file))
         };
         self.tails.len() < self.capacity || !is_read()
     }
@@ -169,9 +168,10 @@ impl Files {
 
     /// A file outside the patterns that was read before under a name that matches, and has grown since.
     fn has_more(&self, file: &Found) -> bool {
-        let size = || std::fs::metadata(&file.path).map_or(0, |meta| meta.len());
         let grown = |saved: &&Saved| {
-            saved.inode.is_likely(&file.inode) && self.patterns.matches(Path::new(&saved.path)) && saved.offset < size()
+            saved.inode.is_likely(&file.inode)
+                && self.patterns.matches(Path::new(&saved.path))
+                && saved.offset < size_of(file)
         };
         self.closed.iter().any(|saved| grown(&saved))
     }
@@ -322,6 +322,11 @@ impl Files {
             );
         }
     }
+}
+
+/// Bytes; asked only of files that are known by their inode.
+fn size_of(file: &Found) -> u64 {
+    std::fs::metadata(&file.path).map_or(0, |meta| meta.len())
 }
 
 /// What the limit of open files leaves beside the sink, the checkpoint and the admin side.

@@ -161,27 +161,22 @@ fn reading_stops_when_nothing_is_acknowledged() {
     pod.stop(running);
 }
 
+/// The sidecar as a user who may read only what everybody may, without a state directory.
+fn start_unprivileged(pod: &Pod, pattern: &str) -> Running {
+    let include = pod.log(pattern);
+    let to = format!("elasticsearch+http://{}/app", pod.store.address());
+    let mut command = unprivileged(BIN, pod.dir.path());
+    command.args(["--include", include.to_str().unwrap(), "--to", &to, "--admin", "off"]);
+    command.args(["--poll", "50ms", "--drain-quiet", "10ms"]);
+    Running::spawn(&mut command)
+}
+
 #[test]
 fn a_file_it_may_not_read_is_named_with_who_and_what_to_change_and_read_when_allowed() {
     let pod = Pod::new();
     pod.append_lines("app.log", 0..3);
     fs::set_permissions(pod.log("app.log"), fs::Permissions::from_mode(0o000)).unwrap();
-    let include = pod.log("*.log");
-    let to = format!("elasticsearch+http://{}/app", pod.store.address());
-    let mut sidecar = unprivileged(BIN, pod.dir.path());
-    sidecar.args([
-        "--include",
-        include.to_str().unwrap(),
-        "--to",
-        &to,
-        "--admin",
-        "off",
-        "--poll",
-        "50ms",
-        "--drain-quiet",
-        "10ms",
-    ]);
-    let mut running = Running::spawn(&mut sidecar);
+    let mut running = start_unprivileged(&pod, "*.log");
     let told = running.wait_for_log("cannot read a file that matches");
     for word in ["app.log", "this process is uid", "mode 0000", "fsGroup"] {
         assert!(told.contains(word), "{word:?} is not in: {told}");
@@ -280,22 +275,7 @@ fn a_directory_that_may_not_be_read_hides_only_what_is_in_it() {
     fs::create_dir_all(pod.log("closed")).unwrap();
     fs::set_permissions(pod.log("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     pod.append_lines("app.log", 0..3);
-    let include = pod.log("**/*.log");
-    let to = format!("elasticsearch+http://{}/app", pod.store.address());
-    let mut command = unprivileged(BIN, pod.dir.path());
-    command.args([
-        "--include",
-        include.to_str().unwrap(),
-        "--to",
-        &to,
-        "--admin",
-        "off",
-        "--poll",
-        "50ms",
-        "--drain-quiet",
-        "10ms",
-    ]);
-    let mut running = Running::spawn(&mut command);
+    let mut running = start_unprivileged(&pod, "**/*.log");
     running.wait_for_log("or its directory");
     pod.wait_for(3);
     fs::remove_file(pod.log("app.log")).unwrap();

@@ -111,7 +111,6 @@ fn framing(headers: &[Header<'_>], is_http11: bool) -> Result<Framing, Refused> 
         (Some(_), true) => Err(Refused::TwoFramings),
         (None, true) if !is_http11 => Err(Refused::ChunkedInHttp10),
         (None, true) => Ok(Framing::Chunked),
-        (Some(0), false) => Ok(Framing::Length(0)),
         (Some(length), false) => Ok(Framing::Length(length)),
         (None, false) => Ok(Framing::None),
     }

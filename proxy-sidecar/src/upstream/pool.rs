@@ -46,11 +46,10 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long, or was closed by the endpoint. True when some are left.
-    pub(crate) fn sweep(&self, max_idle: Duration) -> bool {
+    /// Closes what has been idle for too long, or was closed by the endpoint.
+    pub(crate) fn sweep(&self, max_idle: Duration) {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|(stream, since)| since.elapsed() <= max_idle && is_quiet(stream));
-        !idle.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
