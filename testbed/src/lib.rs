@@ -4,4 +4,5 @@ pub mod client;
 pub mod http;
 pub mod peer;
 pub mod process;
+pub mod trace;
 pub mod wait;
