@@ -32,4 +32,5 @@ pub const PROGRAM: Program = Program {
     after_help: config::AFTER_HELP,
     flags: config::flags,
     sections: &[],
+    verbs: &[],
 };

@@ -1,19 +1,21 @@
-//! Paths below the destination, opened one component at a time so that no symbolic link is ever followed:
-//! whatever stands in a volume that others write to, nothing is written outside of it.
+//! Paths below a directory, opened one component at a time so that no symbolic link is ever followed:
+//! whatever stands in a volume that others write to, nothing is read or written outside of it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fsync, mkdirat, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, Dir as ReadDir, FileType, Mode, OFlags, Stat, fstat, fsync, mkdirat, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::error::{At as _, Error};
 
-const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(crate) const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// The destination directory, held open.
+/// A directory of the destination, held open.
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
@@ -21,9 +23,8 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Opens the directory, creating it and its parents if missing. It may itself be reached through symbolic links: the user named it.
-    pub(crate) fn open_or_create(path: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(path).at("create", path)?;
+    /// Opens the directory. It may itself be reached through symbolic links: the user named it.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let fd = openat(CWD, path, DIR, Mode::empty()).at("open", path)?;
         Ok(Self {
             fd,
@@ -31,50 +32,31 @@ impl Root {
         })
     }
 
+    /// Like [`Root::open`], creating it and its parents if missing.
+    pub(crate) fn open_or_create(path: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(path).at("create", path)?;
+        Self::open(path)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    pub(crate) fn device(&self) -> Result<u64, Error> {
+        Ok(fstat(&self.fd).at("look at", &self.path)?.st_dev)
+    }
+
+    /// A position that remembers the directories on the way, so that neighbours are reached without walking anew.
+    pub(crate) fn cursor(&self) -> Cursor<'_> {
+        Cursor {
+            root: self,
+            open: Vec::new(),
+        }
+    }
+
     /// What stands at `relative` (the last component not followed); `None` when nothing does.
     pub(crate) fn stat(&self, relative: &Path) -> Result<Option<Stat>, Error> {
-        let full = self.path.join(relative);
-        let (parent, name) = match self.parent(relative, false) {
-            Ok(found) => found,
-            Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        match statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(e) => Err(e).at("look at", &full),
-        }
-    }
-
-    /// Opens the directory that holds `relative`, and its last name.
-    pub(crate) fn parent<'p>(&self, relative: &'p Path, create: bool) -> Result<(Dir<'_>, &'p OsStr), Error> {
-        let name = relative.file_name().unwrap_or_default();
-        let parent = relative.parent().unwrap_or(Path::new(""));
-        Ok((self.dir(parent, create)?, name))
-    }
-
-    /// Opens the directory `relative`, creating what is missing if `create`.
-    pub(crate) fn dir(&self, relative: &Path, create: bool) -> Result<Dir<'_>, Error> {
-        let mut dir = Dir::Root(self.fd.as_fd());
-        let mut walked = self.path.clone();
-        for component in relative.components() {
-            let Component::Normal(name) = component else { continue };
-            walked.push(name);
-            if create {
-                match mkdirat(dir.as_fd(), name, Mode::from_raw_mode(0o777)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(e) => return Err(e).at("create", &walked),
-                }
-            }
-            let fd =
-                openat(dir.as_fd(), name, DIR | OFlags::NOFOLLOW, Mode::empty()).at("open the directory", &walked)?;
-            dir = Dir::Below(fd);
-        }
-        Ok(dir)
+        self.cursor().stat(relative)
     }
 }
 
@@ -84,29 +66,118 @@ impl AsFd for Root {
     }
 }
 
-/// The destination or a directory below it.
+/// A walk below a [`Root`]; cheap when paths come in order.
 #[derive(Debug)]
-pub(crate) enum Dir<'r> {
-    Root(BorrowedFd<'r>),
-    Below(OwnedFd),
+pub(crate) struct Cursor<'r> {
+    root: &'r Root,
+    open: Vec<(OsString, OwnedFd)>,
 }
 
-impl Dir<'_> {
-    /// Makes names in this directory durable.
-    pub(crate) fn sync(&self) -> rustix::io::Result<()> {
-        match fsync(self.as_fd()) {
-            // Some network file systems cannot sync a directory; they order renames themselves.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
-            other => other,
+impl Cursor<'_> {
+    /// What stands at `relative`; `None` when nothing does.
+    pub(crate) fn stat(&mut self, relative: &Path) -> Result<Option<Stat>, Error> {
+        let name = match relative.file_name() {
+            Some(name) => name,
+            None => return fstat(self.root).map(Some).at("look at", &self.root.path),
+        };
+        let parent = match self.parent(relative, false) {
+            Ok(parent) => parent,
+            Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e).at("look at", &self.root.path.join(relative)),
         }
+    }
+
+    /// Opens the directory that holds `relative`, creating what is missing if `create`.
+    pub(crate) fn parent(&mut self, relative: &Path, create: bool) -> Result<BorrowedFd<'_>, Error> {
+        self.dir(relative.parent().unwrap_or(Path::new("")), create)
+    }
+
+    /// Opens the directory `relative`, creating what is missing if `create`.
+    pub(crate) fn dir(&mut self, relative: &Path, create: bool) -> Result<BorrowedFd<'_>, Error> {
+        let mut depth = 0;
+        for component in relative.components() {
+            let Component::Normal(name) = component else { continue };
+            if self.open.get(depth).is_none_or(|(open, _)| open != name) {
+                self.open.truncate(depth);
+                self.enter(name, create)?;
+            }
+            depth += 1;
+        }
+        self.open.truncate(depth);
+        Ok(self.here())
+    }
+
+    fn here(&self) -> BorrowedFd<'_> {
+        self.open.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
+    }
+
+    fn enter(&mut self, name: &OsStr, create: bool) -> Result<(), Error> {
+        let shown = || {
+            let walked: PathBuf = self.open.iter().map(|(name, _)| name).collect();
+            self.root.path.join(walked).join(name)
+        };
+        if create {
+            match mkdirat(self.here(), name, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(e).at("create", &shown()),
+            }
+        }
+        let fd = openat(self.here(), name, DIR | OFlags::NOFOLLOW, Mode::empty());
+        let fd = match fd {
+            Ok(fd) => fd,
+            Err(e) => return Err(e).at("open the directory", &shown()),
+        };
+        self.open.push((name.to_owned(), fd));
+        Ok(())
     }
 }
 
-impl AsFd for Dir<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Root(fd) => *fd,
-            Self::Below(fd) => fd.as_fd(),
-        }
+/// Makes the names in a directory durable.
+pub(crate) fn sync(dir: impl AsFd) -> rustix::io::Result<()> {
+    match fsync(dir) {
+        // Some network file systems cannot sync a directory; they order renames themselves.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes `name` in `dir`, with all that is below it if it is a directory. Links are removed, not followed.
+pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    match unlinkat(dir, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(Errno::NOENT) => return Ok(()),
+        other => return other,
+    }
+    let below = openat(dir, name, DIR | OFlags::NOFOLLOW, Mode::empty())?;
+    // Names first: what a directory yields while it is being emptied is not defined.
+    let names: Vec<_> = ReadDir::read_from(&below)?
+        .filter_map(|entry| match entry {
+            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => None,
+            other => Some(other.map(|entry| {
+                let name = entry.file_name().to_bytes();
+                (std::os::unix::ffi::OsStrExt::from_bytes(name) as &OsStr).to_owned()
+            })),
+        })
+        .collect::<Result<_, _>>()?;
+    for name in names {
+        remove_tree(below.as_fd(), &name)?;
+    }
+    unlinkat(dir, name, AtFlags::REMOVEDIR)
+}
+
+/// The word for what stands somewhere.
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Directory => "directory",
+        FileType::Symlink => "symbolic link",
+        FileType::RegularFile => "file",
+        FileType::Fifo => "named pipe",
+        FileType::Socket => "socket",
+        _ => "device",
     }
 }

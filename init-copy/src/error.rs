@@ -5,14 +5,31 @@ use std::path::{Path, PathBuf};
 
 use pod_contract::exit::{FAILED, Failure, OWN};
 use pod_contract::explain;
+use rustix::io::Errno;
 
-const SOURCE: u8 = OWN;
-const NO_SPACE: u8 = OWN + 4;
-const DENIED: u8 = OWN + 5;
-const CONFLICT: u8 = OWN + 6;
+/// The source is missing, of a kind that is not copied, or changing.
+pub(crate) const SOURCE: u8 = OWN;
+/// The content is not the one that was asked for.
+pub(crate) const DIGEST: u8 = OWN + 1;
+/// A server cannot be reached, or answers nonsense, for too long.
+pub(crate) const NETWORK: u8 = OWN + 2;
+/// A server wants other credentials.
+pub(crate) const AUTH: u8 = OWN + 3;
+/// No space, or a limit of ours.
+pub(crate) const NO_SPACE: u8 = OWN + 4;
+/// Permission, or a read-only file system.
+pub(crate) const DENIED: u8 = OWN + 5;
+/// Something else stands at the destination.
+pub(crate) const CONFLICT: u8 = OWN + 6;
+/// The deadline passed.
+pub(crate) const DEADLINE: u8 = OWN + 7;
+/// An archive or artifact that is damaged or dangerous.
+pub(crate) const UNSAFE: u8 = OWN + 8;
 
 const SPACE_REMEDY: &str =
     "raise the volume's sizeLimit or choose a larger volume; no part of a file was left under its name";
+
+const ELSE_REMEDY: &str = "something else stands there; remove it, or choose another destination";
 
 /// Why the copy failed. Whatever has been published by then is whole.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +65,16 @@ pub(crate) enum Error {
         path: PathBuf,
         error: io::Error,
     },
+    /// A cause that says all by itself.
+    #[error("{}", .0.cause)]
+    Other(Failure),
+}
+
+impl Error {
+    /// A failure with one of the codes above.
+    pub(crate) fn new(code: u8, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Other(Failure::new(code, cause).remedy(remedy))
+    }
 }
 
 /// Adds what was attempted, and on which path, to an I/O error.
@@ -62,6 +89,12 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
             path: path.to_owned(),
             error: error.into(),
         })
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
     }
 }
 
@@ -89,24 +122,33 @@ impl From<Error> for Failure {
                 action,
                 path,
                 error: io,
-            } => match io.kind() {
-                ErrorKind::NotFound if matches!(*action, "read" | "copy" | "look at") => (SOURCE, String::new()),
-                ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => (
-                    CONFLICT,
-                    "something else stands there; remove it, or choose another destination".into(),
-                ),
-                ErrorKind::CrossesDevices => (
-                    CONFLICT,
-                    "another file system is mounted below the destination; copy into it by itself".into(),
-                ),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                    (NO_SPACE, SPACE_REMEDY.into())
-                }
-                ErrorKind::ReadOnlyFilesystem => (DENIED, "mount the destination volume without readOnly: true".into()),
-                ErrorKind::PermissionDenied => (DENIED, explain::denied(path)),
-                _ => (FAILED, String::new()),
-            },
+            } => of_io(action, path, io),
+            Error::Other(failure) => (failure.code, failure.remedy.clone()),
         };
-        Failure::new(code, error.to_string()).remedy(remedy)
+        Self::new(code, error.to_string()).remedy(remedy)
+    }
+}
+
+fn of_io(action: &str, path: &Path, error: &io::Error) -> (u8, String) {
+    match error.kind() {
+        // Something put a link where a directory should be: io::ErrorKind has no stable name for ELOOP.
+        _ if Errno::from_io_error(error) == Some(Errno::LOOP) => (CONFLICT, ELSE_REMEDY.into()),
+        ErrorKind::NotFound if matches!(action, "read" | "copy" | "look at") => (SOURCE, String::new()),
+        ErrorKind::NotADirectory
+        | ErrorKind::AlreadyExists
+        | ErrorKind::IsADirectory
+        | ErrorKind::DirectoryNotEmpty => (CONFLICT, ELSE_REMEDY.into()),
+        ErrorKind::CrossesDevices => (
+            CONFLICT,
+            "another file system is mounted below the destination; copy into it by itself".into(),
+        ),
+        ErrorKind::ResourceBusy => (
+            CONFLICT,
+            "it is a mount point, which cannot be replaced; choose a directory below it, or --publish rename".into(),
+        ),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => (NO_SPACE, SPACE_REMEDY.into()),
+        ErrorKind::ReadOnlyFilesystem => (DENIED, "mount the destination volume without readOnly: true".into()),
+        ErrorKind::PermissionDenied => (DENIED, explain::denied(path)),
+        _ => (FAILED, String::new()),
     }
 }

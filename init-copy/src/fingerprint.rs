@@ -1,31 +1,23 @@
 //! How a file looks without being read.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
+use std::fmt;
 
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
-/// What changes when a file does. Times are nanoseconds since 1970; no user can set the time of the status change.
+/// What changes when a file does: inode, size, times of modification and status change (nanoseconds since 1970).
+/// No user can set the time of the status change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, i64, i64)", into = "(u64, u64, i64, i64)")]
 pub(crate) struct Fingerprint {
     inode: u64,
-    size: u64,
-    modified: i128,
-    changed: i128,
+    pub(crate) size: u64,
+    pub(crate) modified: i64,
+    changed: i64,
 }
 
 impl Fingerprint {
-    pub(crate) fn of(meta: &Metadata) -> Self {
-        Self {
-            inode: meta.ino(),
-            size: meta.size(),
-            modified: nanos(meta.mtime(), meta.mtime_nsec()),
-            changed: nanos(meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-
-    pub(crate) fn of_stat(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             inode: stat.st_ino,
             size: stat.st_size.unsigned_abs(),
@@ -33,8 +25,42 @@ impl Fingerprint {
             changed: nanos(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
         }
     }
+
+    /// Of something that is no file of its own, such as an entry of an archive.
+    pub(crate) fn within(size: u64, modified: i64) -> Self {
+        Self {
+            inode: 0,
+            size,
+            modified,
+            changed: 0,
+        }
+    }
 }
 
-fn nanos(seconds: i64, nanos: i64) -> i128 {
-    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}.{}", self.inode, self.size, self.modified, self.changed)
+    }
+}
+
+impl From<(u64, u64, i64, i64)> for Fingerprint {
+    fn from((inode, size, modified, changed): (u64, u64, i64, i64)) -> Self {
+        Self {
+            inode,
+            size,
+            modified,
+            changed,
+        }
+    }
+}
+
+impl From<Fingerprint> for (u64, u64, i64, i64) {
+    fn from(f: Fingerprint) -> Self {
+        (f.inode, f.size, f.modified, f.changed)
+    }
+}
+
+/// Until the year 2262.
+pub(crate) fn nanos(seconds: i64, nanos: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }

@@ -1,85 +1,99 @@
-//! An init container that copies files and trees into a volume, then exits.
+//! An init container that puts content into a volume, then exits: files and trees, archives, downloads, OCI artifacts.
 //!
 //! ```text
-//! SRC... ──plan──▶ entries ──stage──▶ DEST/.init-copy-XXXXXXXX-N ──publish──▶ DEST/name   (rename, the last SRC last)
-//!                     ▲                 (hidden files, synced)                    │
-//!                     └── proven already by DEST/.init-copy.json ◀──receipt───────┘   (written last)
+//! SRC... ──open──▶ plan ──proof──▶ what is left ──stage──▶ DEST/.init-copy-XXXXXXXX-N ──publish──▶ DEST/name
+//!   │ walk, unpack,   ▲               (hidden, synced, verified)                  │ rename, exchange or symlink;
+//!   │ fetch, pull     │                                                           │ the last SRC last
+//!   └ into parts      └── proven already by DEST/.init-copy.jsonl ◀──receipt──────┘   (written last)
 //! ```
 //!
 //! Invariants: nothing is visible under its name before *all* is staged; a name changes by rename only, so a reader sees the old
-//! file or the new one; nothing is chowned; the destination itself is never modified; no symbolic link below the destination is followed.
-//! Blocking calls, no async runtime.
+//! file or the new one; nothing is chowned unless asked; the destination itself is never modified; no symbolic link below the
+//! destination is followed. Blocking calls, no async runtime.
 
+pub mod archive;
+mod attributes;
 mod beneath;
+pub mod checksum;
 mod config;
 mod copy;
+mod cp;
 mod error;
+mod fetch;
 mod fingerprint;
+mod glob;
 mod lock;
+mod mode;
+pub mod oci;
+mod open;
+mod place;
 mod plan;
+mod progress;
 mod proof;
+mod prune;
 mod publish;
 mod receipt;
+mod report;
+mod run;
+pub mod safe_path;
+mod signals;
+mod source;
 mod stage;
+mod step;
+mod substitute;
+mod verify;
+mod wait;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::io::Write as _;
 
 use pod_contract::cli::Program;
 use pod_contract::exit::Failure;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub use config::Config;
-use error::Error;
-use plan::Plan;
-use receipt::Receipt;
+use config::Task;
+use fetch::{Client, Credentials, Deadline};
+use run::Run;
 
 /// Name, help and flags of this binary.
 pub const PROGRAM: Program = Program {
     name: "init-copy",
     version: env!("CARGO_PKG_VERSION"),
-    about: "Copy files and trees into a volume before the application starts: all or nothing, and a no-op when already done",
+    about: "Put files, trees, archives, downloads and OCI artifacts into a volume before the application starts: \
+            all or nothing, and a no-op when already done",
     after_help: config::AFTER_HELP,
     flags: config::flags,
-    sections: &[],
+    sections: &["steps"],
+    verbs: config::VERBS,
 };
 
-/// Copies, then returns; what it found and did is in the log.
+/// Does what the configuration says, then returns; what it found and did is in the log.
 pub fn run(config: Config) -> Result<(), Failure> {
-    end_on_signals()?;
-    copy_all(&config).map_err(Failure::from)
+    signals::until_stopped(move || carry_out(&config))
 }
 
-fn copy_all(config: &Config) -> Result<(), Error> {
-    let started = Instant::now();
-    let plan = Plan::make(&config.sources, &config.dest)?;
-    let root = beneath::Root::open_or_create(&plan.root)?;
-    let _lock = lock::take(&root)?;
-    let mut receipt = Receipt::read(&root);
-    let todo = proof::unproven(&plan, &root, &receipt)?;
-    let skipped = plan.entries.len() - todo.len();
-    if todo.is_empty() {
-        tracing::info!(dest = %plan.root.display(), entries = skipped, "nothing to do: the receipt proves every entry");
-        return Ok(());
+fn carry_out(config: &Config) -> Result<(), Failure> {
+    let run = Run {
+        network: &config.network,
+        deadline: Deadline::after(config.network.deadline),
+        interval: config.progress,
+    };
+    match &config.task {
+        Task::Copy(steps) => steps.iter().try_for_each(|step| run.step(step)).map_err(Failure::from),
+        Task::Plan(steps) => {
+            let text = report::describe(&run, steps)?;
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .map_err(|e| Failure::failed(format!("cannot write to stdout: {e}")))
+        }
+        Task::Verify(verify) => verify.run(),
+        Task::Wait(conditions) => {
+            let client = Client::new(
+                &config.network.tls,
+                Credentials::default(),
+                config.network.stall,
+                run.deadline,
+            )?;
+            wait::wait_for(conditions, &client)
+        }
     }
-    let staged = stage::Staging::fill(&root, &todo)?;
-    let bytes = staged.bytes();
-    let published = staged.publish()?;
-    receipt.add(published);
-    if let Err(error) = receipt.write(&plan.root) {
-        tracing::warn!(%error, "the copy is complete but has no receipt: the next run copies again");
-    }
-    tracing::info!(dest = %plan.root.display(), copied = todo.len(), proven = skipped, bytes, took = ?started.elapsed(), "done");
-    Ok(())
-}
-
-/// As PID 1 a process has no default action for signals: without a handler, SIGTERM would wait for SIGKILL.
-/// Whatever the moment, what is published is whole, and the next run sweeps what is staged.
-fn end_on_signals() -> Result<(), Failure> {
-    for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::new(AtomicBool::new(true)))
-            .map_err(|e| Failure::failed(format!("cannot handle signals: {e}")))?;
-    }
-    Ok(())
 }

@@ -1,22 +1,19 @@
-//! What has to be where: the sources walked into a list of entries, before anything is written.
+//! What has to be where: the sources turned into a list of entries, before anything is written.
 
-use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use crate::error::{At as _, Error};
+use crate::archive::Archive;
+use crate::error::{Error, NO_SPACE};
 use crate::fingerprint::Fingerprint;
-use crate::{receipt, stage};
+use crate::stage;
 
-/// Entries of one run; more would not fit into memory kept small (about 300 bytes each).
-const MAX_ENTRIES: usize = 200_000;
-
-/// What is copied, and how it is published.
+/// What is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Dir,
-    File { size: u64, mode: u32 },
+    File,
     Link,
 }
 
@@ -24,181 +21,309 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dir => "directory",
-            Self::File { .. } => "file",
+            Self::File => "file",
             Self::Link => "symbolic link",
         }
     }
 }
 
-/// One file, directory or symbolic link.
+/// One file, directory or symbolic link. Small, since a tree has many: where it comes from follows from source and target.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) origin: PathBuf,
-    /// Below the plan's root, of normal components only.
-    pub(crate) target: PathBuf,
+    /// Below the plan's root, of normal components only; empty for the root itself.
+    pub(crate) target: Box<Path>,
+    /// Index of its source in the plan.
+    pub(crate) source: u32,
+    /// Which entry of an archive, or which of several names of one file (hard links share it); 0 for neither.
+    pub(crate) number: u32,
     pub(crate) kind: Kind,
+    /// Permission bits in the source.
+    pub(crate) mode: u16,
+    /// Its place among the names of one file.
+    pub(crate) share: Share,
+    /// Of the source; the size is that of what will be written.
     pub(crate) fingerprint: Fingerprint,
+    /// What the text becomes when variables are put in.
+    pub(crate) rendered: Option<Box<[u8; 32]>>,
 }
 
-/// All entries, in the order in which they are published.
+/// Hard links become hard links again: one name gets the content, the others are links to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// The file has one name.
+    Alone,
+    /// The name that gets the content.
+    First,
+    /// Another name of the same source and number.
+    Again,
+}
+
+impl Entry {
+    /// Bytes that it takes.
+    pub(crate) fn size(&self) -> u64 {
+        if self.kind == Kind::File && self.share != Share::Again {
+            self.fingerprint.size
+        } else {
+            0
+        }
+    }
+
+    /// Tells the file of several names from others.
+    pub(crate) fn file(&self) -> (u32, u32) {
+        (self.source, self.number)
+    }
+}
+
+/// Where the entries of one source come from.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Files below this path.
+    Local(PathBuf),
+    /// A file that lies in the destination's file system under a name of ours, proven and synced.
+    Fetched(PathBuf),
+    Archive(Archive),
+    /// Known by size only, in a plan that is not carried out.
+    Announced,
+}
+
+/// One source, looked into.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// For people and for the receipt; without secrets.
+    pub(crate) label: String,
+    /// Where its content goes, below the root.
+    pub(crate) prefix: PathBuf,
+    pub(crate) content: Content,
+    /// What identifies the content when entries have no fingerprints of their own.
+    pub(crate) identity: Option<String>,
+    /// The name of the download that it lies in, to be removed when all is done.
+    pub(crate) part: Option<PathBuf>,
+}
+
+impl Opened {
+    /// The path of an entry in the source, for people, and for reading when the source is local.
+    pub(crate) fn origin(&self, target: &Path) -> PathBuf {
+        let below = target.strip_prefix(&self.prefix).unwrap_or(target);
+        match &self.content {
+            Content::Local(base) if below.as_os_str().is_empty() => base.clone(),
+            Content::Local(base) => base.join(below),
+            Content::Fetched(_) | Content::Announced => PathBuf::from(&self.label),
+            Content::Archive(_) => PathBuf::from(format!("{}!{}", self.label, below.display())),
+        }
+    }
+}
+
+/// All entries, sorted by target.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) root: PathBuf,
+    pub(crate) sources: Vec<Opened>,
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Plan {
-    /// Walks the sources. See the help text for what DEST means.
-    pub(crate) fn make(sources: &[PathBuf], dest: &Path) -> Result<Self, Error> {
-        let into = sources.len() > 1 || ends_with_slash(dest) || dest.is_dir();
-        let mut walk = Walk::default();
-        let mut root = dest.to_owned();
-        for source in sources {
-            // A source named by the user is followed if it is a link; a link inside a tree is copied as a link.
-            let meta = fs::metadata(source).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Error::Missing(source.clone()),
-                _ => Error::Io {
-                    action: "read",
-                    path: source.clone(),
-                    error,
-                },
-            })?;
-            if meta.is_dir() {
-                refuse_into_itself(source, dest)?;
-                let contents = contributes_contents(source);
-                let target = if contents { PathBuf::new() } else { name_of(source) };
-                walk.tree(source, target, &meta)?;
-            } else if into {
-                walk.leaf(source, name_of(source), &meta)?;
-            } else {
-                root = pod_contract::publish::parent(dest).to_owned();
-                walk.leaf(source, name_of(dest), &meta)?;
-            }
+    /// Where an entry comes from.
+    pub(crate) fn origin(&self, entry: &Entry) -> PathBuf {
+        self.sources[entry.source as usize].origin(&entry.target)
+    }
+
+    /// What identifies the content of an entry: when it is the same again, so is the content.
+    pub(crate) fn stamp(&self, entry: &Entry, options: &str) -> String {
+        let identity = match (&entry.rendered, &self.sources[entry.source as usize].identity) {
+            (Some(digest), _) => crate::checksum::hex(&digest[..]),
+            (None, Some(identity)) => identity.clone(),
+            (None, None) => entry.fingerprint.to_string(),
+        };
+        identity + options
+    }
+}
+
+/// Collects entries and refuses what cannot stand together.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    pub(crate) sources: Vec<Opened>,
+    pub(crate) entries: Vec<Entry>,
+    max_entries: usize,
+}
+
+impl Builder {
+    pub(crate) fn new(max_entries: usize) -> Self {
+        Self {
+            sources: Vec::new(),
+            entries: Vec::new(),
+            max_entries,
         }
-        Ok(Self {
-            root,
-            entries: walk.entries,
+    }
+
+    /// Starts a source; the entries that follow are its own.
+    pub(crate) fn source(&mut self, opened: Opened) {
+        self.sources.push(opened);
+    }
+
+    pub(crate) fn push(&mut self, mut entry: Entry) -> Result<(), Error> {
+        entry.source = u32::try_from(self.sources.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        if self.entries.len() == self.max_entries {
+            return Err(Error::new(
+                NO_SPACE,
+                format!("more than {} entries in one step", self.max_entries),
+                "raise --max-entries, and the memory limit by 200 bytes for each; or copy in several steps",
+            ));
+        }
+        let first = entry
+            .target
+            .components()
+            .next()
+            .map_or(b"".as_slice(), |c| c.as_os_str().as_bytes());
+        if first.starts_with(stage::RESERVED.as_bytes()) {
+            return Err(Error::Reserved {
+                origin: self.origin(&entry),
+                target: entry.target.into(),
+            });
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn origin(&self, entry: &Entry) -> PathBuf {
+        self.sources
+            .get(entry.source as usize)
+            .map(|source| source.origin(&entry.target))
+            .unwrap_or_default()
+    }
+
+    /// Sorts the entries and refuses two that would become one, or one below another that is no directory.
+    pub(crate) fn finish(mut self) -> Result<Plan, Error> {
+        // Stable: of two equal directories, the one of the earlier source stays.
+        self.entries.sort_by(|a, b| order(&a.target, &b.target));
+        let collision = |first: &Entry, second: &Entry| Error::Collision {
+            first: self.origin(first),
+            second: self.origin(second),
+            target: second.target.to_path_buf(),
+        };
+        let mut previous: Option<&Entry> = None;
+        let mut leaf: Option<&Entry> = None;
+        let mut doubled = Vec::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            if let Some(above) = leaf.filter(|leaf| entry.target.starts_with(&leaf.target)) {
+                return Err(collision(above, entry));
+            }
+            if let Some(previous) = previous.filter(|previous| previous.target == entry.target) {
+                if previous.kind != Kind::Dir || entry.kind != Kind::Dir {
+                    return Err(collision(previous, entry));
+                }
+                doubled.push(index);
+            }
+            leaf = (entry.kind != Kind::Dir).then_some(entry);
+            previous = Some(entry);
+        }
+        let mut doubled = doubled.into_iter().peekable();
+        let mut index = 0;
+        self.entries.retain(|_| {
+            let drop = doubled.next_if_eq(&index).is_some();
+            index += 1;
+            !drop
+        });
+        self.entries.shrink_to_fit();
+        let mut files = HashSet::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.share != Share::Alone) {
+            entry.share = if files.insert(entry.file()) {
+                Share::First
+            } else {
+                Share::Again
+            };
+        }
+        Ok(Plan {
+            sources: self.sources,
+            entries: self.entries,
         })
     }
 }
 
-#[derive(Default)]
-struct Walk {
-    entries: Vec<Entry>,
-    seen: BTreeMap<PathBuf, usize>,
+/// By component, so that a directory comes right before all that is below it.
+pub(crate) fn order(a: &Path, b: &Path) -> std::cmp::Ordering {
+    // Like comparing the components, without taking the paths apart: the separator sorts before any other byte.
+    let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    a.as_os_str()
+        .as_bytes()
+        .iter()
+        .map(key)
+        .cmp(b.as_os_str().as_bytes().iter().map(key))
 }
 
-impl Walk {
-    /// A directory, its own entries first, deeper ones after: a tree that is renamed in piece by piece has its parents before its children.
-    fn tree(&mut self, source: &Path, target: PathBuf, meta: &Metadata) -> Result<(), Error> {
-        if !target.as_os_str().is_empty() {
-            self.push(source, target.clone(), Kind::Dir, meta)?;
-        }
-        let mut children = fs::read_dir(source)
-            .and_then(|dir| dir.collect::<Result<Vec<_>, _>>())
-            .at("read the directory", source)?;
-        children.sort_by_key(fs::DirEntry::file_name);
-        for child in children {
-            let path = child.path();
-            let meta = child.metadata().at("look at", &path)?;
-            let target = target.join(child.file_name());
-            if meta.is_dir() {
-                self.tree(&path, target, &meta)?
-            } else {
-                self.leaf(&path, target, &meta)?
-            }
-        }
-        Ok(())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn leaf(&mut self, source: &Path, target: PathBuf, meta: &Metadata) -> Result<(), Error> {
-        use std::os::unix::fs::MetadataExt as _;
-        let kind = meta.file_type();
-        let kind = if kind.is_file() {
-            Kind::File {
-                size: meta.len(),
-                mode: meta.mode() & 0o777,
-            }
-        } else if kind.is_symlink() {
-            Kind::Link
-        } else {
-            let kind = if kind.is_fifo() {
-                "named pipe"
-            } else if kind.is_socket() {
-                "socket"
-            } else {
-                "device"
-            };
-            return Err(Error::Special {
-                path: source.to_owned(),
-                kind,
-            });
-        };
-        self.push(source, target, kind, meta)
-    }
-
-    fn push(&mut self, origin: &Path, target: PathBuf, kind: Kind, meta: &Metadata) -> Result<(), Error> {
-        if let Some(&index) = self.seen.get(&target) {
-            let first = &self.entries[index];
-            if kind == Kind::Dir && first.kind == Kind::Dir {
-                return Ok(());
-            }
-            return Err(Error::Collision {
-                first: first.origin.clone(),
-                second: origin.to_owned(),
-                target,
-            });
-        }
-        if self.entries.len() == MAX_ENTRIES {
-            let error = std::io::Error::other(format!("more than {MAX_ENTRIES} entries in one run"));
-            return Err(error).at("plan", origin);
-        }
-        let first_name = target
-            .components()
-            .next()
-            .map_or(b"".as_slice(), |c| c.as_os_str().as_encoded_bytes());
-        if first_name == receipt::NAME.as_bytes() || first_name.starts_with(stage::PREFIX.as_bytes()) {
-            return Err(Error::Reserved {
-                origin: origin.to_owned(),
-                target,
-            });
-        }
-        self.seen.insert(target.clone(), self.entries.len());
-        self.entries.push(Entry {
-            origin: origin.to_owned(),
-            target,
+    fn entry(target: &str, kind: Kind) -> Entry {
+        Entry {
+            target: Path::new(target).into(),
+            source: 0,
+            number: 0,
             kind,
-            fingerprint: Fingerprint::of(meta),
+            mode: 0o644,
+            share: Share::Alone,
+            fingerprint: Fingerprint::within(1, 0),
+            rendered: None,
+        }
+    }
+
+    fn plan(entries: &[(&str, Kind)], max: usize) -> Result<Vec<String>, Error> {
+        let mut builder = Builder::new(max);
+        builder.source(Opened {
+            label: String::new(),
+            prefix: PathBuf::new(),
+            content: Content::Local(PathBuf::from("/src")),
+            identity: None,
+            part: None,
         });
-        Ok(())
+        for (target, kind) in entries {
+            builder.push(entry(target, *kind))?;
+        }
+        let plan = builder.finish()?;
+        Ok(plan.entries.iter().map(|e| e.target.display().to_string()).collect())
     }
-}
 
-fn refuse_into_itself(source: &Path, dest: &Path) -> Result<(), Error> {
-    let source_dir = fs::canonicalize(source).at("read", source)?;
-    let nearest = dest
-        .ancestors()
-        .find_map(|p| fs::canonicalize(if p.as_os_str().is_empty() { Path::new(".") } else { p }).ok());
-    match nearest {
-        Some(dest) if dest.starts_with(&source_dir) => Err(Error::IntoItself { source_dir, dest }),
-        _ => Ok(()),
+    #[test]
+    fn a_directory_comes_right_before_what_is_below_it() {
+        let found = plan(
+            &[
+                ("a-b", Kind::File),
+                ("a/z", Kind::File),
+                ("a", Kind::Dir),
+                ("a", Kind::Dir),
+                ("a.c", Kind::File),
+            ],
+            9,
+        );
+        assert_eq!(found.unwrap(), ["a", "a/z", "a-b", "a.c"]);
     }
-}
 
-/// `SRC/`, and `SRC/.` as with `cp`.
-fn contributes_contents(path: &Path) -> bool {
-    let text = path.as_os_str().as_encoded_bytes();
-    ends_with_slash(path) || text.ends_with(b"/.") || text == b"."
-}
+    #[test]
+    fn what_cannot_stand_together_is_refused() {
+        for entries in [
+            [("a", Kind::File), ("a", Kind::File)],
+            [("a", Kind::File), ("a", Kind::Dir)],
+            [("a", Kind::Link), ("a/b", Kind::File)],
+        ] {
+            assert!(matches!(plan(&entries, 9), Err(Error::Collision { .. })), "{entries:?}");
+        }
+        for name in [
+            ".init-copy.jsonl",
+            ".init-copy-x",
+            ".init-copy-12345678-0/a",
+            ".init-copy.a.12345678",
+        ] {
+            assert!(
+                matches!(plan(&[(name, Kind::File)], 9), Err(Error::Reserved { .. })),
+                "{name}"
+            );
+        }
+    }
 
-fn ends_with_slash(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
-/// The last name of a path; a source such as `..` or `/` has none and contributes its contents.
-fn name_of(path: &Path) -> PathBuf {
-    match path.components().next_back() {
-        Some(Component::Normal(name)) => PathBuf::from(name),
-        _ => PathBuf::new(),
+    #[test]
+    fn entries_are_counted() {
+        let two = [("a", Kind::File), ("b", Kind::File)];
+        for (max, good) in [(1, false), (2, true), (3, true)] {
+            assert_eq!(plan(&two, max).is_ok(), good, "{max}");
+        }
     }
 }

@@ -1,42 +1,271 @@
-//! From staged to visible: directories first, then one rename a file, in the order of the plan.
+//! From staged to visible.
+//!
+//! | mode | what changes, and how a reader sees it |
+//! |---|---|
+//! | rename | each file, link and new directory by one rename: old or new, each by itself; what else stands there stays |
+//! | exchange | the directory as a whole: old or new; what else stood there goes |
+//! | symlink | a link to the directory: old or new; the generation before stays until the next switch |
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, renameat, statat};
+use pod_contract::config::Setting;
+use rustix::fs::{AtFlags, Dir, FileType, RenameFlags, fchmod, readlinkat, renameat, renameat_with, statat, symlinkat};
+use rustix::io::Errno;
 
-use crate::error::{At as _, Error};
+use crate::beneath::{self, Root, remove_tree};
+use crate::error::{At as _, CONFLICT, Error};
 use crate::fingerprint::Fingerprint;
-use crate::plan::Entry;
-use crate::receipt::Record;
-use crate::stage::Staging;
+use crate::plan::{Plan, Share};
+use crate::stage::{Job, PREFIX, Staging, finish_dir};
+
+/// How staged content becomes visible, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Publish {
+    Auto,
+    As(Way),
+}
+
+/// How staged content becomes visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Rename,
+    Exchange,
+    Symlink,
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rename => "rename",
+            Self::Exchange => "exchange",
+            Self::Symlink => "symlink",
+        }
+    }
+}
+
+impl Setting for Publish {
+    const FORM: &'static str = "auto, rename, exchange or symlink";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "rename" => Ok(Self::As(Way::Rename)),
+            "exchange" => Ok(Self::As(Way::Exchange)),
+            "symlink" => Ok(Self::As(Way::Symlink)),
+            _ => Err("it is none of these words".into()),
+        }
+    }
+}
+
+/// Generations of a symlinked destination begin so, followed by its name and a random part.
+const GENERATION: &str = ".init-copy.";
 
 impl Staging<'_> {
-    /// Gives every staged entry its name and returns what to put on the receipt.
-    pub(crate) fn publish(mut self) -> Result<Vec<(PathBuf, Record)>, Error> {
-        let root = self.root;
-        let mut touched: BTreeSet<&Path> = BTreeSet::new();
-        let mut records = Vec::new();
-        for (entry, temp) in &mut self.items {
-            let entry: &Entry = entry;
-            let shown = root.path().join(&entry.target);
-            touched.insert(entry.target.parent().unwrap_or(Path::new("")));
-            let Some(staged) = temp.as_deref() else {
-                root.dir(&entry.target, true)?;
-                continue;
+    /// Gives every unit its name below `root`, in the order of the sources, so that the last one named appears last.
+    pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root, dirs: &[usize]) -> Result<(), Error> {
+        let plan = job.plan;
+        let mut cursor = root.cursor();
+        for &index in dirs {
+            let entry = &plan.entries[index];
+            let fd = cursor.dir(&entry.target, false)?;
+            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
+        }
+        let mut order: Vec<usize> = (0..self.units.len()).collect();
+        order.sort_by_key(|&unit| plan.entries[self.todo[self.units[unit].entries.start]].source);
+        let mut touched: BTreeSet<PathBuf> = BTreeSet::new();
+        for number in order {
+            let unit = &mut self.units[number];
+            let Some(temp) = unit.temp.take() else { continue };
+            let shown = root.path().join(&unit.target);
+            let name = unit.target.file_name().unwrap_or_default();
+            let parent = match cursor.parent(&unit.target, false) {
+                Ok(parent) => parent,
+                Err(e) => {
+                    unit.temp = Some(temp);
+                    return Err(e);
+                }
             };
-            let (parent, name) = root.parent(&entry.target, true)?;
-            renameat(root, staged, parent.as_fd(), name).at("publish", &shown)?;
-            *temp = None;
-            let stat = statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &shown)?;
-            records.push((entry.target.clone(), Record::new(entry, Fingerprint::of_stat(&stat))));
+            if let Err(error) = renameat(self.base, &temp, parent, name) {
+                unit.temp = Some(temp);
+                return Err(error).at("publish", &shown);
+            }
+            touched.insert(unit.target.parent().unwrap_or(Path::new("")).to_owned());
+            // A rename changes the status of what it renames, not of what is below that.
+            if let Some(done) = &mut self.done[unit.entries.start] {
+                let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &shown)?;
+                done.fingerprint = Fingerprint::of(&stat);
+            }
         }
-        for directory in touched {
-            root.dir(directory, false)?
-                .sync()
-                .at("sync", &root.path().join(directory))?;
+        self.look_again_at_links(plan, root)?;
+        if job.durable {
+            for directory in touched {
+                let shown = root.path().join(&directory);
+                beneath::sync(cursor.dir(&directory, false)?).at("sync", &shown)?;
+            }
         }
-        Ok(records)
+        Ok(())
     }
+
+    /// Each name that a file got after the first look has changed its status.
+    fn look_again_at_links(&mut self, plan: &Plan, root: &Root) -> Result<(), Error> {
+        let mut cursor = root.cursor();
+        for (at, &index) in self.todo.iter().enumerate() {
+            let entry = &plan.entries[index];
+            if entry.share == Share::Alone {
+                continue;
+            }
+            if let (Some(stat), Some(done)) = (cursor.stat(&entry.target)?, &mut self.done[at]) {
+                done.fingerprint = Fingerprint::of(&stat);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at hard links in a generation that is about to be published.
+    pub(crate) fn settle_links(&mut self, plan: &Plan) -> Result<(), Error> {
+        let mut cursor = self.base.cursor();
+        for at in 0..self.todo.len() {
+            if plan.entries[self.todo[at]].share == Share::Alone {
+                continue;
+            }
+            if let (Some(stat), Some(done)) = (cursor.stat(&self.path(plan, at))?, &mut self.done[at]) {
+                done.fingerprint = Fingerprint::of(&stat);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the one unit in the place of the directory `name`, which may not exist yet; the old one goes.
+    pub(crate) fn exchange(&mut self, name: &OsStr, durable: bool) -> Result<(), Error> {
+        let base = self.base;
+        let shown = base.path().join(name);
+        let Some(temp) = self.units[0].temp.clone() else {
+            return Ok(());
+        };
+        match renameat_with(base, &temp, base, name, RenameFlags::EXCHANGE) {
+            // What is staged under that name is now the old directory; dropping the staging removes it.
+            Ok(()) => {}
+            Err(Errno::NOENT) => {
+                renameat(base, &temp, base, name).at("publish", &shown)?;
+                self.units[0].temp = None;
+            }
+            // Some file systems cannot exchange: aside and in, with nothing under the name for a moment.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                let aside = PathBuf::from(format!("{}-1", temp.display().to_string().trim_end_matches("-0")));
+                renameat(base, name, base, &aside).at("move aside", &shown)?;
+                if let Err(error) = renameat(base, &temp, base, name) {
+                    renameat(base, &aside, base, name).at("move back", &shown)?;
+                    return Err(error).at("publish", &shown);
+                }
+                self.units[0].temp = Some(aside);
+            }
+            Err(e) => return Err(e).at("publish", &shown),
+        }
+        if durable {
+            beneath::sync(base).at("sync", base.path())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes `name` a link to the one unit; the generation before the last one goes.
+    pub(crate) fn switch(&mut self, name: &OsStr, durable: bool) -> Result<(), Error> {
+        let base = self.base;
+        let shown = base.path().join(name);
+        let Some(temp) = self.units[0].temp.clone() else {
+            return Ok(());
+        };
+        let random = temp
+            .to_string_lossy()
+            .trim_start_matches(PREFIX)
+            .trim_end_matches("-0")
+            .to_owned();
+        let generation = OsString::from_vec([GENERATION.as_bytes(), name.as_bytes(), b".", random.as_bytes()].concat());
+        // Who switches must be able to read it: a link in a world-writable sticky directory is followed for its owner only.
+        fchmod_dir(base, &temp)?;
+        renameat(base, &temp, base, &generation).at("publish", &shown)?;
+        self.units[0].temp = Some(PathBuf::from(&generation));
+        let link = PathBuf::from(format!("{PREFIX}{random}-1"));
+        let previous = current_generation(base, name)?;
+        // Relative, so that it leads there in every container, wherever the volume is mounted.
+        symlinkat(&generation, base, &link).at("write", &shown)?;
+        if let Err(error) = renameat(base, &link, base, name) {
+            if let Err(error) = remove_tree(base.as_fd(), link.as_os_str()) {
+                tracing::debug!(%error, "cannot remove the link that was not published");
+            }
+            return Err(error).at("publish", &shown);
+        }
+        self.units[0].temp = None;
+        if durable {
+            beneath::sync(base).at("sync", base.path())?;
+        }
+        remove_generations(base, name, &[Some(generation), previous])
+    }
+}
+
+fn fchmod_dir(base: &Root, temp: &Path) -> Result<(), Error> {
+    let mut cursor = base.cursor();
+    let fd = cursor.dir(temp, false)?;
+    let mode = rustix::fs::fstat(fd).at("look at", base.path())?.st_mode & 0o777;
+    if mode & 0o500 == 0o500 {
+        return Ok(());
+    }
+    fchmod(fd, rustix::fs::Mode::from_raw_mode(mode | 0o500)).at("set the mode of", &base.path().join(temp))
+}
+
+/// The generation that the link `name` leads to; `None` when nothing stands there, an error when something else does.
+pub(crate) fn current_generation(base: &Root, name: &OsStr) -> Result<Option<OsString>, Error> {
+    let shown = base.path().join(name);
+    match base.stat(Path::new(name))? {
+        None => return Ok(None),
+        Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {}
+        Some(_) => {
+            return Err(Error::new(
+                CONFLICT,
+                format!("{} is no symbolic link, so it cannot be switched", shown.display()),
+                "remove it, choose another destination, or use --publish exchange",
+            ));
+        }
+    }
+    let to = readlinkat(base, name, Vec::new()).at("read the link", &shown)?;
+    let to = OsStr::from_bytes(to.to_bytes()).to_owned();
+    if is_generation(&to, name) {
+        Ok(Some(to))
+    } else {
+        Err(Error::new(
+            CONFLICT,
+            format!(
+                "{} is a symbolic link to {}, which is not ours",
+                shown.display(),
+                to.display()
+            ),
+            "remove it, or choose another destination",
+        ))
+    }
+}
+
+fn is_generation(generation: &OsStr, name: &OsStr) -> bool {
+    let prefix = [GENERATION.as_bytes(), name.as_bytes(), b"."].concat();
+    generation
+        .as_bytes()
+        .strip_prefix(prefix.as_slice())
+        .is_some_and(|random| random.len() == 8 && random.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn remove_generations(base: &Root, name: &OsStr, kept: &[Option<OsString>]) -> Result<(), Error> {
+    for entry in Dir::read_from(base).at("read the directory", base.path())? {
+        let entry = entry.at("read the directory", base.path())?;
+        let found = OsStr::from_bytes(entry.file_name().to_bytes());
+        if is_generation(found, name)
+            && !kept.iter().flatten().any(|kept| kept == found)
+            && let Err(error) = remove_tree(base.as_fd(), found)
+        {
+            tracing::warn!(generation = %found.display(), %error, "cannot remove an old generation");
+        }
+    }
+    Ok(())
 }

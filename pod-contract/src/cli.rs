@@ -1,5 +1,6 @@
 //! The command line that all binaries share: settings with their environment twins, and the subcommands `check`, `probe`, `install-self`.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +30,21 @@ pub struct Program {
     pub flags: fn() -> Vec<Arg>,
     /// Names that only the file can carry (sections).
     pub sections: &'static [&'static str],
+    /// Subcommands of this binary's own; [`Settings::verb`] tells which one was given.
+    pub verbs: &'static [Verb],
+}
+
+/// A subcommand with settings of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Verb {
+    /// The word on the command line.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Examples, shown after the options.
+    pub after_help: &'static str,
+    /// Its settings beyond the shared ones.
+    pub flags: fn() -> Vec<Arg>,
 }
 
 /// A flag `--name VALUE` with an environment twin and a YAML key of the same name.
@@ -41,6 +57,19 @@ pub fn list(name: &'static str, value: &'static str, help: &'static str) -> Arg 
     setting(name, value, help).action(ArgAction::Append)
 }
 
+/// Like [`setting`], for one that is either on or off: `--name` or `--name=false`, `name: true` in the file.
+pub fn switch(name: &'static str, help: &'static str) -> Arg {
+    optional(name, "BOOL", "true", help).hide_possible_values(true)
+}
+
+/// Like [`setting`], for one whose value may be left out on the command line: `--name` is `--name=default`.
+pub fn optional(name: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Arg {
+    setting(name, value, help)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value(default)
+}
+
 impl Program {
     /// Parses the command line and does what it says. `prove` turns settings into a configuration, `run` does the work.
     pub fn start<C>(
@@ -48,7 +77,7 @@ impl Program {
         prove: impl FnOnce(&mut Settings<'_>) -> Option<C>,
         run: impl FnOnce(C) -> Result<(), Failure>,
     ) -> ExitCode {
-        let matches = match self.command().try_get_matches() {
+        let matches = match self.command().try_get_matches_from(self.arguments()) {
             Ok(matches) => matches,
             // Help and version are printed to stdout and are no error.
             Err(e) => {
@@ -61,25 +90,37 @@ impl Program {
         match matches.subcommand() {
             Some(("probe", sub)) => report(self.name, probe_once(sub)),
             Some(("install-self", sub)) => report(self.name, self.install(sub)),
-            Some(("check", sub)) => self.prove_and(sub, prove, |_| {
+            Some(("check", sub)) => self.prove_and(sub, None, prove, |_| {
                 say(&format!("{}: the configuration is valid", self.name))
             }),
-            _ => self.prove_and(&matches, prove, run),
+            Some((verb, sub)) => self.prove_and(sub, Some(verb), prove, run),
+            None => self.prove_and(&matches, None, prove, run),
         }
+    }
+
+    /// The command line; called by the name of a verb, as through a link, the binary is that verb.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<_> = std::env::args_os().collect();
+        let called = arguments.first().and_then(|path| Path::new(path).file_name()).map(OsString::from);
+        if let Some(verb) = self.verbs.iter().find(|verb| called.as_deref() == Some(verb.name.as_ref())) {
+            arguments.insert(1, verb.name.into());
+        }
+        arguments
     }
 
     fn prove_and<C>(
         &self,
         flags: &ArgMatches,
+        verb: Option<&str>,
         prove: impl FnOnce(&mut Settings<'_>) -> Option<C>,
         run: impl FnOnce(C) -> Result<(), Failure>,
     ) -> ExitCode {
         let file = flags.get_one::<String>("config").map(PathBuf::from);
         let prefix = self.prefix();
-        let mut settings = Settings::new(flags, &prefix, file.as_deref());
+        let mut settings = Settings::new(flags, &prefix, file.as_deref()).for_verb(verb);
         let shared = Shared::prove(&mut settings);
         let config = prove(&mut settings);
-        settings.finish(&self.names());
+        settings.finish(&self.names(verb));
         let problems = settings.problems();
         let termination = shared
             .as_ref()
@@ -108,7 +149,7 @@ impl Program {
         variable(self.name) + "_"
     }
 
-    fn settings(&self) -> Vec<Arg> {
+    fn settings(&self, own: Vec<Arg>) -> Vec<Arg> {
         let shared = [
             setting("config", "FILE", "YAML file with the same names as the flags"),
             setting(
@@ -128,10 +169,11 @@ impl Program {
             ),
         ];
         let prefix = self.prefix();
-        let all = (self.flags)().into_iter().chain(shared);
+        let all = own.into_iter().chain(shared);
         all.map(|arg| {
             let variable = prefix.clone() + &variable(arg.get_id().as_str());
-            if arg.is_positional() {
+            // A switch of a borrowed command line (`cp -a`) is no setting of ours.
+            if arg.is_positional() || matches!(arg.get_action(), ArgAction::SetTrue) {
                 arg
             } else {
                 arg.env(variable).hide_env_values(true)
@@ -140,9 +182,10 @@ impl Program {
         .collect()
     }
 
-    fn names(&self) -> Vec<&'static str> {
+    fn names(&self, verb: Option<&str>) -> Vec<&'static str> {
         let shared = ["log-level", "log-format", "termination-log"];
-        let own = (self.flags)()
+        let verb = self.verbs.iter().find(|v| Some(v.name) == verb);
+        let own = verb.map_or(self.flags, |v| v.flags)()
             .into_iter()
             .filter_map(|arg| arg.get_long().map(|_| arg.get_id().to_string().leak() as &str));
         own.chain(shared).chain(self.sections.iter().copied()).collect()
@@ -150,17 +193,25 @@ impl Program {
 
     /// The whole command line, also used to snapshot the help in tests.
     pub fn command(&self) -> Command {
+        let verbs = self.verbs.iter().map(|verb| {
+            Command::new(verb.name)
+                .about(verb.about)
+                .after_help(verb.after_help)
+                .args(self.settings((verb.flags)()))
+                .args_override_self(true)
+        });
         Command::new(self.name)
             .version(self.version)
             .about(self.about)
             .after_help(self.after_help)
-            .args(self.settings())
+            .args(self.settings((self.flags)()))
             .args_conflicts_with_subcommands(true)
             .args_override_self(true)
+            .subcommands(verbs)
             .subcommand(
                 Command::new("check")
                     .about("Prove the configuration and exit: 0 valid, 2 not")
-                    .args(self.settings()),
+                    .args(self.settings((self.flags)())),
             )
             .subcommand(probe_command())
             .subcommand(

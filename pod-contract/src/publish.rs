@@ -56,12 +56,19 @@ impl Staged {
     }
 
     /// Makes the content durable, then visible under the target's name with permission bits `mode`, then the name durable.
-    pub fn publish(mut self, mode: u32) -> io::Result<()> {
+    pub fn publish(self, mode: u32) -> io::Result<()> {
+        self.publish_as(mode, true)
+    }
+
+    /// The same; unless `durable`, a power failure may take it back.
+    pub fn publish_as(mut self, mode: u32, durable: bool) -> io::Result<()> {
         self.file.set_permissions(Permissions::from_mode(mode))?;
-        self.file.sync_all()?;
+        if durable {
+            self.file.sync_all()?;
+        }
         fs::rename(&self.temp, &self.target)?;
         self.published = true;
-        sync_dir(parent(&self.target))
+        if durable { sync_dir(parent(&self.target)) } else { Ok(()) }
     }
 }
 

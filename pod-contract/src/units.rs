@@ -85,6 +85,22 @@ impl Setting for String {
     }
 }
 
+impl Setting for bool {
+    const FORM: &'static str = "true or false";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "it is neither".to_owned())
+    }
+}
+
+impl Setting for u32 {
+    const FORM: &'static str = "a whole number";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|e: std::num::ParseIntError| e.to_string())
+    }
+}
+
 /// Something that can be switched off with the word `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrOff<T>(pub Option<T>);

@@ -39,4 +39,5 @@ pub const PROGRAM: Program = Program {
     after_help: config::AFTER_HELP,
     flags: config::flags,
     sections: &["services"],
+    verbs: &[],
 };

@@ -30,6 +30,7 @@ const SEPARATOR: char = ',';
 /// one run shows every mistake.
 pub struct Settings<'a> {
     flags: Option<Flags<'a>>,
+    verb: Option<&'a str>,
     file: PathBuf,
     entries: Vec<Entry>,
     problems: Rc<RefCell<Vec<Problem>>>,
@@ -48,10 +49,23 @@ impl<'a> Settings<'a> {
         }
         Self {
             flags: Some(Flags { matches, prefix }),
+            verb: None,
             file: file.map(Path::to_owned).unwrap_or_default(),
             entries,
             problems,
         }
+    }
+
+    /// The same settings, given to a subcommand of the binary's own.
+    #[must_use]
+    pub fn for_verb(mut self, verb: Option<&'a str>) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    /// The subcommand of the binary's own that these settings were given to.
+    pub fn verb(&self) -> Option<&'a str> {
+        self.verb
     }
 
     /// A setting with a default.
@@ -114,13 +128,7 @@ impl<'a> Settings<'a> {
         for section in entries {
             match section.node.value {
                 Value::Map(entries) => {
-                    let settings = Settings {
-                        flags: None,
-                        file: self.file.clone(),
-                        entries,
-                        problems: Rc::clone(&self.problems),
-                    };
-                    sections.push((section.key, settings));
+                    sections.push((section.key, self.section(entries)));
                 }
                 _ => {
                     self.note::<()>(self.at(section.node.place, &section.key), "has to be a map of settings");
@@ -128,6 +136,27 @@ impl<'a> Settings<'a> {
             }
         }
         sections
+    }
+
+    /// Is the flag without a value (clap's `SetTrue`) on the command line?
+    pub fn flag(&self, name: &str) -> bool {
+        let found = self.flags.and_then(|flags| flags.matches.try_get_one::<bool>(name).ok().flatten());
+        found.copied().unwrap_or(false)
+    }
+
+    /// Settings with nothing in them, whose mistakes are told with these.
+    pub fn none(&self) -> Settings<'static> {
+        self.section(Vec::new())
+    }
+
+    fn section(&self, entries: Vec<Entry>) -> Settings<'static> {
+        Settings {
+            flags: None,
+            verb: None,
+            file: self.file.clone(),
+            entries,
+            problems: Rc::clone(&self.problems),
+        }
     }
 
     /// Notes a mistake that only shows when settings are seen together; returns `None` for use with `?`.
@@ -226,6 +255,8 @@ impl Flags<'_> {
         let values = self.matches.try_get_many::<String>(name).ok()??;
         let origin = match self.matches.value_source(name)? {
             ValueSource::EnvVariable => Origin::Env(format!("{}{}", self.prefix, variable(name))),
+            // A positional argument has the name that its usage shows, in capitals.
+            _ if name.starts_with(|c: char| c.is_ascii_uppercase()) => Origin::Flag(name.to_owned()),
             _ => Origin::Flag(format!("--{name}")),
         };
         Some(values.map(|text| (origin.clone(), text.clone())).collect())

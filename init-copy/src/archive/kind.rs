@@ -1,0 +1,68 @@
+//! Which format an archive has.
+
+use std::os::unix::fs::FileExt as _;
+
+use pod_contract::config::Setting;
+
+/// The formats that are unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Zip,
+    Tar,
+    TarGz,
+    TarZst,
+}
+
+impl Format {
+    /// Told by the first bytes of a file.
+    pub(crate) fn detect(file: &std::fs::File) -> std::io::Result<Option<Self>> {
+        let mut head = [0; 512];
+        let mut length = 0;
+        while length < head.len() {
+            match file.read_at(&mut head[length..], length as u64)? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        Ok(match &head[..length] {
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::Zip),
+            [0x1f, 0x8b, ..] => Some(Self::TarGz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::TarZst),
+            head if head.len() == 512 && super::tar::is_header(head) => Some(Self::Tar),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Zip => "zip",
+            Self::Tar => "tar",
+            Self::TarGz => "tar.gz",
+            Self::TarZst => "tar.zst",
+        }
+    }
+}
+
+/// Are archives unpacked?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unpack {
+    Off,
+    Auto,
+    As(Format),
+}
+
+impl Setting for Unpack {
+    const FORM: &'static str = "auto, zip, tar, tar.gz, tar.zst or off";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" | "false" => Ok(Self::Off),
+            "auto" | "true" => Ok(Self::Auto),
+            "zip" | "jar" | "war" => Ok(Self::As(Format::Zip)),
+            "tar" => Ok(Self::As(Format::Tar)),
+            "tar.gz" | "tgz" => Ok(Self::As(Format::TarGz)),
+            "tar.zst" => Ok(Self::As(Format::TarZst)),
+            _ => Err("it is none of these words".into()),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A strict walk through a tar: ustar, GNU long names, PAX.
+//!
+//! Sources: POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Basic Tar Format".
+
+use std::io::{ErrorKind, Read};
+use std::path::PathBuf;
+
+use super::{Member, MemberKind, Refused};
+use crate::fingerprint::nanos;
+use crate::safe_path;
+
+const BLOCK: usize = 512;
+/// Long names and PAX records; held in memory.
+const MAX_META: u64 = 1 << 20;
+
+/// Looks a block like the header of a member?
+pub fn is_header(block: &[u8]) -> bool {
+    block.len() == BLOCK && block != [0; BLOCK] && checksum_holds(block)
+}
+
+/// What a long name or PAX header says about the member that follows it.
+#[derive(Debug, Default)]
+struct Meta {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    modified: Option<i64>,
+}
+
+/// Reads `tar` to its end mark, and calls `visit` with each member, its number and its content (empty for all but files).
+/// What `visit` leaves of the content is skipped.
+pub fn walk<R: Read, E: From<Refused>>(
+    mut tar: R,
+    mut visit: impl FnMut(u32, Member, &mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut meta = Meta::default();
+    let mut number = 0_u32;
+    let mut block = [0; BLOCK];
+    loop {
+        // An archive may end without its mark (POSIX: "shall" have one; GNU tar accepts none), but not inside a block.
+        if !read_block(&mut tar, &mut block)? || block == [0; BLOCK] {
+            return Ok(());
+        }
+        if !checksum_holds(&block) {
+            return Err(Refused::Damaged(format!("the header after member {number} has a wrong checksum")).into());
+        }
+        let stored = octal(&block[124..136]).ok_or_else(|| Refused::Damaged("a size is no number".into()))?;
+        let kind = block[156];
+        match kind {
+            b'L' | b'K' | b'x' => {
+                read_meta(&mut tar, kind, stored, &mut meta)?;
+                continue;
+            }
+            b'g' => {
+                skip(&mut tar, padded(stored)?)?;
+                continue;
+            }
+            _ => {}
+        }
+        // The size of a PAX header is that of the member's content, which not every header field can hold.
+        let stored = meta.size.unwrap_or(stored);
+        let member = member(&block, kind, stored, std::mem::take(&mut meta))?;
+        let stored = if matches!(kind, b'0' | 0 | b'7') {
+            stored
+        } else {
+            refuse_content(kind, stored)?
+        };
+        if let Some(member) = member {
+            number = number
+                .checked_add(1)
+                .ok_or_else(|| Refused::Unsupported("it has too many members".into()))?;
+            let mut content = Content {
+                tar: &mut tar,
+                left: stored,
+            };
+            visit(number, member, &mut content)?;
+            let left = content.left;
+            skip(&mut tar, left)?;
+        } else {
+            skip(&mut tar, stored)?;
+        }
+        skip(&mut tar, padded(stored)? - stored)?;
+    }
+}
+
+/// The content of one member; ends early only with an error.
+struct Content<'r, R> {
+    tar: &'r mut R,
+    left: u64,
+}
+
+impl<R: Read> Read for Content<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let read = self.tar.read(&mut buf[..most])?;
+        if read == 0 {
+            return Err(std::io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the archive ends inside a member",
+            ));
+        }
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+/// The member of a header; `None` for one without a name of its own, such as `./`.
+fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option<Member>, Refused> {
+    let name = meta.path.unwrap_or_else(|| header_name(block));
+    let shown = String::from_utf8_lossy(&name).into_owned();
+    let unsafe_name = |why| Refused::Unsafe(format!("the member {shown:?} has a name that is refused: {why}"));
+    let path = match safe_path::relative(&name) {
+        Ok(path) => path,
+        Err(safe_path::Unsafe::Empty) if kind == b'5' && !name.is_empty() => return Ok(None),
+        Err(why) => return Err(unsafe_name(why)),
+    };
+    let link = meta.link.unwrap_or_else(|| text(&block[157..257]).to_vec());
+    let is_dir = kind == b'5' || (matches!(kind, b'0' | 0) && name.ends_with(b"/"));
+    let kind = match kind {
+        _ if is_dir => MemberKind::Dir,
+        b'0' | 0 | b'7' => MemberKind::File,
+        b'1' => MemberKind::Hard(safe_path::relative(&link).map_err(unsafe_name)?),
+        b'2' => {
+            safe_path::link_stays(&path, &link)
+                .map_err(|why| Refused::Unsafe(format!("the link {shown:?} leads outside: {why}")))?;
+            MemberKind::Link(link)
+        }
+        b'3' | b'4' => return Err(Refused::Unsafe(format!("the member {shown:?} is a device"))),
+        b'6' => return Err(Refused::Unsafe(format!("the member {shown:?} is a named pipe"))),
+        b'S' => {
+            return Err(Refused::Unsupported(format!(
+                "the member {shown:?} is sparse; pack without --sparse"
+            )));
+        }
+        other => {
+            return Err(Refused::Unsupported(format!(
+                "the member {shown:?} has the unknown type {:?}",
+                char::from(other)
+            )));
+        }
+    };
+    if is_dir && size > 0 {
+        return Err(Refused::Unsafe(format!("the directory {shown:?} has content")));
+    }
+    let mode = octal(&block[100..108]).unwrap_or(0) & 0o777;
+    let seconds = octal(&block[136..148]).and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
+    Ok(Some(Member {
+        path,
+        size: if kind == MemberKind::File { size } else { 0 },
+        kind,
+        mode: u32::try_from(mode).unwrap_or(0),
+        modified: meta.modified.unwrap_or(nanos(seconds, 0)),
+    }))
+}
+
+/// Links and directories carry no content; a size there is one that readers disagree about.
+fn refuse_content(kind: u8, size: u64) -> Result<u64, Refused> {
+    if size == 0 || kind == b'5' {
+        Ok(0)
+    } else {
+        Err(Refused::Unsafe(format!(
+            "a member of type {:?} has content",
+            char::from(kind)
+        )))
+    }
+}
+
+fn read_meta(tar: &mut impl Read, kind: u8, size: u64, meta: &mut Meta) -> Result<(), Refused> {
+    if size > MAX_META {
+        return Err(Refused::Unsafe(format!("a name or header of {size} bytes")));
+    }
+    let mut bytes = Vec::new();
+    tar.take(size).read_to_end(&mut bytes).map_err(damaged)?;
+    if (bytes.len() as u64) < size {
+        return Err(Refused::Damaged("it ends inside a header".into()));
+    }
+    skip(tar, padded(size)? - size)?;
+    match kind {
+        b'L' => meta.path = Some(text(&bytes).to_vec()),
+        b'K' => meta.link = Some(text(&bytes).to_vec()),
+        _ => read_pax(&bytes, meta)?,
+    }
+    Ok(())
+}
+
+/// Records `LENGTH KEY=VALUE\n`, where the length counts all of the record.
+fn read_pax(mut bytes: &[u8], meta: &mut Meta) -> Result<(), Refused> {
+    let broken = || Refused::Damaged("a PAX header is malformed".into());
+    while !bytes.is_empty() {
+        let space = bytes.iter().position(|&b| b == b' ').ok_or_else(broken)?;
+        let length: usize = number(&bytes[..space]).ok_or_else(broken)?;
+        let record = bytes.get(space + 1..length).ok_or_else(broken)?;
+        bytes = &bytes[length..];
+        let record = record.strip_suffix(b"\n").ok_or_else(broken)?;
+        let equals = record.iter().position(|&b| b == b'=').ok_or_else(broken)?;
+        let (key, value) = (&record[..equals], &record[equals + 1..]);
+        match key {
+            b"path" => meta.path = Some(value.to_vec()),
+            b"linkpath" => meta.link = Some(value.to_vec()),
+            b"size" => meta.size = Some(number(value).ok_or_else(broken)?),
+            b"mtime" => meta.modified = pax_time(value),
+            _ if key.starts_with(b"GNU.sparse.") => {
+                return Err(Refused::Unsupported(
+                    "it has sparse members; pack without --sparse".into(),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())?
+}
+
+/// `1700000000.123456789`.
+fn pax_time(value: &[u8]) -> Option<i64> {
+    let value = std::str::from_utf8(value).ok()?;
+    let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    Some(nanos(seconds.parse().ok()?, fraction.parse().ok()?))
+}
+
+fn header_name(block: &[u8; BLOCK]) -> Vec<u8> {
+    let name = text(&block[..100]);
+    let prefix = text(&block[345..500]);
+    // Only POSIX's own format has a prefix there; GNU's keeps other things in the same place.
+    if &block[257..263] == b"ustar\0" && !prefix.is_empty() {
+        [prefix, b"/", name].concat()
+    } else {
+        name.to_vec()
+    }
+}
+
+/// Up to the first NUL.
+fn text(field: &[u8]) -> &[u8] {
+    let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+    &field[..end]
+}
+
+/// A number in octal digits, or in base 256 when its first bit is set (GNU).
+fn octal(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        if field[0] != 0x80 {
+            return None;
+        }
+        let (high, low) = field[1..].split_at(field.len() - 1 - 8.min(field.len() - 1));
+        if high.iter().any(|&b| b != 0) {
+            return None;
+        }
+        return Some(low.iter().fold(0, |n, &b| n << 8 | u64::from(b)));
+    }
+    let digits = text(field).trim_ascii();
+    digits.iter().try_fold(0_u64, |n, &b| match b {
+        b'0'..=b'7' => n.checked_mul(8)?.checked_add(u64::from(b - b'0')),
+        _ => None,
+    })
+}
+
+fn checksum_holds(block: &[u8]) -> bool {
+    let Some(stored) = octal(&block[148..156]) else {
+        return false;
+    };
+    let field = |at: &usize| (148..156).contains(at);
+    let unsigned: u64 = (0..BLOCK)
+        .map(|at| if field(&at) { 32 } else { u64::from(block[at]) })
+        .sum();
+    // Some old writers summed signed characters.
+    let signed: i64 = (0..BLOCK)
+        .map(|at| {
+            if field(&at) {
+                32
+            } else {
+                i64::from(block[at].cast_signed())
+            }
+        })
+        .sum();
+    stored == unsigned || i64::try_from(stored) == Ok(signed)
+}
+
+fn padded(size: u64) -> Result<u64, Refused> {
+    size.checked_next_multiple_of(BLOCK as u64)
+        .ok_or_else(|| Refused::Damaged("a size is beyond measure".into()))
+}
+
+/// `false` at the end of the stream; an end inside a block is damage.
+fn read_block(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<bool, Refused> {
+    let mut filled = 0;
+    while filled < BLOCK {
+        match tar.read(&mut block[filled..]) {
+            Ok(0) if filled == 0 => return Ok(false),
+            Ok(0) => return Err(Refused::Damaged("it ends inside a header".into())),
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(damaged(e)),
+        }
+    }
+    Ok(true)
+}
+
+fn skip(tar: &mut impl Read, bytes: u64) -> Result<(), Refused> {
+    let skipped = std::io::copy(&mut tar.take(bytes), &mut std::io::sink()).map_err(damaged)?;
+    if skipped < bytes {
+        return Err(Refused::Damaged("it ends inside a member".into()));
+    }
+    Ok(())
+}
+
+/// A stream that does not decompress is a damaged archive, not a failing disk.
+fn damaged(error: std::io::Error) -> Refused {
+    match error.raw_os_error() {
+        Some(_) => Refused::Io(error),
+        None => Refused::Damaged(error.to_string()),
+    }
+}
+
+/// The path of every member, for tests and fuzzing.
+pub fn list(tar: impl Read) -> Result<Vec<PathBuf>, Refused> {
+    let mut paths = Vec::new();
+    walk(tar, |_, member, content| {
+        std::io::copy(content, &mut std::io::sink()).map_err(damaged)?;
+        paths.push(member.path);
+        Ok::<(), Refused>(())
+    })?;
+    Ok(paths)
+}

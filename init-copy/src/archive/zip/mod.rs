@@ -1,0 +1,116 @@
+//! Zip, and what is one under another name: WAR, JAR, EAR.
+//!
+//! Source: PKWARE APPNOTE 6.3.10. The central directory is the truth, and every local header has to agree with it; members are
+//! stored or deflated, do not overlap, and are not encrypted.
+
+mod directory;
+mod extract;
+mod fields;
+
+use std::fs::File;
+
+pub use directory::walk;
+
+use super::{Member, Refused};
+
+/// A file or a slice of bytes, read anywhere.
+pub trait ReadAt {
+    /// Fills `buf` from `at`; an end before that is an error.
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> std::io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, buf, at)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> std::io::Result<()> {
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let found = start.checked_add(buf.len()).and_then(|end| self.get(start..end));
+        buf.copy_from_slice(found.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// Where a member's bytes lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Of the local header.
+    header: u64,
+    /// Of the compressed bytes.
+    data: u64,
+    compressed: u64,
+    /// When unpacked.
+    size: u64,
+    crc: u32,
+    deflated: bool,
+}
+
+/// A zip that has been listed.
+#[derive(Debug)]
+pub(crate) struct Zip {
+    file: File,
+    slots: Vec<Slot>,
+}
+
+impl Zip {
+    /// Lists `file`, and gives each member with its number to `visit`.
+    pub(crate) fn list<E: From<Refused>>(
+        file: File,
+        mut visit: impl FnMut(u32, Member) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let size = file.metadata().map_err(Refused::Io)?.len();
+        let mut slots = Vec::new();
+        walk(&file, size, |member, slot| {
+            slots.push(slot);
+            visit(u32::try_from(slots.len()).unwrap_or(u32::MAX), member)
+        })?;
+        Ok(Self { file, slots })
+    }
+
+    /// Unpacks a member, by the number that [`Zip::list`] gave it, into `write`.
+    pub(crate) fn extract<E: From<Refused>>(
+        &self,
+        number: u32,
+        scratch: &mut Scratch,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let slot = self.slots[number as usize - 1];
+        extract::member(&self.file, &slot, scratch, write)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+pub(crate) use extract::Scratch;
+
+/// Little-endian numbers at fixed places.
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+fn damaged(why: &str) -> Refused {
+    Refused::Damaged(why.to_owned())
+}
+
+/// Reading past the end means that a header lied, not that the disk fails.
+fn read<R: ReadAt + ?Sized>(zip: &R, length: usize, at: u64) -> Result<Vec<u8>, Refused> {
+    let mut bytes = vec![0; length];
+    match zip.read_exact_at(&mut bytes, at) {
+        Ok(()) => Ok(bytes),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Err(damaged("it is cut short")),
+        Err(e) => Err(Refused::Io(e)),
+    }
+}

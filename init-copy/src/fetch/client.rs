@@ -1,0 +1,257 @@
+//! One request and its redirects, with what went wrong sorted into what passes and what does not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pod_contract::exit::{Failure, USAGE};
+use ureq::http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, http};
+
+use super::credentials::Credentials;
+use super::proxy::proxy_for;
+use super::retry::{Deadline, Problem, retry_after};
+use super::url::WebUrl;
+use crate::error::{AUTH, NETWORK, SOURCE};
+
+/// More is a loop.
+const MAX_REDIRECTS: usize = 10;
+const CONNECT: Duration = Duration::from_secs(10);
+/// What a server says besides the body.
+const MAX_HEAD: usize = 64 << 10;
+
+/// Whom to trust.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    /// Certificates in PEM, in place of the built-in ones; without it, `SSL_CERT_FILE` counts.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl Tls {
+    fn config(&self) -> Result<TlsConfig, Failure> {
+        let path = self
+            .ca
+            .clone()
+            .or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
+        let Some(path) = path else {
+            return Ok(TlsConfig::builder().root_certs(RootCerts::WebPki).build());
+        };
+        let fail = |why: String| {
+            Failure::new(
+                USAGE,
+                format!("cannot use the certificates in {}: {why}", path.display()),
+            )
+            .remedy("give a file with CA certificates in PEM form")
+        };
+        let pem = std::fs::read(&path).map_err(|e| fail(e.to_string()))?;
+        let mut roots = Vec::new();
+        for item in parse_pem(&pem) {
+            if let PemItem::Certificate(certificate) = item.map_err(|e| fail(e.to_string()))? {
+                roots.push(certificate);
+            }
+        }
+        if roots.is_empty() {
+            return Err(fail("it holds none".into()));
+        }
+        Ok(TlsConfig::builder()
+            .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .build())
+    }
+}
+
+/// A client for one step.
+#[derive(Debug)]
+pub(crate) struct Client {
+    agent: Agent,
+    credentials: Credentials,
+    deadline: Deadline,
+}
+
+/// What to ask for.
+#[derive(Debug)]
+pub(crate) struct Request<'r> {
+    pub(crate) url: &'r WebUrl,
+    pub(crate) headers: &'r [(&'static str, String)],
+    /// For the origin of `url` only.
+    pub(crate) authorization: Option<&'r str>,
+}
+
+/// A response whose body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: http::Response<Body>,
+    /// Where it came from in the end.
+    pub(crate) url: WebUrl,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl Client {
+    pub(crate) fn new(
+        tls: &Tls,
+        credentials: Credentials,
+        stall: Duration,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            // Followed here: what may be sent along depends on where it leads.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .tls_config(tls.config()?)
+            .proxy(None)
+            .user_agent(concat!("init-copy/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .max_response_header_size(MAX_HEAD)
+            .input_buffer_size(64 << 10)
+            .timeout_connect(Some(CONNECT))
+            .timeout_per_read(Some(stall))
+            .timeout_per_write(Some(stall))
+            .timeout_recv_response(Some(stall))
+            .build()
+            .new_agent();
+        Ok(Self {
+            agent,
+            credentials,
+            deadline,
+        })
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Asks, follows redirects, and returns whatever answer is no redirect.
+    pub(crate) fn get(&self, request: &Request<'_>) -> Result<Answer, Problem> {
+        let mut url = request.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.once(&url, request)?;
+            let Some(location) = redirect(&response) else {
+                return Ok(Answer { response, url });
+            };
+            let next = url.join(&location).map_err(|why| {
+                Problem::Final(Failure::new(
+                    NETWORK,
+                    format!("{url} redirects to a place that is refused: {why}"),
+                ))
+            })?;
+            if url.is_https() && !next.is_https() {
+                let cause = format!("{url} redirects to {next}, which is not encrypted");
+                return Err(Problem::Final(
+                    Failure::new(NETWORK, cause).remedy("ask for a URL that stays on https"),
+                ));
+            }
+            tracing::debug!(from = %url, to = %next, "redirected");
+            url = next;
+        }
+        Err(Problem::Final(Failure::new(
+            NETWORK,
+            format!("{} redirects more than {MAX_REDIRECTS} times", request.url),
+        )))
+    }
+
+    fn once(&self, url: &WebUrl, request: &Request<'_>) -> Result<http::Response<Body>, Problem> {
+        if self.deadline.has_passed() {
+            return Err(Problem::Final(self.deadline.failure(&format!("fetching {url}"))));
+        }
+        let mut builder = self.agent.get(url.uri());
+        for (name, value) in request.headers {
+            builder = builder.header(*name, value);
+        }
+        let own = request
+            .authorization
+            .filter(|_| url.same_origin(request.url))
+            .map(str::to_owned);
+        let authorization = match own {
+            Some(own) => Some(own),
+            None => self.credentials.of_netrc(url).map_err(Problem::Final)?,
+        };
+        if let Some(authorization) = authorization {
+            builder = builder.header(AUTHORIZATION, authorization);
+        }
+        let proxy = proxy_for(url, |name| std::env::var(name).ok());
+        let proxy = proxy.map(|proxy| ureq::Proxy::new(&proxy)).transpose().map_err(|_| {
+            Problem::Final(Failure::new(
+                USAGE,
+                "the proxy that the environment names is no URL of a proxy",
+            ))
+        })?;
+        let builder = builder
+            .config()
+            .proxy(proxy)
+            .timeout_global(self.deadline.left())
+            .build();
+        builder.call().map_err(|error| self.sort(url, error))
+    }
+
+    /// Which failures of the transport pass.
+    pub(crate) fn sort(&self, url: &WebUrl, error: ureq::Error) -> Problem {
+        if self.deadline.has_passed() {
+            return Problem::Final(self.deadline.failure(&format!("fetching {url}: {error}")));
+        }
+        let text = match &error {
+            ureq::Error::Timeout(timeout) => format!("no answer in time ({timeout})"),
+            other => other.to_string(),
+        };
+        let cause = format!("cannot fetch {url}: {text}");
+        match error {
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) => Problem::Final(tls(cause)),
+            ureq::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.to_string().contains("certificate")) => Problem::Final(tls(cause)),
+            ureq::Error::LargeResponseHeader(..) | ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                Problem::Final(Failure::new(NETWORK, cause))
+            }
+            _ => Problem::Passing {
+                why: Failure::new(NETWORK, cause).remedy(
+                    "check name, port and network policy; in a mesh, an init container runs before the mesh's proxy: exclude \
+                     the port from redirection, or make the proxy a native sidecar",
+                ),
+                after: None,
+            },
+        }
+    }
+
+    /// The problem behind a status that is none of those a caller expects.
+    pub(crate) fn refuse(answer: &Answer) -> Problem {
+        let (url, status) = (&answer.url, answer.response.status());
+        let cause = format!("{url} answers {status}");
+        match status.as_u16() {
+            401 | 403 | 407 => Problem::Final(Failure::new(AUTH, cause).remedy(
+                "give credentials with --username and --password, --bearer, --netrc or --registry-config, and check what they may read",
+            )),
+            404 | 410 => Problem::Final(Failure::new(SOURCE, cause).remedy("check the path and the version in it")),
+            408 | 425 | 429 | 500..=599 => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                let after = answer.header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, now));
+                Problem::Passing {
+                    why: Failure::new(NETWORK, cause).remedy("find out why the server fails"),
+                    after,
+                }
+            }
+            _ => Problem::Final(Failure::new(NETWORK, cause)),
+        }
+    }
+}
+
+fn tls(cause: String) -> Failure {
+    Failure::new(NETWORK, cause)
+        .remedy("if the server has a certificate of an own CA, give that CA's certificate with --ca")
+}
+
+fn redirect(response: &http::Response<Body>) -> Option<String> {
+    let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION)?;
+    is_redirect.then(|| String::from_utf8_lossy(location.as_bytes()).into_owned())
+}

@@ -1,0 +1,382 @@
+//! One file over HTTP, whatever happens on the way.
+
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::thread;
+
+use pod_contract::exit::Failure;
+
+use super::client::{Answer, Client, Request};
+use super::part::{Facts, Part};
+use super::retry::{Backoff, Problem};
+use super::url::WebUrl;
+use crate::beneath::Root;
+use crate::checksum::{Expected, Hasher, hex};
+use crate::error::{At as _, Error, NETWORK, NO_SPACE};
+use crate::progress::Progress;
+use crate::stage::part_names;
+
+const BUFFER: usize = 128 << 10;
+
+/// What to download.
+#[derive(Debug)]
+pub(crate) struct Download<'d> {
+    pub(crate) url: &'d WebUrl,
+    pub(crate) authorization: Option<String>,
+    /// Names the part file: the same key goes on with the same bytes.
+    pub(crate) key: String,
+    pub(crate) expected: Option<&'d Expected>,
+    /// Known beforehand, as from a manifest.
+    pub(crate) size: Option<u64>,
+    pub(crate) max_bytes: u64,
+    pub(crate) tries: u32,
+    pub(crate) durable: bool,
+    /// The entity tag of what is in place already: then "not modified" is an answer.
+    pub(crate) known: Option<String>,
+}
+
+/// What has been downloaded.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// Its name in the destination.
+    pub(crate) part: PathBuf,
+    pub(crate) size: u64,
+    pub(crate) sha256: String,
+    /// The strong entity tag that came with it.
+    pub(crate) tag: Option<String>,
+}
+
+/// Downloads into the destination `root`; `None` when what is known is still right.
+pub(crate) fn download(
+    client: &Client,
+    root: &Root,
+    what: &Download<'_>,
+    progress: &Progress,
+) -> Result<Option<Fetched>, Error> {
+    let mut transfer = Transfer::resume(client, root, what, progress)?;
+    let mut backoff = Backoff::new(what.tries);
+    loop {
+        let before = transfer.at;
+        let problem = match transfer.attempt() {
+            Ok(Some(End::Unchanged)) => {
+                transfer.part.remove();
+                return Ok(None);
+            }
+            Ok(Some(End::Complete)) => break,
+            Ok(None) => continue,
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::Problem(problem)) => problem,
+        };
+        let (why, after) = match problem {
+            Problem::Final(failure) => return Err(failure.into()),
+            Problem::Passing { why, after } => (why, after),
+        };
+        if transfer.at > before {
+            backoff.progressed();
+        }
+        let Some(pause) = backoff.next(after, fastrand::f64()) else {
+            let cause = format!("{}, {} tries without progress", why.cause, backoff.tries());
+            return Err(Failure::new(why.code, cause).remedy(why.remedy).into());
+        };
+        if client.deadline().left().is_some_and(|left| left <= pause) {
+            return Err(client.deadline().failure(&why.cause).into());
+        }
+        tracing::warn!(error = why.cause, at = transfer.at, again_in = ?pause, "the download is interrupted");
+        thread::sleep(pause);
+    }
+    transfer.complete().map(Some)
+}
+
+/// Forgets the part of a download that has been published.
+pub(crate) fn forget(root: &Root, part: &std::path::Path) {
+    if let Some(key) = part
+        .to_str()
+        .and_then(|name| name.strip_prefix(&format!("{}part-", crate::stage::PREFIX)))
+    {
+        let (name, facts) = part_names(key);
+        super::part::remove(root, &name, &facts);
+    }
+}
+
+enum End {
+    Complete,
+    Unchanged,
+}
+
+enum Stop {
+    Problem(Problem),
+    Error(Error),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+struct Transfer<'t> {
+    client: &'t Client,
+    what: &'t Download<'t>,
+    progress: &'t Progress,
+    part: Part<'t>,
+    facts: Facts,
+    /// Bytes that are there, and hashed.
+    at: u64,
+    total: Option<u64>,
+    /// Of all bytes so far: the digest asked for, and SHA-256 for the receipt.
+    hashers: (Option<Hasher>, Hasher),
+    buffer: Vec<u8>,
+}
+
+impl<'t> Transfer<'t> {
+    fn resume(
+        client: &'t Client,
+        root: &'t Root,
+        what: &'t Download<'t>,
+        progress: &'t Progress,
+    ) -> Result<Self, Error> {
+        let part = Part::open(root, &what.key)?;
+        let facts = part.facts();
+        let mut transfer = Self {
+            client,
+            what,
+            progress,
+            facts: facts.clone().unwrap_or_default(),
+            part,
+            at: 0,
+            total: what.size,
+            hashers: (what.expected.map(Expected::hasher), Hasher::sha256()),
+            buffer: vec![0; BUFFER],
+        };
+        let there = transfer.part.length()?;
+        // Without a digest to prove the whole, only a validator can say that the rest belongs to these bytes.
+        let usable = facts.is_some() && (what.expected.is_some() || transfer.facts.validator.is_some());
+        if usable && there > 0 && what.size.is_none_or(|size| there <= size) {
+            transfer.hash_what_is_there(there)?;
+            tracing::info!(url = %what.url, at = there, "going on with an interrupted download");
+        } else {
+            transfer.restart(Facts::default())?;
+        }
+        if let Some(total) = transfer.total {
+            progress.set_total(total);
+        }
+        Ok(transfer)
+    }
+
+    fn hash_what_is_there(&mut self, length: u64) -> Result<(), Error> {
+        while self.at < length {
+            let most = usize::try_from(length - self.at).unwrap_or(BUFFER).min(BUFFER);
+            let shown = self.part.shown();
+            self.part
+                .file
+                .read_exact_at(&mut self.buffer[..most], self.at)
+                .at("read", &shown)?;
+            self.hash(most);
+            self.at += most as u64;
+        }
+        self.progress.set_done(self.at);
+        Ok(())
+    }
+
+    fn hash(&mut self, length: usize) {
+        let bytes = &self.buffer[..length];
+        if let Some(hasher) = &mut self.hashers.0 {
+            hasher.update(bytes);
+        }
+        self.hashers.1.update(bytes);
+    }
+
+    fn restart(&mut self, facts: Facts) -> Result<(), Error> {
+        self.part.restart(&facts)?;
+        self.facts = facts;
+        self.at = 0;
+        self.progress.set_done(0);
+        self.hashers = (self.what.expected.map(Expected::hasher), Hasher::sha256());
+        Ok(())
+    }
+
+    /// One request; `None` asks for another one at once.
+    fn attempt(&mut self) -> Result<Option<End>, Stop> {
+        if self.total.is_some_and(|total| total == self.at) && self.at > 0 {
+            return Ok(Some(End::Complete));
+        }
+        let mut headers = Vec::new();
+        if self.at > 0 {
+            headers.push(("range", format!("bytes={}-", self.at)));
+            if let Some(validator) = &self.facts.validator {
+                headers.push(("if-range", validator.clone()));
+            }
+        } else if let Some(tag) = &self.what.known {
+            headers.push(("if-none-match", tag.clone()));
+        }
+        let answer = self.client.get(&Request {
+            url: self.what.url,
+            headers: &headers,
+            authorization: self.what.authorization.as_deref(),
+        })?;
+        match answer.status() {
+            200 => {
+                self.take_length(answer.header("content-length").and_then(|text| text.parse().ok()))?;
+                self.restart(Facts {
+                    validator: validator(&answer),
+                })?;
+                self.body(answer)
+            }
+            206 => {
+                let range = answer.header("content-range").and_then(content_range);
+                match range {
+                    Some((start, total)) if start == self.at && self.at > 0 => self.take_length(total)?,
+                    _ => {
+                        let cause = format!(
+                            "{} answers with another part than the one asked for, at {}",
+                            answer.url, self.at
+                        );
+                        self.restart(Facts::default())?;
+                        return Err(Problem::passing(NETWORK, cause).into());
+                    }
+                }
+                self.body(answer)
+            }
+            304 if self.what.known.is_some() && self.at == 0 => Ok(Some(End::Unchanged)),
+            416 if self.at > 0 => {
+                let total = answer
+                    .header("content-range")
+                    .and_then(|text| text.strip_prefix("bytes */")?.parse().ok());
+                if total == Some(self.at) {
+                    return Ok(Some(End::Complete));
+                }
+                self.restart(Facts::default())?;
+                Ok(None)
+            }
+            _ => Err(Client::refuse(&answer).into()),
+        }
+    }
+
+    /// What the server says of the whole has to be what is known, and may not be too much.
+    fn take_length(&mut self, total: Option<u64>) -> Result<(), Stop> {
+        if let (Some(known), Some(total)) = (self.what.size, total)
+            && known != total
+        {
+            let cause = format!("{} has {total} bytes, and {known} were announced", self.what.url);
+            return Err(Problem::Final(Failure::new(NETWORK, cause)).into());
+        }
+        self.total = self.what.size.or(total);
+        if let Some(total) = self.total {
+            self.progress.set_total(total);
+            self.refuse_too_much(total)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_too_much(&self, bytes: u64) -> Result<(), Error> {
+        if bytes <= self.what.max_bytes {
+            return Ok(());
+        }
+        self.part.remove();
+        let cause = format!("{} has more than {} bytes", self.what.url, self.what.max_bytes);
+        Err(Error::new(
+            NO_SPACE,
+            cause,
+            "raise --max-bytes if it is meant to be that large",
+        ))
+    }
+
+    fn body(&mut self, answer: Answer) -> Result<Option<End>, Stop> {
+        let url = answer.url.clone();
+        let mut body = answer.response.into_body().into_with_config().limit(u64::MAX).reader();
+        loop {
+            let read = match body.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.client.sort(&url, ureq::Error::from(error)).into()),
+            };
+            self.refuse_too_much(self.at + read as u64)?;
+            let shown = self.part.shown();
+            self.part
+                .file
+                .write_all_at(&self.buffer[..read], self.at)
+                .at("write", &shown)?;
+            self.hash(read);
+            self.at += read as u64;
+            self.progress.add(read as u64);
+            if self.client.deadline().has_passed() {
+                return Err(Problem::Final(self.client.deadline().failure(&format!("fetching {url}"))).into());
+            }
+        }
+        match self.total {
+            Some(total) if self.at < total => {
+                let cause = format!("{url} ended after {} of {total} bytes", self.at);
+                Err(Problem::passing(NETWORK, cause).into())
+            }
+            Some(total) if self.at > total => {
+                let cause = format!("{url} sent {} bytes instead of {total}", self.at);
+                self.part.remove();
+                Err(Problem::Final(Failure::new(NETWORK, cause)).into())
+            }
+            _ => Ok(Some(End::Complete)),
+        }
+    }
+
+    fn complete(self) -> Result<Fetched, Error> {
+        if let (Some(expected), Some(hasher)) = (self.what.expected, self.hashers.0)
+            && let Err(why) = expected.verify(&hasher.finish())
+        {
+            // The next run starts anew: these bytes lead nowhere.
+            self.part.remove();
+            return Err(crate::stage::mismatch(&self.what.url.to_string(), &why));
+        }
+        if self.what.durable {
+            self.part.sync()?;
+        }
+        Ok(Fetched {
+            part: self.part.name(),
+            size: self.at,
+            sha256: hex(&self.hashers.1.finish()),
+            tag: self.facts.validator.filter(|validator| validator.starts_with('"')),
+        })
+    }
+}
+
+/// A strong entity tag, or a date (RFC 9110, section 13.1.5).
+fn validator(answer: &Answer) -> Option<String> {
+    let tag = answer.header("etag").filter(|tag| tag.starts_with('"'));
+    tag.or_else(|| answer.header("last-modified")).map(str::to_owned)
+}
+
+/// Start and total of `bytes 5-9/10` (RFC 9110, section 14.4).
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    (start <= end && total.is_none_or(|total| end < total)).then_some((start, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for bad in [
+            "bytes 9-5/10",
+            "bytes 5-10/10",
+            "bytes 5-/10",
+            "bytes */10",
+            "5-9/10",
+            "",
+        ] {
+            assert_eq!(content_range(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Content from HTTP servers: resumed, retried within a deadline, and believed only with its digest or its length.
+//!
+//! ```text
+//! download ─▶ client (redirects, credentials by origin, proxies, TLS) ─▶ ureq
+//!    │            └─ retry (which failures pass, how long to wait)
+//!    └─ part: the bytes so far under a hidden name of the destination, which outlives this process
+//! ```
+
+mod client;
+mod credentials;
+mod download;
+mod part;
+mod proxy;
+mod retry;
+mod url;
+
+pub(crate) use client::{Answer, Client, Request, Tls};
+pub(crate) use credentials::{Credentials, Secret, basic};
+pub(crate) use download::{Download, Fetched, download, forget};
+pub(crate) use retry::{Backoff, Deadline, Problem};
+pub(crate) use url::WebUrl;

@@ -1,0 +1,102 @@
+//! A download on its way: its bytes under a hidden name in the destination, and beside them what is known of them.
+//!
+//! Both outlive this process: a container that is started again goes on where the last one was stopped.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fdatasync, ftruncate, openat, unlinkat};
+use serde::{Deserialize, Serialize};
+
+use crate::beneath::Root;
+use crate::error::{At as _, Error};
+use crate::stage::part_names;
+
+/// What the bytes are of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    /// A strong entity tag or a date, for `If-Range`.
+    pub(super) validator: Option<String>,
+}
+
+/// The bytes so far.
+#[derive(Debug)]
+pub(super) struct Part<'r> {
+    root: &'r Root,
+    pub(super) file: File,
+    name: OsString,
+    facts_name: OsString,
+}
+
+impl<'r> Part<'r> {
+    /// Opens what is there, or starts anew.
+    pub(super) fn open(root: &'r Root, key: &str) -> Result<Self, Error> {
+        let (name, facts_name) = part_names(key);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let shown = root.path().join(&name);
+        let fd = openat(root, &name, flags, Mode::from_raw_mode(0o600)).at("write", &shown)?;
+        Ok(Self {
+            root,
+            file: File::from(fd),
+            name,
+            facts_name,
+        })
+    }
+
+    pub(super) fn name(&self) -> PathBuf {
+        PathBuf::from(&self.name)
+    }
+
+    pub(super) fn shown(&self) -> PathBuf {
+        self.root.path().join(&self.name)
+    }
+
+    pub(super) fn length(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().at("look at", &self.shown())?.len())
+    }
+
+    /// What is known of the bytes; nothing if that cannot be read.
+    pub(super) fn facts(&self) -> Option<Facts> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(self.root, &self.facts_name, flags, Mode::empty()).ok()?;
+        let mut text = Vec::new();
+        File::from(fd).take(64 << 10).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Empties it; what comes next is of `facts`.
+    pub(super) fn restart(&self, facts: &Facts) -> Result<(), Error> {
+        let shown = self.shown();
+        // In this order: bytes are never beside facts of something else.
+        ftruncate(&self.file, 0).at("write", &shown)?;
+        let path = self.root.path().join(&self.facts_name);
+        let text = serde_json::to_vec(facts)
+            .map_err(std::io::Error::from)
+            .at("encode", &path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(self.root, &self.facts_name, flags, Mode::from_raw_mode(0o600)).at("write", &path)?;
+        std::io::Write::write_all(&mut File::from(fd), &text).at("write", &path)
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        fdatasync(&self.file).at("write", &self.shown())
+    }
+
+    /// Both names go: it is done with, or of no use.
+    pub(super) fn remove(&self) {
+        remove(self.root, &self.name, &self.facts_name);
+    }
+}
+
+/// Removes a download's names; what cannot be removed is swept some day.
+pub(super) fn remove(root: &Root, name: &OsString, facts_name: &OsString) {
+    for name in [name, facts_name] {
+        if let Err(error) = unlinkat(root, name, AtFlags::empty())
+            && error != rustix::io::Errno::NOENT
+        {
+            tracing::debug!(%error, "cannot remove a download's name");
+        }
+    }
+}

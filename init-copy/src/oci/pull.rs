@@ -1,0 +1,175 @@
+//! From a reference to layers in the destination.
+
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use super::docker_config::DockerConfig;
+use super::manifest::{ACCEPT, Descriptor, Manifest, Platform, TITLE, UNPACK};
+use super::reference::Reference;
+use super::registry::Registry;
+use crate::beneath::Root;
+use crate::checksum::{Expected, hex};
+use crate::error::{AUTH, DIGEST, Error, SOURCE, UNSAFE};
+use crate::fetch::{Client, Download, Fetched, download};
+use crate::progress::Progress;
+use crate::safe_path;
+
+/// The empty content of artifacts that are all annotation.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// What to pull, and how.
+pub(crate) struct Pull<'p> {
+    pub(crate) client: &'p Client,
+    pub(crate) reference: &'p Reference,
+    pub(crate) config: &'p DockerConfig,
+    pub(crate) plain_http: bool,
+    pub(crate) platform: &'p Platform,
+    pub(crate) tries: u32,
+    pub(crate) max_bytes: u64,
+    pub(crate) durable: bool,
+}
+
+/// One layer of an artifact.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    /// Where it goes, below the destination.
+    pub(crate) path: PathBuf,
+    /// A packed directory.
+    pub(crate) unpack: bool,
+    digest: String,
+    pub(crate) size: u64,
+}
+
+/// An artifact whose manifest has been read.
+pub(crate) struct Artifact<'p> {
+    registry: Registry<'p>,
+    pull: &'p Pull<'p>,
+    /// Of the manifest.
+    pub(crate) digest: String,
+    pub(crate) layers: Vec<Layer>,
+}
+
+impl Pull<'_> {
+    /// Reads the manifest, of an index the one for the platform.
+    pub(crate) fn manifest(&self) -> Result<Artifact<'_>, Error> {
+        let registry = Registry::new(self.client, self.reference, self.config, self.plain_http, self.tries);
+        let refuse = |why: String| Error::new(UNSAFE, format!("oci://{} is refused: {why}", self.reference), "");
+        let (mut digest, bytes) = fetch_manifest(&registry, self.reference.manifest())?;
+        let mut manifest = Manifest::parse(&bytes).map_err(refuse)?;
+        if !manifest.manifests.is_empty() {
+            let chosen = manifest.choose(self.platform).map_err(|why| {
+                Error::new(
+                    SOURCE,
+                    format!("oci://{}: {why}", self.reference),
+                    "choose one with --platform",
+                )
+            })?;
+            let (chosen, bytes) = fetch_manifest(&registry, &chosen.digest)?;
+            digest = chosen;
+            manifest = Manifest::parse(&bytes).map_err(refuse)?;
+            if !manifest.manifests.is_empty() {
+                return Err(refuse("an index in an index".into()));
+            }
+        }
+        let layers = manifest
+            .layers
+            .iter()
+            .filter(|layer| layer.media_type != EMPTY)
+            .map(|layer| self.layer(layer))
+            .collect::<Result<Vec<_>, _>>()?;
+        if layers.is_empty() {
+            return Err(Error::new(
+                SOURCE,
+                format!("oci://{} holds no files", self.reference),
+                "",
+            ));
+        }
+        Ok(Artifact {
+            registry,
+            pull: self,
+            digest,
+            layers,
+        })
+    }
+
+    fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Error> {
+        let Some(title) = descriptor.annotations.get(TITLE) else {
+            return Err(Error::new(
+                SOURCE,
+                format!(
+                    "oci://{} has a layer without a title: it is an image, not an artifact",
+                    self.reference
+                ),
+                "push files with oras; to copy out of an image, build one FROM init-copy with COPY --from, or mount an image volume",
+            ));
+        };
+        let unpack = descriptor.annotations.get(UNPACK).is_some_and(|value| value == "true");
+        let path = match safe_path::relative(title.as_bytes()) {
+            // oras push of "." itself.
+            Err(safe_path::Unsafe::Empty) if unpack => PathBuf::new(),
+            other => other.map_err(|why| {
+                let cause = format!(
+                    "oci://{} has a layer with the title {title:?}, which is refused: {why}",
+                    self.reference
+                );
+                Error::new(UNSAFE, cause, "find out who pushed this artifact, and why")
+            })?,
+        };
+        Ok(Layer {
+            path,
+            unpack,
+            digest: descriptor.digest.clone(),
+            size: descriptor.size,
+        })
+    }
+}
+
+impl Artifact<'_> {
+    /// Downloads one layer; its digest is verified over the bytes.
+    pub(crate) fn fetch(&self, layer: &Layer, root: &Root, progress: &Progress) -> Result<Fetched, Error> {
+        let url = self.registry.url("blobs", &layer.digest)?;
+        let expected = Expected::parse(&layer.digest).map_err(|why| Error::new(DIGEST, why, ""))?;
+        let mut what = Download {
+            url: &url,
+            authorization: self.registry.authorization(),
+            key: layer.digest.trim_start_matches("sha256:").to_owned(),
+            expected: Some(&expected),
+            size: Some(layer.size),
+            max_bytes: self.pull.max_bytes,
+            tries: self.pull.tries,
+            durable: self.pull.durable,
+            known: None,
+        };
+        let mut fetched = download(self.pull.client, root, &what, progress);
+        if matches!(&fetched, Err(Error::Other(failure)) if failure.code == AUTH) {
+            // A token lives for a minute or so; the layers before this one may have taken longer.
+            self.registry.renew(self.pull.reference.manifest())?;
+            what.authorization = self.registry.authorization();
+            fetched = download(self.pull.client, root, &what, progress);
+        }
+        fetched?.ok_or_else(|| Error::new(DIGEST, format!("{url} answers without content"), ""))
+    }
+}
+
+/// The bytes of a manifest and their digest, which is computed: a header may be missing, or lie.
+fn fetch_manifest(registry: &Registry<'_>, name: &str) -> Result<(String, Vec<u8>), Error> {
+    let url = registry.url("manifests", name)?;
+    let (bytes, told) = registry.document(&url, ACCEPT)?;
+    let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+    let wanted = if super::reference::is_digest(name) {
+        Some(name)
+    } else {
+        told.as_deref().filter(|t| super::reference::is_digest(t))
+    };
+    if let Some(wanted) = wanted
+        && wanted != digest
+    {
+        return Err(Error::new(
+            DIGEST,
+            format!("{url} is not what was asked for: its digest is {digest}, expected {wanted}"),
+            "the registry or something before it changes manifests; nothing was published",
+        ));
+    }
+    Ok((digest, bytes))
+}

@@ -1,0 +1,88 @@
+//! Sources that need not be looked into: the receipt proves that what they hold is in place.
+
+use rustix::fs::FileType;
+
+use super::Opening;
+use crate::error::Error;
+use crate::fingerprint::Fingerprint;
+use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
+use crate::receipt::{Receipt, Record};
+
+/// What an earlier run put there from a source, all of it untouched.
+pub(super) struct InPlace {
+    records: Vec<(Record, Kind)>,
+    /// What identified the source then.
+    pub(super) identity: String,
+}
+
+impl Opening<'_> {
+    /// What is in place of the source `label`, if all of it is as it was put there.
+    pub(super) fn in_place(&self, label: &str) -> Result<Option<InPlace>, Error> {
+        let Some(root) = self.current else { return Ok(None) };
+        let mut cursor = root.cursor();
+        let mut found: Option<InPlace> = None;
+        for record in Receipt::open(root) {
+            if record.from != label || record.by != self.step.name {
+                continue;
+            }
+            let Some(identity) = record.stamp.strip_suffix(self.options) else {
+                return Ok(None);
+            };
+            let Ok(Some(stat)) = cursor.stat(&record.path) else {
+                return Ok(None);
+            };
+            let kind = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => Kind::Dir,
+                FileType::Symlink => Kind::Link,
+                _ => Kind::File,
+            };
+            if record.dir != (kind == Kind::Dir) || (!record.dir && record.at != Fingerprint::of(&stat)) {
+                return Ok(None);
+            }
+            let found = found.get_or_insert_with(|| InPlace {
+                records: Vec::new(),
+                identity: identity.to_owned(),
+            });
+            if found.identity != identity {
+                return Ok(None);
+            }
+            found.records.push((record, kind));
+        }
+        Ok(found)
+    }
+
+    /// Takes up what is in place, when the source is still the one with `identity`; `false` when it has to be looked into.
+    pub(super) fn keep(&self, label: &str, identity: &str, builder: &mut Builder) -> Result<bool, Error> {
+        match self.in_place(label)? {
+            Some(found) if found.identity == identity => self.take(label, found, builder).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// The entries come from the destination itself, should they have to be staged again.
+    pub(super) fn take(&self, label: &str, found: InPlace, builder: &mut Builder) -> Result<(), Error> {
+        let Some(root) = self.current else { return Ok(()) };
+        builder.source(Opened {
+            label: label.to_owned(),
+            prefix: std::path::PathBuf::new(),
+            content: Content::Local(root.path().to_owned()),
+            identity: Some(found.identity),
+            part: None,
+        });
+        let mut cursor = root.cursor();
+        for (record, kind) in found.records {
+            let mode = cursor.stat(&record.path)?.map_or(0, |stat| stat.st_mode & 0o777);
+            builder.push(Entry {
+                target: record.path.into(),
+                source: 0,
+                number: 0,
+                kind,
+                mode: mode as u16,
+                share: Share::Alone,
+                fingerprint: record.at,
+                rendered: None,
+            })?;
+        }
+        Ok(())
+    }
+}

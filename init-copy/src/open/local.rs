@@ -1,0 +1,120 @@
+//! A path: a file, a tree, or an archive to unpack.
+
+use std::fs::{self, File};
+use std::path::{Component, Path, PathBuf};
+
+use super::Opening;
+use crate::archive::Unpack;
+use crate::checksum::Expected;
+use crate::error::{At as _, Error, SOURCE, UNSAFE};
+use crate::fingerprint::Fingerprint;
+use crate::plan::{Builder, Content, Opened};
+use crate::source::Walk;
+
+impl Opening<'_> {
+    pub(super) fn local(&self, path: &Path, builder: &mut Builder) -> Result<(), Error> {
+        let followed = fs::metadata(path);
+        let meta = match (&followed, self.step.as_cp) {
+            // `cp -a` copies a link as a link, wherever it leads.
+            (_, true) => fs::symlink_metadata(path),
+            _ => followed,
+        };
+        let meta = meta.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Error::Missing(path.to_owned()),
+            _ => Error::Io {
+                action: "read",
+                path: path.to_owned(),
+                error,
+            },
+        })?;
+        if self.step.unpack != Unpack::Off {
+            if meta.is_dir() {
+                return Err(Error::new(
+                    UNSAFE,
+                    format!(
+                        "source {} is a directory, and there is nothing to unpack",
+                        path.display()
+                    ),
+                    "name the archive, or leave out --unpack",
+                ));
+            }
+            return self.local_archive(path, builder);
+        }
+        if self.expected.is_some() && meta.is_dir() {
+            return Err(Error::new(
+                SOURCE,
+                format!("source {} is a directory, which has no digest", path.display()),
+                "name the file that the digest is of",
+            ));
+        }
+        let prefix = if meta.is_dir() {
+            if contributes_contents(path, self.step.as_cp) || self.contents {
+                PathBuf::new()
+            } else {
+                name_of(path)
+            }
+        } else {
+            self.rename.map_or_else(|| name_of(path), Path::to_owned)
+        };
+        builder.source(Opened {
+            label: path.display().to_string(),
+            prefix: prefix.clone(),
+            content: Content::Local(path.to_owned()),
+            identity: None,
+            part: None,
+        });
+        let mut walk = Walk::new(builder, &self.step.exclude, &self.step.substitute, path, &prefix);
+        if meta.is_dir() {
+            walk.tree()
+        } else {
+            walk.leaf(self.step.as_cp)
+        }
+    }
+
+    fn local_archive(&self, path: &Path, builder: &mut Builder) -> Result<(), Error> {
+        let file = File::open(path).at("read", path)?;
+        let before = Fingerprint::of(&rustix::fs::fstat(&file).at("look at", path)?);
+        let label = path.display().to_string();
+        if self.keep(&label, &before.to_string(), builder)? {
+            return Ok(());
+        }
+        if let Some(expected) = self.expected {
+            verify(&file, path, expected)?;
+        }
+        self.unpack(file, &label, Path::new(""), before.to_string(), None, builder)
+    }
+}
+
+/// Reads the file once and compares its digest.
+fn verify(file: &File, path: &Path, expected: &Expected) -> Result<(), Error> {
+    use std::os::unix::fs::FileExt as _;
+    let mut hasher = expected.hasher();
+    let mut buffer = vec![0; crate::copy::BUFFER];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut buffer, at).at("read", path)? {
+            0 => break,
+            read => {
+                hasher.update(&buffer[..read]);
+                at += read as u64;
+            }
+        }
+    }
+    expected
+        .verify(&hasher.finish())
+        .map_err(|why| crate::stage::mismatch(&path.display().to_string(), &why))
+}
+
+/// `SRC/`, and `SRC/.` as with `cp`, to which a mere slash says nothing.
+fn contributes_contents(path: &Path, as_cp: bool) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    (!as_cp && text.ends_with(b"/")) || text.ends_with(b"/.") || text == b"."
+}
+
+/// The last name of a path; a source such as `..` or `/` has none and contributes its contents.
+fn name_of(path: &Path) -> PathBuf {
+    match path.components().next_back() {
+        Some(Component::Normal(name)) => PathBuf::from(name),
+        _ => PathBuf::new(),
+    }
+}

@@ -1,0 +1,242 @@
+//! A URL: one file, or an archive to unpack.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+use sha2::{Digest as _, Sha256};
+
+use super::Opening;
+use crate::archive::Unpack;
+use crate::checksum::{Expected, MAX_FILE, hex};
+use crate::error::{At as _, DIGEST, Error, SOURCE};
+use crate::fetch::{Client, Download, Fetched, Problem, Request, WebUrl, download};
+use crate::fingerprint::Fingerprint;
+use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
+use crate::safe_path;
+use crate::step::{Checksum, Step};
+
+impl Opening<'_> {
+    pub(super) fn web(&self, url: &WebUrl, builder: &mut Builder) -> Result<(), Error> {
+        let label = url.to_string();
+        // What is pinned by a digest needs no question; what has a tag is asked for by it.
+        if let Some(expected) = self.expected
+            && self.keep(&label, &expected.to_string(), builder)?
+        {
+            return Ok(());
+        }
+        let in_place = self.in_place(&label)?;
+        let known = in_place
+            .as_ref()
+            .and_then(|found| found.identity.strip_prefix("etag:"))
+            .map(str::to_owned);
+        let what = Download {
+            url,
+            authorization: self.client.credentials().own()?,
+            key: key(url, self.expected),
+            expected: self.expected,
+            size: None,
+            max_bytes: self.step.limits.bytes,
+            tries: self.step.tries,
+            durable: self.step.durable,
+            known: if self.expected.is_none() { known } else { None },
+        };
+        let Some(base) = self.base else {
+            let size = self.announced(url, what.authorization.as_deref())?;
+            return self.announce(&label, &self.file_name(url)?, size, builder);
+        };
+        let fetched = match (download(self.client, base, &what, self.progress)?, in_place) {
+            (Some(fetched), _) => fetched,
+            (None, Some(found)) => {
+                tracing::info!(url = label, "not modified");
+                return self.take(&label, found, builder);
+            }
+            (None, None) => return Err(Error::new(SOURCE, format!("{label} answers without content"), "")),
+        };
+        let identity = match (self.expected, &fetched.tag) {
+            (Some(expected), _) => expected.to_string(),
+            (None, Some(tag)) => format!("etag:{tag}"),
+            (None, None) => format!("sha256:{}", fetched.sha256),
+        };
+        let name = self.file_name(url)?;
+        self.fetched(
+            base,
+            &label,
+            &name,
+            fetched,
+            identity,
+            self.step.unpack != Unpack::Off,
+            builder,
+        )
+    }
+
+    /// The size that the server gives; nothing of the body is read.
+    fn announced(&self, url: &WebUrl, authorization: Option<&str>) -> Result<u64, Error> {
+        let request = Request {
+            url,
+            headers: &[],
+            authorization,
+        };
+        match self.client.get(&request) {
+            Ok(answer) if answer.status() == 200 => Ok(answer
+                .header("content-length")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0)),
+            Ok(answer) => Err(Client::refuse(&answer).into_failure().into()),
+            Err(problem) => Err(problem.into_failure().into()),
+        }
+    }
+
+    /// A file that a run would fetch; an archive counts as what it is packed.
+    pub(super) fn announce(&self, label: &str, place: &Path, size: u64, builder: &mut Builder) -> Result<(), Error> {
+        let place = if place.as_os_str().is_empty() {
+            Path::new("(unpacked)")
+        } else {
+            place
+        };
+        builder.source(Opened {
+            label: label.to_owned(),
+            prefix: place.to_owned(),
+            content: Content::Announced,
+            identity: Some(label.to_owned()),
+            part: None,
+        });
+        builder.push(file(place, size))
+    }
+
+    fn file_name(&self, url: &WebUrl) -> Result<PathBuf, Error> {
+        if let Some(name) = self.rename {
+            return Ok(name.to_owned());
+        }
+        if self.step.unpack != Unpack::Off {
+            return Ok(PathBuf::new());
+        }
+        safe_path::relative(&url.file_name())
+            .ok()
+            .filter(|name| name.components().count() == 1)
+            .ok_or_else(|| {
+                Error::new(
+                    SOURCE,
+                    format!("{url} does not end in a name for the file"),
+                    "name it: let DEST be the file, without a slash",
+                )
+            })
+    }
+
+    /// What lies under a part's name becomes one file at `place`, or is unpacked below it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "two callers, and each argument is what they differ in"
+    )]
+    pub(super) fn fetched(
+        &self,
+        base: &crate::beneath::Root,
+        label: &str,
+        place: &Path,
+        fetched: Fetched,
+        identity: String,
+        unpack: bool,
+        builder: &mut Builder,
+    ) -> Result<(), Error> {
+        if unpack {
+            let shown = base.path().join(&fetched.part);
+            let fd = openat(
+                base,
+                &fetched.part,
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .at("read", &shown)?;
+            return self.unpack(File::from(fd), label, place, identity, Some(fetched.part), builder);
+        }
+        builder.source(Opened {
+            label: label.to_owned(),
+            prefix: place.to_owned(),
+            content: Content::Fetched(fetched.part.clone()),
+            identity: Some(identity),
+            part: Some(fetched.part),
+        });
+        builder.push(file(place, fetched.size))
+    }
+}
+
+fn file(place: &Path, size: u64) -> Entry {
+    Entry {
+        target: place.into(),
+        source: 0,
+        number: 0,
+        kind: Kind::File,
+        mode: 0o644,
+        share: Share::Alone,
+        fingerprint: Fingerprint::within(size, 0),
+        rendered: None,
+    }
+}
+
+/// Tells downloads apart: another URL or another digest has nothing in common with these bytes.
+fn key(url: &WebUrl, expected: Option<&Expected>) -> String {
+    let text = format!(
+        "{} {}",
+        url.uri(),
+        expected.map(ToString::to_string).unwrap_or_default()
+    );
+    hex(&Sha256::digest(text.as_bytes())[..16])
+}
+
+/// The digest that the step's one file has to have, wherever it is written down.
+pub(crate) fn expected(step: &Step, client: &Client, name: &str) -> Result<Option<Expected>, Error> {
+    let (text, from) = match &step.checksum {
+        None => return Ok(None),
+        Some(Checksum::Given(expected)) => return Ok(Some(expected.clone())),
+        Some(Checksum::File(path)) => {
+            use std::io::Read as _;
+            let mut text = String::new();
+            let file = File::open(path).at("read", path)?;
+            file.take(MAX_FILE).read_to_string(&mut text).at("read", path)?;
+            (text, path.display().to_string())
+        }
+        Some(Checksum::Url(url)) => (ask(client, url, step.tries)?, url.to_string()),
+    };
+    Expected::from_file(&text, name).map(Some).map_err(|why| {
+        Error::new(
+            DIGEST,
+            format!("the checksum file {from} cannot be used: {why}"),
+            "check that it is of this version, and of SHA-2",
+        )
+    })
+}
+
+fn ask(client: &Client, url: &WebUrl, tries: u32) -> Result<String, Error> {
+    use std::io::Read as _;
+    let mut backoff = crate::fetch::Backoff::new(tries);
+    let authorization = client.credentials().own()?;
+    loop {
+        let request = Request {
+            url,
+            headers: &[],
+            authorization: authorization.as_deref(),
+        };
+        let answer = match client.get(&request) {
+            Ok(answer) if answer.status() == 200 => {
+                let mut text = String::new();
+                let read = answer
+                    .response
+                    .into_body()
+                    .into_reader()
+                    .take(MAX_FILE)
+                    .read_to_string(&mut text);
+                read.map(|_| text).map_err(|e| client.sort(url, ureq::Error::from(e)))
+            }
+            Ok(answer) => Err(Client::refuse(&answer)),
+            Err(problem) => Err(problem),
+        };
+        match answer {
+            Ok(text) => return Ok(text),
+            Err(Problem::Final(failure)) => return Err(failure.into()),
+            Err(Problem::Passing { why, after }) => match backoff.next(after, fastrand::f64()) {
+                Some(pause) => std::thread::sleep(pause),
+                None => return Err(why.into()),
+            },
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! One step after the other: wait, fetch, plan, stage, publish, prune, receipt.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::archive::Unpack;
+use crate::beneath::Root;
+use crate::checksum::Expected;
+use crate::config::Network;
+use crate::copy::Engine;
+use crate::error::{Error, NO_SPACE};
+use crate::fetch::{Client, Deadline, forget};
+use crate::open::{self, Named, Opening};
+use crate::place::Place;
+use crate::plan::{Content, Plan};
+use crate::progress::Progress;
+use crate::proof::{self, Comparison, Found};
+use crate::prune::prune;
+use crate::publish::Way;
+use crate::receipt::{Receipt, Record, Writer};
+use crate::stage::{self, Job, Staging};
+use crate::step::Step;
+use crate::wait::wait_for;
+
+/// What a destination is called, and what goes there.
+pub(crate) struct Target {
+    /// DEST as a directory.
+    pub(crate) dir: PathBuf,
+    /// The name of the one file, when DEST names a file.
+    pub(crate) rename: Option<PathBuf>,
+    /// A single directory becomes DEST itself.
+    pub(crate) contents: bool,
+}
+
+impl Target {
+    /// See the help text for what DEST means.
+    pub(crate) fn of(step: &Step, named: &[Named], dest: &Path) -> Self {
+        let slash = dest.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let into = |dir: &Path| Self {
+            dir: dir.to_owned(),
+            rename: None,
+            contents: false,
+        };
+        if named.len() > 1 || slash || dest.is_dir() || step.unpack != Unpack::Off {
+            return into(dest);
+        }
+        match named {
+            [Named::Path(path)] if path.is_dir() => Self {
+                contents: step.as_cp,
+                ..into(dest)
+            },
+            [Named::Oci(_)] => into(dest),
+            _ => Self {
+                dir: pod_contract::publish::parent(dest).to_owned(),
+                rename: dest.file_name().map(PathBuf::from),
+                contents: false,
+            },
+        }
+    }
+}
+
+/// Everything that the steps share.
+pub(crate) struct Run<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) deadline: Deadline,
+    pub(crate) interval: Option<Duration>,
+}
+
+impl Run<'_> {
+    pub(crate) fn client(&self, step: &Step) -> Result<Client, Error> {
+        Client::new(
+            &self.network.tls,
+            step.credentials.clone(),
+            self.network.stall,
+            self.deadline,
+        )
+        .map_err(Error::from)
+    }
+
+    /// Carries out one step.
+    pub(crate) fn step(&self, step: &Step) -> Result<(), Error> {
+        let started = Instant::now();
+        let client = self.client(step)?;
+        if !step.wait_for.is_empty() {
+            wait_for(&step.wait_for, &client)?;
+        }
+        let Some(dest) = &step.dest else { return Ok(()) };
+        let named = open::name(&step.sources)?;
+        refuse_into_itself(&named, dest)?;
+        let target = Target::of(step, &named, dest);
+        let expected = match named.as_slice() {
+            [one] => open::expected(step, &client, &file_name(one))?,
+            _ => None,
+        };
+        let mut work = Work {
+            run: self,
+            step,
+            client: &client,
+            target: &target,
+            expected: expected.as_ref(),
+            options: options(step),
+            progress: Progress::default(),
+        };
+        let copied = work.carry_out(&named)?;
+        let (took, step_name) = (started.elapsed(), step.name.as_str());
+        match copied {
+            None => {
+                tracing::info!(step = step_name, dest = %dest.display(), ?took, "nothing to do: the receipt proves every entry")
+            }
+            Some(copied) => tracing::info!(
+                step = step_name,
+                dest = %dest.display(),
+                copied = copied.entries,
+                proven = copied.proven,
+                bytes = copied.bytes,
+                publish = copied.way.name(),
+                ?took,
+                "done"
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// What a step did.
+struct Copied {
+    entries: usize,
+    proven: usize,
+    bytes: u64,
+    way: Way,
+}
+
+struct Work<'w> {
+    run: &'w Run<'w>,
+    step: &'w Step,
+    client: &'w Client,
+    target: &'w Target,
+    expected: Option<&'w Expected>,
+    options: String,
+    progress: Progress,
+}
+
+impl Work<'_> {
+    /// `None` when there was nothing to do.
+    fn carry_out(&mut self, named: &[Named]) -> Result<Option<Copied>, Error> {
+        let place = Place::open(&self.target.dir, self.step.publish, self.step.prune)?;
+        stage::sweep(&place.base)?;
+        let opening = Opening {
+            step: self.step,
+            client: self.client,
+            progress: &self.progress,
+            current: place.visible(),
+            base: Some(&place.base),
+            rename: self.target.rename.as_deref(),
+            contents: self.target.contents,
+            options: &self.options,
+            expected: self.expected,
+        };
+        let plan = self
+            .progress
+            .during("fetching", self.run.interval, || opening.plan(named))?;
+        let comparison = comparison(self.step, &plan, &self.options);
+        let found = match place.visible() {
+            Some(root) => comparison.with(root)?,
+            None => Found::everything(&plan),
+        };
+        let nothing = found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !self.step.prune);
+        if nothing && place.visible().is_some() {
+            forget_parts(&plan, &place.base);
+            return Ok(None);
+        }
+        let copied = match place.way {
+            Way::Rename => self.rename(&plan, &place, found)?,
+            Way::Exchange | Way::Symlink => self.replace(&plan, &place, &found)?,
+        };
+        forget_parts(&plan, &place.base);
+        if self.step.attributes.not_kept() > 0 {
+            tracing::warn!(
+                attributes = self.step.attributes.not_kept(),
+                "owners or extended attributes were not kept: this process lacks the privileges for it"
+            );
+        }
+        Ok(Some(copied))
+    }
+
+    fn job<'j>(&'j self, plan: &'j Plan) -> Job<'j> {
+        Job {
+            plan,
+            attributes: &self.step.attributes,
+            substitute: &self.step.substitute,
+            engine: Engine::new(&self.progress),
+            expected: self
+                .expected
+                .filter(|_| matches!(plan.sources.first(), Some(source) if source.identity.is_none())),
+            proof: self.step.proof,
+            durable: self.step.durable,
+        }
+    }
+
+    fn stage<'s>(&self, job: &Job<'_>, base: &'s Root, todo: &'s [usize], whole: bool) -> Result<Staging<'s>, Error> {
+        let bytes = todo.iter().map(|&index| job.plan.entries[index].size()).sum::<u64>();
+        if bytes > self.step.limits.bytes {
+            return Err(Error::new(
+                NO_SPACE,
+                format!(
+                    "{bytes} bytes are to be copied, and {} are allowed",
+                    self.step.limits.bytes
+                ),
+                "raise --max-bytes if it is meant to be that much",
+            ));
+        }
+        self.progress.set_done(0);
+        self.progress.set_total(bytes);
+        let staging = self
+            .progress
+            .during("copying", self.run.interval, || Staging::fill(job, base, todo, whole))?;
+        unchanged(job.plan)?;
+        Ok(staging)
+    }
+
+    /// New and changed entries beside what else stands there.
+    fn rename(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<Copied, Error> {
+        proof::refuse_closed_parents(plan, &place.base, &found.todo)?;
+        let job = self.job(plan);
+        let todo = std::mem::take(&mut found.todo);
+        let mut staging = self.stage(&job, &place.base, &todo, false)?;
+        staging.rename(&job, &place.base, &found.dirs)?;
+        let stay = if self.step.prune {
+            prune(&place.base, found.stale)?
+        } else {
+            found.stale
+        };
+        let receipt = ReceiptOf {
+            plan,
+            step: self.step,
+            options: &self.options,
+            dirs: &found.dirs,
+        };
+        if let Err(error) = receipt.write(&place.base, &staging, stay) {
+            tracing::warn!(%error, "the copy is complete but has no receipt: the next run copies again");
+        }
+        Ok(Copied {
+            entries: todo.len() + found.dirs.len(),
+            proven: plan.entries.len() - todo.len() - found.dirs.len(),
+            bytes: staging.bytes(plan),
+            way: place.way,
+        })
+    }
+
+    /// The directory as a whole.
+    fn replace(&self, plan: &Plan, place: &Place, found: &Found) -> Result<Copied, Error> {
+        if found.others {
+            tracing::warn!(dest = %self.target.dir.display(), "what other steps put there goes: it is replaced as a whole");
+        }
+        let all: Vec<usize> = (0..plan.entries.len()).collect();
+        let job = self.job(plan);
+        let mut staging = self.stage(&job, &place.base, &all, true)?;
+        staging.settle_links(plan)?;
+        ReceiptOf {
+            plan,
+            step: self.step,
+            options: &self.options,
+            dirs: &[],
+        }
+        .write_staged(&staging, self.step.durable)?;
+        match place.way {
+            Way::Symlink => staging.switch(&place.name, self.step.durable)?,
+            Way::Exchange | Way::Rename => staging.exchange(&place.name, self.step.durable)?,
+        }
+        Ok(Copied {
+            entries: all.len(),
+            proven: 0,
+            bytes: staging.bytes(plan),
+            way: place.way,
+        })
+    }
+}
+
+/// What the receipt will say.
+struct ReceiptOf<'r> {
+    plan: &'r Plan,
+    step: &'r Step,
+    options: &'r str,
+    dirs: &'r [usize],
+}
+
+impl ReceiptOf<'_> {
+    fn record(&self, index: usize, done: &stage::Done) -> Record {
+        let entry = &self.plan.entries[index];
+        Record {
+            path: entry.target.to_path_buf(),
+            by: self.step.name.clone(),
+            from: self.plan.sources[entry.source as usize].label.clone(),
+            stamp: self.plan.stamp(entry, self.options),
+            dir: entry.kind == crate::plan::Kind::Dir,
+            at: done.fingerprint,
+            sha256: done.sha256.clone(),
+        }
+    }
+
+    /// The old records, those of the staged entries anew, and without what was pruned.
+    fn write(&self, root: &Root, staging: &Staging<'_>, stay: Vec<Record>) -> Result<(), Error> {
+        let mut old = Receipt::open(root);
+        let mut writer = Writer::create(root.path())?;
+        let mut stay = stay.into_iter().peekable();
+        let mut done = staging.todo.iter().zip(&staging.done).peekable();
+        for (index, entry) in self.plan.entries.iter().enumerate() {
+            while let Some(record) = old.next_before(&entry.target) {
+                self.carry(&mut writer, record, &mut stay)?;
+            }
+            let before = old.next_at(&entry.target);
+            if let Some((_, done)) = done.next_if(|(staged, _)| **staged == index) {
+                if let Some(done) = done {
+                    writer.add(&self.record(index, done))?;
+                }
+            } else if let Some(mut record) = before {
+                if self.dirs.contains(&index) {
+                    record.stamp = self.plan.stamp(entry, self.options);
+                }
+                writer.add(&record)?;
+            }
+        }
+        for record in old {
+            self.carry(&mut writer, record, &mut stay)?;
+        }
+        writer.publish(self.step.durable)
+    }
+
+    /// A record of another step stays; one of this step only if its entry does.
+    fn carry(
+        &self,
+        writer: &mut Writer,
+        record: Record,
+        stay: &mut std::iter::Peekable<impl Iterator<Item = Record>>,
+    ) -> Result<(), Error> {
+        if record.by != self.step.name || stay.next_if(|kept| kept.path == record.path).is_some() {
+            writer.add(&record)?;
+        }
+        Ok(())
+    }
+
+    fn write_staged(&self, staging: &Staging<'_>, durable: bool) -> Result<(), Error> {
+        let Some(temp) = staging.units.first().and_then(|unit| unit.temp.as_deref()) else {
+            return Ok(());
+        };
+        let mut writer = Writer::create(&staging.base.path().join(temp))?;
+        for (index, done) in staging.todo.iter().zip(&staging.done) {
+            if let Some(done) = done {
+                writer.add(&self.record(*index, done))?;
+            }
+        }
+        writer.publish(durable)
+    }
+}
+
+/// How the step's plan is compared with a destination.
+pub(crate) fn comparison<'c>(step: &'c Step, plan: &'c Plan, options: &'c str) -> Comparison<'c> {
+    Comparison {
+        plan,
+        by: &step.name,
+        options,
+        proof: step.proof,
+        dir_attributes: step.attributes.wants_dirs(),
+    }
+}
+
+/// What is wanted beside the content; a change of it makes entries unproven.
+pub(crate) fn options(step: &Step) -> String {
+    let mut text = step.attributes.describe();
+    if step.unpack != Unpack::Off {
+        text += &format!(";unpack={:?};strip={}", step.unpack, step.strip);
+        for glob in &step.exclude {
+            text += &format!(";exclude={}", glob.as_str());
+        }
+    }
+    text
+}
+
+fn file_name(named: &Named) -> String {
+    match named {
+        Named::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        Named::Url(url) => String::from_utf8_lossy(&url.file_name()).into_owned(),
+        Named::Oci(reference) => reference.to_string(),
+    }
+}
+
+/// An archive that was written to while it was unpacked is half old and half new.
+fn unchanged(plan: &Plan) -> Result<(), Error> {
+    use crate::archive::Archive;
+    for source in &plan.sources {
+        let file = match &source.content {
+            Content::Archive(Archive::Zip(zip)) => zip.file(),
+            Content::Archive(Archive::Tar { file, .. }) => file,
+            _ => continue,
+        };
+        let Ok(stat) = rustix::fs::fstat(file) else { continue };
+        let now = crate::fingerprint::Fingerprint::of(&stat).to_string();
+        // A download is identified otherwise, and nobody else writes to it.
+        if source.part.is_none() && source.identity.as_deref() != Some(&now) {
+            return Err(Error::Changed(PathBuf::from(&source.label)));
+        }
+    }
+    Ok(())
+}
+
+/// Downloads are done with.
+fn forget_parts(plan: &Plan, base: &Root) {
+    for part in plan.sources.iter().filter_map(|source| source.part.as_deref()) {
+        forget(base, part);
+    }
+}
+
+fn refuse_into_itself(named: &[Named], dest: &Path) -> Result<(), Error> {
+    use crate::error::At as _;
+    for source in named {
+        let Named::Path(path) = source else { continue };
+        if !path.is_dir() {
+            continue;
+        }
+        let source_dir = std::fs::canonicalize(path).at("read", path)?;
+        let nearest = dest
+            .ancestors()
+            .find_map(|p| std::fs::canonicalize(if p.as_os_str().is_empty() { Path::new(".") } else { p }).ok());
+        if let Some(dest) = nearest.filter(|dest| dest.starts_with(&source_dir)) {
+            return Err(Error::IntoItself { source_dir, dest });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! SIGTERM and SIGINT: say so, and end.
+//!
+//! As PID 1 a process has no default action for signals: without a handler, SIGTERM would wait for SIGKILL. Whatever the moment,
+//! what is published is whole, and the next run sweeps what is staged; so the work need not be asked to stop.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use pod_contract::exit::Failure;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+enum Event {
+    Done(Result<(), Failure>),
+    Signal(i32),
+}
+
+/// Does `work` on a thread of its own, and returns its result, or a failure as soon as a signal comes.
+pub(crate) fn until_stopped(work: impl FnOnce() -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+    let (events, next) = sync_channel(2);
+    watch(events.clone())?;
+    thread::Builder::new()
+        .name("work".into())
+        .spawn(move || drop(events.send(Event::Done(work()))))
+        .map_err(|e| Failure::failed(format!("cannot start a thread: {e}")))?;
+    match next.recv() {
+        Ok(Event::Done(result)) => result,
+        Ok(Event::Signal(signal)) => {
+            let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
+            let code = u8::try_from(128 + signal).unwrap_or(pod_contract::exit::FAILED);
+            Err(Failure::new(code, format!("stopped by {name} before it was done"))
+                .remedy("what is visible is whole, and the next run goes on; was the pod's deadline too short?"))
+        }
+        Err(_) => Err(Failure::failed("the work ended without a result")),
+    }
+}
+
+fn watch(events: SyncSender<Event>) -> Result<(), Failure> {
+    let fail = |e: std::io::Error| Failure::failed(format!("cannot handle signals: {e}"));
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(fail)?;
+    thread::Builder::new()
+        .stack_size(64 << 10)
+        .spawn(move || {
+            for signal in signals.forever() {
+                drop(events.send(Event::Signal(signal)));
+            }
+        })
+        .map(drop)
+        .map_err(fail)
+}

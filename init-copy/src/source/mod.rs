@@ -1,0 +1,48 @@
+//! Where content comes from, as typed: a path, a glob, a URL, an OCI artifact.
+
+mod expand;
+mod walk;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use pod_contract::config::Setting;
+
+pub(crate) use expand::{expand, has_pattern};
+pub(crate) use walk::Walk;
+
+use crate::fetch::WebUrl;
+use crate::oci::Reference;
+
+/// One SRC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A file, a directory, or a pattern of such.
+    Path(PathBuf),
+    Url(WebUrl),
+    Oci(Reference),
+}
+
+impl Setting for Source {
+    const FORM: &'static str =
+        "a path, a pattern such as /libs/*.jar, http(s)://host/path, or oci://registry/repository:tag";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once("://") {
+            Some(("http" | "https", _)) => text.parse().map(Self::Url),
+            Some(("oci", reference)) => reference.parse().map(Self::Oci),
+            Some((scheme, _)) if !scheme.contains('/') => Err(format!("the scheme {scheme:?} is not known")),
+            _ => PathBuf::parse(text).map(Self::Path),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+            Self::Oci(reference) => write!(f, "oci://{reference}"),
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! One file or link, staged.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, Stat, fdatasync, fstat, linkat, openat, readlinkat, renameat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+use super::{Job, Staging};
+use crate::archive::{self, Archive, Format, MemberKind, Refused};
+use crate::beneath::{Cursor, Root};
+use crate::checksum::{Hasher, hex};
+use crate::copy::Failed;
+use crate::error::{At as _, DIGEST, Error};
+use crate::fingerprint::Fingerprint;
+use crate::plan::{Content, Entry, Kind};
+use crate::proof::Proof;
+
+/// How an entry looks once it is staged.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) sha256: Option<String>,
+}
+
+/// One thread's hands: its buffers, and the directories it has open.
+pub(super) struct Worker<'w> {
+    job: &'w Job<'w>,
+    staging: &'w Staging<'w>,
+    target: Cursor<'w>,
+    /// Trees of local sources, opened when first needed.
+    sources: HashMap<u32, Root>,
+    scratch: Vec<u8>,
+    unzip: Option<archive::zip::Scratch>,
+    sync: bool,
+}
+
+impl<'w> Worker<'w> {
+    pub(super) fn new(job: &'w Job<'w>, staging: &'w Staging<'w>, sync: bool) -> Self {
+        Self {
+            job,
+            staging,
+            target: staging.base.cursor(),
+            sources: HashMap::new(),
+            scratch: Vec::new(),
+            unzip: None,
+            sync,
+        }
+    }
+
+    fn entry(&self, at: usize) -> &'w Entry {
+        &self.job.plan.entries[self.staging.todo[at]]
+    }
+
+    fn shown(&self, entry: &Entry) -> PathBuf {
+        self.staging.base.path().join(&entry.target)
+    }
+
+    /// Stages the `at`-th entry, a file or a link of anything but a tar.
+    pub(super) fn stage(&mut self, at: usize) -> Result<Done, Error> {
+        let entry = self.entry(at);
+        let opened = &self.job.plan.sources[entry.source as usize];
+        match (&opened.content, entry.kind) {
+            (Content::Local(base), Kind::Link) => self.local_link(at, base),
+            (Content::Local(_), _) if entry.rendered.is_some() => self.rendered(at),
+            (Content::Local(base), _) => self.local_file(at, base),
+            (Content::Fetched(part), _) => self.fetched(at, part),
+            (Content::Archive(Archive::Zip(zip)), _) => self.zipped(at, zip, &opened.label),
+            (Content::Archive(Archive::Tar { .. }) | Content::Announced, _) => Err(Error::new(
+                1,
+                format!("{} cannot be staged by itself", opened.label),
+                "",
+            )),
+        }
+    }
+
+    fn create(&mut self, at: usize) -> Result<File, Error> {
+        let entry = self.entry(at);
+        let path = self.staging.path(self.job.plan, at);
+        // Without a mode asked for, the umask takes its part and a default ACL applies, as for any new file.
+        let mode = Mode::from_raw_mode(self.job.attributes.creation_mode(u32::from(entry.mode)));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let parent = self.target.parent(&path, false)?;
+        let fd = openat(parent, path.file_name().unwrap_or_default(), flags, mode);
+        Ok(File::from(fd.at("write", &self.shown(entry))?))
+    }
+
+    /// Attributes, sync, and a last look.
+    fn finish(
+        &self,
+        entry: &Entry,
+        target: &File,
+        source: Option<(&File, &Stat)>,
+        sha256: Option<String>,
+    ) -> Result<Done, Error> {
+        let shown = self.shown(entry);
+        let source = source.map(|(file, stat)| (file.as_fd(), stat));
+        self.job
+            .attributes
+            .finish(
+                target.as_fd(),
+                u32::from(entry.mode),
+                false,
+                entry.fingerprint.modified,
+                source,
+            )
+            .at("set the attributes of", &shown)?;
+        if self.sync {
+            fdatasync(target).at("write", &shown)?;
+        }
+        let stat = fstat(target).at("look at", &shown)?;
+        Ok(Done {
+            fingerprint: Fingerprint::of(&stat),
+            sha256,
+        })
+    }
+
+    /// Opens the file of an entry in its source, no link below the source followed.
+    fn open(&mut self, entry: &Entry, base: &Path, origin: &Path) -> Result<File, Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let below = origin.strip_prefix(base).unwrap_or(Path::new(""));
+        let fd: rustix::io::Result<OwnedFd> = if below.as_os_str().is_empty() {
+            openat(CWD, base, flags, Mode::empty())
+        } else {
+            let root = match self.sources.entry(entry.source) {
+                std::collections::hash_map::Entry::Occupied(found) => found.into_mut(),
+                std::collections::hash_map::Entry::Vacant(vacant) => vacant.insert(Root::open(base)?),
+            };
+            match below.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                None => openat(&*root, below, flags | OFlags::NOFOLLOW, Mode::empty()),
+                Some(_) => openat(
+                    root.cursor().parent(below, false)?,
+                    below.file_name().unwrap_or_default(),
+                    flags | OFlags::NOFOLLOW,
+                    Mode::empty(),
+                ),
+            }
+        };
+        Ok(File::from(fd.at("read", origin)?))
+    }
+
+    fn local_file(&mut self, at: usize, base: &Path) -> Result<Done, Error> {
+        let entry = self.entry(at);
+        let origin = self.job.plan.origin(entry);
+        let source = self.open(entry, base, &origin)?;
+        let stat = fstat(&source).at("look at", &origin)?;
+        unchanged(&stat, entry, &origin)?;
+        let target = self.create(at)?;
+        let shown = self.shown(entry);
+        let size = entry.fingerprint.size;
+        let engine = &self.job.engine;
+        let expected = self.job.expected;
+        let copied = match (expected, self.job.proof) {
+            (None, Proof::Stat) => engine
+                .copy(&source, &stat, &target, &mut self.scratch)
+                .map(|copied| (copied, None)),
+            (expected, _) => {
+                let hasher = expected.map_or_else(Hasher::sha256, crate::checksum::Expected::hasher);
+                engine
+                    .copy_hashed(&source, &target, size, hasher)
+                    .map(|(copied, digest)| (copied, Some(digest)))
+            }
+        };
+        let (copied, digest) = copied.map_err(|failed| side(failed, &origin, &shown))?;
+        // What was written to in between may be half old and half new.
+        unchanged(&fstat(&source).at("look at", &origin)?, entry, &origin)?;
+        if copied != size {
+            return Err(Error::Changed(origin));
+        }
+        if let (Some(expected), Some(digest)) = (expected, &digest) {
+            expected
+                .verify(digest)
+                .map_err(|why| mismatch(&origin.display().to_string(), &why))?;
+        }
+        let sha256 = digest.filter(|digest| digest.len() == 32).map(|digest| hex(&digest));
+        self.finish(entry, &target, Some((&source, &stat)), sha256)
+    }
+
+    fn local_link(&mut self, at: usize, base: &Path) -> Result<Done, Error> {
+        let entry = self.entry(at);
+        let origin = self.job.plan.origin(entry);
+        debug_assert!(origin.starts_with(base));
+        let to = readlinkat(CWD, &origin, Vec::new()).at("read the link", &origin)?;
+        let stat = statat(CWD, &origin, AtFlags::SYMLINK_NOFOLLOW).at("look at", &origin)?;
+        self.make_link(at, to.to_bytes(), Some(&stat))
+    }
+
+    fn make_link(&mut self, at: usize, to: &[u8], stat: Option<&Stat>) -> Result<Done, Error> {
+        let entry = self.entry(at);
+        let shown = self.shown(entry);
+        let path = self.staging.path(self.job.plan, at);
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let parent = self.target.parent(&path, false)?;
+        symlinkat(to, parent, name).at("write", &shown)?;
+        self.job
+            .attributes
+            .finish_link(parent, name, stat, entry.fingerprint.modified)
+            .at("set the attributes of", &shown)?;
+        let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &shown)?;
+        Ok(Done {
+            fingerprint: Fingerprint::of(&stat),
+            sha256: None,
+        })
+    }
+
+    fn rendered(&mut self, at: usize) -> Result<Done, Error> {
+        use std::io::Write as _;
+        let entry = self.entry(at);
+        let origin = self.job.plan.origin(entry);
+        let rendered = self.job.substitute.render(&origin)?;
+        if entry.rendered.as_deref() != Some(&rendered.digest) {
+            return Err(Error::Changed(origin));
+        }
+        let mut target = self.create(at)?;
+        target
+            .write_all(rendered.text.as_bytes())
+            .at("write", &self.shown(entry))?;
+        self.job.engine.progress().add(rendered.text.len() as u64);
+        self.finish(entry, &target, None, Some(hex(&rendered.digest)))
+    }
+
+    /// What was fetched lies in the same file system: it gets a second name, and loses the first when all is done.
+    fn fetched(&mut self, at: usize, part: &Path) -> Result<Done, Error> {
+        let entry = self.entry(at);
+        let shown = self.shown(entry);
+        let path = self.staging.path(self.job.plan, at);
+        let name = path.file_name().unwrap_or_default();
+        link_or_move(self.staging.base, part, self.target.parent(&path, false)?, name).at("write", &shown)?;
+        let parent = self.target.parent(&path, false)?;
+        let fd = openat(
+            parent,
+            name,
+            OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .at("write", &shown)?;
+        let file = File::from(fd);
+        // It was created for nobody else to read.
+        let mode = self.job.attributes.masked(u32::from(entry.mode));
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).at("set the mode of", &shown)?;
+        let sha256 = self.job.plan.sources[entry.source as usize]
+            .identity
+            .as_deref()
+            .and_then(|identity| identity.strip_prefix("sha256:"))
+            .map(str::to_owned);
+        self.job.engine.progress().add(entry.size());
+        self.finish(entry, &file, None, sha256)
+    }
+
+    fn zipped(&mut self, at: usize, zip: &archive::zip::Zip, label: &str) -> Result<Done, Error> {
+        let entry = self.entry(at);
+        let mut scratch = self.unzip.take().unwrap_or_default();
+        let result = self.unzip(at, entry, zip, label, &mut scratch);
+        self.unzip = Some(scratch);
+        result
+    }
+
+    fn unzip(
+        &mut self,
+        at: usize,
+        entry: &'w Entry,
+        zip: &archive::zip::Zip,
+        label: &str,
+        scratch: &mut archive::zip::Scratch,
+    ) -> Result<Done, Error> {
+        if entry.kind == Kind::Link {
+            let mut to = Vec::new();
+            zip.extract(entry.number, scratch, |bytes| {
+                to.extend_from_slice(bytes);
+                Ok::<(), Refused>(())
+            })
+            .map_err(|why| archive::refused(label, &why))?;
+            return self.make_link(at, &to, None);
+        }
+        let target = self.create(at)?;
+        let shown = self.shown(entry);
+        let mut sink = Sink::new(&target, &shown, self.job);
+        zip.extract(entry.number, scratch, |bytes| sink.write(bytes))
+            .map_err(|why| why.explain(label))?;
+        let sha256 = sink.finish();
+        self.finish(entry, &target, None, sha256)
+    }
+
+    /// Stages the wanted members of a tar, by their numbers.
+    pub(super) fn stage_tar(
+        &mut self,
+        label: &str,
+        file: &File,
+        format: Format,
+        wanted: &HashMap<u32, usize>,
+    ) -> Result<Vec<(usize, Done)>, Error> {
+        let mut done = Vec::with_capacity(wanted.len());
+        let mut buffer = vec![0; crate::copy::BUFFER];
+        let tar = archive::decoder(file, format).map_err(|e| archive::refused(label, &e.into()))?;
+        archive::tar::walk(tar, |number, member, content| {
+            let Some(&at) = wanted.get(&number) else { return Ok(()) };
+            let entry = self.entry(at);
+            if let MemberKind::Link(to) = &member.kind {
+                done.push((at, self.make_link(at, to, None)?));
+                return Ok(());
+            }
+            // Listed before, and the file may have changed since.
+            if member.size != entry.fingerprint.size {
+                return Err(Unpacking::Failed(Error::Changed(PathBuf::from(label))));
+            }
+            let target = self.create(at)?;
+            let shown = self.shown(entry);
+            let mut sink = Sink::new(&target, &shown, self.job);
+            pour(content, &mut buffer, &mut sink)?;
+            let sha256 = sink.finish();
+            done.push((at, self.finish(entry, &target, None, sha256)?));
+            Ok::<(), Unpacking>(())
+        })
+        .map_err(|why| why.explain(label))?;
+        Ok(done)
+    }
+}
+
+/// Where the bytes of a member go.
+struct Sink<'s> {
+    target: &'s File,
+    shown: &'s Path,
+    job: &'s Job<'s>,
+    hasher: Option<Hasher>,
+}
+
+impl<'s> Sink<'s> {
+    fn new(target: &'s File, shown: &'s Path, job: &'s Job<'s>) -> Self {
+        Self {
+            target,
+            shown,
+            job,
+            hasher: (job.proof == Proof::Digest).then(Hasher::sha256),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Unpacking> {
+        use std::io::Write as _;
+        self.target.write_all(bytes).at("write", self.shown)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.job.engine.progress().add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn finish(self) -> Option<String> {
+        self.hasher.map(|hasher| hex(&hasher.finish()))
+    }
+}
+
+fn pour(content: &mut dyn Read, buffer: &mut [u8], sink: &mut Sink<'_>) -> Result<(), Unpacking> {
+    loop {
+        match content.read(buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => sink.write(&buffer[..read])?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Refused::Damaged(e.to_string()).into()),
+        }
+    }
+}
+
+/// What can go wrong while unpacking: on either side.
+#[derive(Debug)]
+enum Unpacking {
+    Refused(Refused),
+    Failed(Error),
+}
+
+impl Unpacking {
+    fn explain(self, label: &str) -> Error {
+        match self {
+            Self::Refused(why) => archive::refused(label, &why),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Refused> for Unpacking {
+    fn from(why: Refused) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Error> for Unpacking {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Is the file still the one that was planned?
+fn unchanged(stat: &Stat, entry: &Entry, origin: &Path) -> Result<(), Error> {
+    if Fingerprint::of(stat) == entry.fingerprint {
+        Ok(())
+    } else {
+        Err(Error::Changed(origin.to_owned()))
+    }
+}
+
+/// The content is not the one asked for.
+pub(crate) fn mismatch(label: &str, why: &str) -> Error {
+    Error::new(
+        DIGEST,
+        format!("{label} is not what was asked for: {why}"),
+        "either the content was changed, or the digest is that of another version; nothing of it was published",
+    )
+}
+
+fn side(failed: Failed, origin: &Path, shown: &Path) -> Error {
+    let (action, path, error) = match failed {
+        Failed::Reading(error) => ("read", origin, error),
+        Failed::Writing(error) => ("write", shown, error),
+    };
+    Error::Io {
+        action,
+        path: path.to_owned(),
+        error: error.into(),
+    }
+}
+
+/// A second name for a staged file; where the file system has no hard links, a copy.
+pub(super) fn link(base: &Root, from: &Path, to: &Path) -> rustix::io::Result<()> {
+    let mut cursors = (base.cursor(), base.cursor());
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+    let lost = |_| Errno::NOENT;
+    let from_dir = cursors.0.parent(from, false).map_err(lost)?;
+    let to_dir = cursors.1.parent(to, false).map_err(lost)?;
+    match linkat(from_dir, name(from), to_dir, name(to), AtFlags::empty()) {
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
+            let source = openat(
+                from_dir,
+                name(from),
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            let mode = Mode::from_raw_mode(fstat(&source)?.st_mode & 0o777);
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let target = openat(to_dir, name(to), flags, mode)?;
+            std::io::copy(&mut File::from(source), &mut File::from(target))
+                .map(drop)
+                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        }
+        other => other,
+    }
+}
+
+fn link_or_move(
+    base: &Root,
+    part: &Path,
+    dir: std::os::fd::BorrowedFd<'_>,
+    name: &std::ffi::OsStr,
+) -> rustix::io::Result<()> {
+    match linkat(base, part, dir, name, AtFlags::empty()) {
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => renameat(base, part, dir, name),
+        other => other,
+    }
+}

@@ -1,0 +1,343 @@
+//! The whole content beside its final place, complete and durable, before any of it gets a name.
+//!
+//! What is staged has hidden names in the directory that is the destination (or its parent, when the destination is replaced as a
+//! whole): the same file system, so that publishing is a rename. A *unit* is what one rename publishes: a file, a link, or a new
+//! directory with all that is in it.
+
+mod file;
+mod sweep;
+
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::fs::{Mode, OFlags, fstat, fstatvfs, mkdirat, openat, syncfs};
+
+pub(crate) use file::{Done, mismatch};
+pub(crate) use sweep::{part_names, sweep};
+
+use crate::attributes::Attributes;
+use crate::beneath::{self, Root, remove_tree};
+use crate::checksum::Expected;
+use crate::copy::Engine;
+use crate::error::{At as _, Error};
+use crate::plan::{Content, Entry, Kind, Plan, Share};
+use crate::proof::Proof;
+use crate::substitute::Substitute;
+
+/// All names of ours in a destination begin so: what is staged, the receipt, generations behind a link.
+pub(crate) const RESERVED: &str = ".init-copy";
+/// And what is staged, so.
+pub(crate) const PREFIX: &str = ".init-copy-";
+/// Up to here each file is synced by itself; above, one sync of the file system costs less than thousands of barriers.
+const SYNC_EACH: usize = 64;
+/// Entries that a worker takes at a time: neighbours share a directory.
+const STRIDE: usize = 16;
+/// Below this, starting threads costs more than it saves.
+const WORTH_THREADS: usize = 64;
+const MAX_THREADS: usize = 4;
+/// A worker's buffers are on the heap.
+const STACK: usize = 256 << 10;
+
+/// What is to be staged, and how.
+pub(crate) struct Job<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) attributes: &'a Attributes,
+    pub(crate) substitute: &'a Substitute,
+    pub(crate) engine: Engine<'a>,
+    /// The digest that the one file of a local source has to have.
+    pub(crate) expected: Option<&'a Expected>,
+    pub(crate) proof: Proof,
+    pub(crate) durable: bool,
+}
+
+/// What one rename publishes.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    /// Below the root; empty for the root itself.
+    pub(crate) target: PathBuf,
+    /// Its staged name; `None` once it is published.
+    pub(crate) temp: Option<PathBuf>,
+    /// Its entries: a range of the staged ones.
+    pub(crate) entries: std::ops::Range<usize>,
+}
+
+/// Staged content; what is not published is removed on drop.
+pub(crate) struct Staging<'a> {
+    /// Where the staged names are.
+    pub(crate) base: &'a Root,
+    pub(crate) units: Vec<Unit>,
+    /// Indices into the plan, in its order.
+    pub(crate) todo: &'a [usize],
+    /// For each of `todo`.
+    pub(crate) done: Vec<Option<Done>>,
+}
+
+impl<'a> Staging<'a> {
+    /// Copies the entries `todo`. With `whole`, all of them make one unit that becomes the destination itself.
+    pub(crate) fn fill(job: &Job<'_>, base: &'a Root, todo: &'a [usize], whole: bool) -> Result<Self, Error> {
+        refuse_too_large(base, job.plan, todo)?;
+        let run = format!("{PREFIX}{:08x}", fastrand::u32(..));
+        let mut staging = Self {
+            base,
+            units: units(job.plan, todo, &run, whole),
+            todo,
+            done: vec![None; todo.len()],
+        };
+        staging.make_dirs(job.plan)?;
+        let each = todo.len() <= SYNC_EACH;
+        staging.fill_files(job, job.durable && each)?;
+        staging.fill_archives(job, job.durable && each)?;
+        staging.link_names(job.plan)?;
+        staging.finish_dirs(job, job.durable && each)?;
+        if job.durable && !each {
+            syncfs(base).at("sync", base.path())?;
+        }
+        Ok(staging)
+    }
+
+    /// Bytes copied.
+    pub(crate) fn bytes(&self, plan: &Plan) -> u64 {
+        self.todo.iter().map(|&index| plan.entries[index].size()).sum()
+    }
+
+    /// The staged path of the `at`-th entry.
+    pub(crate) fn path(&self, plan: &Plan, at: usize) -> PathBuf {
+        let unit = &self.units[self.units.partition_point(|unit| unit.entries.end <= at)];
+        let below = plan.entries[self.todo[at]].target.strip_prefix(&unit.target);
+        let temp = unit.temp.clone().unwrap_or_default();
+        match below {
+            Ok(below) if !below.as_os_str().is_empty() => temp.join(below),
+            _ => temp,
+        }
+    }
+
+    fn make_dirs(&self, plan: &Plan) -> Result<(), Error> {
+        let mut cursor = self.base.cursor();
+        for unit in &self.units {
+            let temp = unit.temp.as_deref().unwrap_or(Path::new(""));
+            if unit.target.as_os_str().is_empty() {
+                mkdirat(self.base, temp, Mode::from_raw_mode(0o777)).at("create", &self.base.path().join(temp))?;
+            }
+            for at in unit.entries.clone() {
+                let entry = &plan.entries[self.todo[at]];
+                if entry.kind == Kind::Dir && !entry.target.as_os_str().is_empty() {
+                    let path = self.path(plan, at);
+                    let parent = cursor.parent(&path, false)?;
+                    mkdirat(parent, path.file_name().unwrap_or_default(), Mode::from_raw_mode(0o777))
+                        .at("create", &self.base.path().join(&entry.target))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Files and links that lie as such in the source, by several threads.
+    fn fill_files(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let todo: Vec<usize> = (0..self.todo.len())
+            .filter(|&at| {
+                let entry = &job.plan.entries[self.todo[at]];
+                let tar = matches!(
+                    &job.plan.sources[entry.source as usize].content,
+                    Content::Archive(crate::archive::Archive::Tar { .. })
+                );
+                entry.kind != Kind::Dir && entry.share != Share::Again && !tar
+            })
+            .collect();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = if todo.len() < WORTH_THREADS {
+            1
+        } else {
+            cores.clamp(2, MAX_THREADS)
+        };
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let results: Mutex<Vec<(usize, Done)>> = Mutex::new(Vec::with_capacity(todo.len()));
+        let this = &*self;
+        let work = || -> Result<(), Error> {
+            let mut worker = file::Worker::new(job, this, sync);
+            let mut finished = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let from = next.fetch_add(STRIDE, Ordering::Relaxed);
+                if from >= todo.len() {
+                    break;
+                }
+                for &at in &todo[from..(from + STRIDE).min(todo.len())] {
+                    finished.push((
+                        at,
+                        worker
+                            .stage(at)
+                            .inspect_err(|_| failed.store(true, Ordering::Relaxed))?,
+                    ));
+                }
+            }
+            results
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(&mut finished);
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                .map_while(|_| thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok())
+                .collect();
+            let mine = work();
+            let theirs = others.into_iter().filter_map(|other| other.join().ok());
+            theirs.fold(mine, |first, other| first.and(other))
+        })?;
+        for (at, done) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.done[at] = Some(done);
+        }
+        Ok(())
+    }
+
+    /// Members of tars, which can only be had in their order.
+    fn fill_archives(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        for (source, opened) in job.plan.sources.iter().enumerate() {
+            let Content::Archive(crate::archive::Archive::Tar { file, format }) = &opened.content else {
+                continue;
+            };
+            let wanted: HashMap<u32, usize> = (0..self.todo.len())
+                .filter(|&at| {
+                    let entry = &job.plan.entries[self.todo[at]];
+                    entry.source as usize == source && entry.kind != Kind::Dir && entry.share != Share::Again
+                })
+                .map(|at| (job.plan.entries[self.todo[at]].number, at))
+                .collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let this = &*self;
+            let done = file::Worker::new(job, this, sync).stage_tar(&opened.label, file, *format, &wanted)?;
+            for (at, done) in done {
+                self.done[at] = Some(done);
+            }
+        }
+        Ok(())
+    }
+
+    /// The other names of files that have several.
+    fn link_names(&mut self, plan: &Plan) -> Result<(), Error> {
+        let mut first: HashMap<(u32, u32), usize> = HashMap::new();
+        for at in 0..self.todo.len() {
+            let entry: &Entry = &plan.entries[self.todo[at]];
+            match entry.share {
+                Share::Alone => {}
+                Share::First => {
+                    first.insert(entry.file(), at);
+                }
+                Share::Again => {
+                    let Some(&of) = first.get(&entry.file()) else { continue };
+                    let (from, to) = (self.path(plan, of), self.path(plan, at));
+                    file::link(self.base, &from, &to).at("link", &self.base.path().join(&entry.target))?;
+                    let done = self.done[of].clone();
+                    self.done[at] = done;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Directories get their attributes when they are full, the deepest first: one may be closed to writing.
+    fn finish_dirs(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let mut cursor = self.base.cursor();
+        for at in (0..self.todo.len()).rev() {
+            let entry = &job.plan.entries[self.todo[at]];
+            if entry.kind != Kind::Dir {
+                continue;
+            }
+            let path = self.path(job.plan, at);
+            let fd = cursor.dir(&path, false)?;
+            let shown = self.base.path().join(&entry.target);
+            finish_dir(job, entry, fd).at("set the attributes of", &shown)?;
+            if sync {
+                beneath::sync(fd).at("sync", &shown)?;
+            }
+            let fingerprint = crate::fingerprint::Fingerprint::of(&fstat(fd).at("look at", &shown)?);
+            self.done[at] = Some(Done {
+                fingerprint,
+                sha256: None,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Gives a directory that is full its attributes.
+pub(crate) fn finish_dir(job: &Job<'_>, entry: &Entry, fd: std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let source = match job.plan.sources[entry.source as usize].content {
+        Content::Local(_) => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(rustix::fs::CWD, job.plan.origin(entry), flags, Mode::empty()).ok()
+        }
+        _ => None,
+    };
+    let stat = source.as_ref().map(fstat).transpose()?;
+    let source = source.as_ref().zip(stat.as_ref()).map(|(fd, stat)| (fd.as_fd(), stat));
+    job.attributes
+        .finish(fd, u32::from(entry.mode), true, entry.fingerprint.modified, source)
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        for unit in &self.units {
+            if let Some(temp) = &unit.temp {
+                // What cannot be removed now is swept by the next run.
+                if let Err(error) = remove_tree(self.base.as_fd(), temp.as_os_str()) {
+                    tracing::debug!(%error, "cannot remove what was staged");
+                }
+            }
+        }
+    }
+}
+
+/// Groups the entries: all below a directory that is new, and everything else by itself.
+fn units(plan: &Plan, todo: &[usize], run: &str, whole: bool) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    if whole {
+        units.push(Unit {
+            target: PathBuf::new(),
+            temp: Some(PathBuf::from(format!("{run}-0"))),
+            entries: 0..todo.len(),
+        });
+        return units;
+    }
+    for (at, &index) in todo.iter().enumerate() {
+        let entry = &plan.entries[index];
+        if let Some(unit) = units.last_mut()
+            && entry.target.starts_with(&unit.target)
+        {
+            unit.entries.end = at + 1;
+            continue;
+        }
+        units.push(Unit {
+            target: entry.target.to_path_buf(),
+            temp: Some(PathBuf::from(format!("{run}-{at}"))),
+            entries: at..at + 1,
+        });
+    }
+    units
+}
+
+fn refuse_too_large(base: &Root, plan: &Plan, todo: &[usize]) -> Result<(), Error> {
+    let needed = todo
+        .iter()
+        .map(|&index| &plan.entries[index])
+        // What was fetched lies there already.
+        .filter(|entry| !matches!(plan.sources[entry.source as usize].content, Content::Fetched(_)))
+        .map(Entry::size)
+        .sum();
+    let stat = fstatvfs(base).at("look at", base.path())?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if needed > free {
+        return Err(Error::TooLarge {
+            dest: base.path().to_owned(),
+            needed,
+            free,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! Conditions that have to hold before anything is done: all of them, within the deadline.
+
+mod condition;
+
+use std::thread;
+use std::time::Duration;
+
+use pod_contract::exit::Failure;
+
+pub(crate) use condition::Condition;
+
+use crate::fetch::{Backoff, Client};
+
+/// The longest pause between two looks.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Waits until every condition has held once; a line in the log for each change, not for each try.
+pub(crate) fn wait_for(conditions: &[Condition], client: &Client) -> Result<(), Failure> {
+    let mut pending: Vec<(&Condition, String)> =
+        conditions.iter().map(|condition| (condition, String::new())).collect();
+    let mut backoff = Backoff::endless(LONGEST);
+    loop {
+        pending.retain_mut(|(condition, told)| match condition.check(client) {
+            Ok(()) => {
+                tracing::info!(condition = %condition, "holds");
+                false
+            }
+            Err(why) => {
+                if *told != why {
+                    tracing::info!(condition = %condition, why, "waiting");
+                    *told = why;
+                }
+                true
+            }
+        });
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let pause = backoff.next(None, fastrand::f64()).unwrap_or(LONGEST);
+        let left = client.deadline().left();
+        if left.is_some_and(|left| left.is_zero()) {
+            let names: Vec<_> = pending
+                .iter()
+                .map(|(condition, why)| format!("{condition}: {why}"))
+                .collect();
+            return Err(client.deadline().failure(&names.join("; ")));
+        }
+        thread::sleep(left.map_or(pause, |left| pause.min(left)));
+    }
+}
