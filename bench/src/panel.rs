@@ -12,6 +12,8 @@ const HEADING: f64 = 32.0;
 const ROW: f64 = 26.0;
 const BAR: f64 = 18.0;
 const SCALE: f64 = 44.0;
+/// Room for a value.
+const TEXT: f64 = 56.0;
 
 #[derive(Debug)]
 pub(crate) struct Panel {
@@ -106,13 +108,21 @@ impl Bar {
                 middle - ROW / 2.0
             );
         }
-        // Behind whatever reaches furthest, so that nothing crosses it.
         text += &format!(
             "<text{weight} x=\"{:.1}\" y=\"{baseline:.1}\">{}</text>\n",
-            x(self.largest()) + 6.0,
+            self.text_place(x) + 6.0,
             escaped(&self.text)
         );
         text
+    }
+
+    /// Behind the bar and its range; behind the goal only where the text would run into it.
+    fn text_place(&self, x: impl Fn(f64) -> f64) -> f64 {
+        let end = x(self.value.max(self.range.unwrap_or_default().1));
+        match self.goal.map(x) {
+            Some(goal) if (end..end + TEXT).contains(&goal) => goal,
+            _ => end,
+        }
     }
 }
 
@@ -155,6 +165,19 @@ mod tests {
             text.contains(">a &amp; b</text>") && text.contains(">seconds</text>"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn values_stand_clear_of_goals() {
+        let place = |goal| {
+            let bar = Bar {
+                range: None,
+                ..bar(100.0, goal)
+            };
+            bar.text_place(|value| value)
+        };
+        let places = [None, Some(50.0), Some(99.0), Some(100.0), Some(155.0), Some(156.0)].map(place);
+        assert_eq!(places, [100.0, 100.0, 100.0, 100.0, 155.0, 100.0]);
     }
 
     #[test]
