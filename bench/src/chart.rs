@@ -13,11 +13,11 @@ const STYLE: &str = "\
 text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2328 }
 .heading { font-weight: 600 } .small { font-size: 11px; fill: #59636e }
 .paper { fill: #ffffff } .grid { stroke: #d1d9e0 } .ours { fill: #0969da } .peer { fill: #9aa4af }
-.range { stroke: #1f2328 } .goal { stroke: #bc4c00; stroke-width: 2; stroke-dasharray: 4 3 }
+.range { stroke: #1f2328 } .halo { stroke: #ffffff; stroke-width: 4 } .goal { stroke: #bc4c00; stroke-width: 2; stroke-dasharray: 4 3 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .small { fill: #9198a1 }
 .paper { fill: #0d1117 } .grid { stroke: #3d444d } .ours { fill: #4493f8 } .peer { fill: #656c76 }
-.range { stroke: #e6edf3 } .goal { stroke: #f0883e }
+.range { stroke: #e6edf3 } .halo { stroke: #0d1117 } .goal { stroke: #f0883e }
 }
 </style>
 ";

@@ -11,16 +11,23 @@ pub(crate) enum Error {
         path: PathBuf,
         source: io::Error,
     },
-    #[error("{command:?} {how}; its standard error: {stderr:?}")]
+    /// Said by the measuring process, and passed on by the one that asked it.
+    #[error("the program {how}")]
+    Ended { how: String },
+    #[error("`{command}` {how}{}", indented(stderr))]
     Failed {
         command: String,
         how: String,
         stderr: String,
     },
-    #[error("wrong work by {command:?}: {difference}")]
+    #[error("wrong work by `{command}`: {difference}")]
     WrongWork { command: String, difference: String },
     #[error("cannot read {}: {source}", path.display())]
     Json { path: PathBuf, source: serde_json::Error },
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("\n    {line}")).collect()
 }
 
 /// Says what was done with which path when it failed.

@@ -55,11 +55,7 @@ pub(crate) fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> 
             Some(signal) => format!("was ended by signal {signal}"),
             None => format!("ended with code {}", status.code().unwrap_or_default()),
         };
-        return Err(Error::Failed {
-            command: shown(command),
-            how,
-            stderr: "see above".into(),
-        });
+        return Err(Error::Ended { how });
     }
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
         .map_err(Into::into)
@@ -90,17 +86,13 @@ pub(crate) fn run(command: &[OsString], output: &Path) -> Result<Sample, Error> 
         .during("run", own)?;
     if !result.status.success() {
         return Err(Error::Failed {
-            command: shown(command),
-            how: "failed".into(),
+            command: command.join(OsStr::new(" ")).to_string_lossy().into_owned(),
+            how: "failed; it said:".into(),
             stderr: String::from_utf8_lossy(&result.stderr).into_owned(),
         });
     }
     let json = fs::read(output).during("read", output)?;
     serde_json::from_slice(&json).map_err(|source| json_error(output, source))
-}
-
-fn shown(command: &[OsString]) -> String {
-    command.join(OsStr::new(" ")).to_string_lossy().into_owned()
 }
 
 fn json_error(path: &Path, source: serde_json::Error) -> Error {

@@ -101,12 +101,8 @@ impl Bar {
             );
         }
         if let Some(goal) = self.goal {
-            let lower = middle + ROW / 2.0;
-            text += &format!(
-                "<path class=\"goal\" d=\"M{:.1} {:.1}V{lower:.1}\"/>",
-                x(goal),
-                middle - ROW / 2.0
-            );
+            let line = format!("M{:.1} {:.1}V{:.1}", x(goal), middle - ROW / 2.0, middle + ROW / 2.0);
+            text += &format!("<path class=\"halo\" d=\"{line}\"/><path class=\"goal\" d=\"{line}\"/>");
         }
         text += &format!(
             "<text{weight} x=\"{:.1}\" y=\"{baseline:.1}\">{}</text>\n",

@@ -12,7 +12,7 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String, Error> {
     if !output.status.success() {
         return Err(Error::Failed {
             command: program.to_string_lossy().into_owned(),
-            how: output.status.to_string(),
+            how: format!("failed with {}; it said:", output.status),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         });
     }

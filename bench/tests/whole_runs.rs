@@ -62,7 +62,7 @@ fn a_wrong_copy_fails_even_when_the_program_says_it_is_right() {
     let work = tempfile::tempdir().unwrap();
     let stderr = stderr_of(&bench(ours.path(), work.path(), &["--quick", "one-file"]), false);
     assert!(
-        stderr.contains("one-file: wrong work by \"init-copy cp SRC DEST\""),
+        stderr.contains("one-file: wrong work by `init-copy cp SRC DEST`"),
         "{stderr}"
     );
     assert!(stderr.contains("has the wrong content"), "{stderr}");

@@ -18,7 +18,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 fn prepare(place: &Place<'_>) -> Result<Work, Error> {
     let folder = folder(place.disk)?;
     let (tree, war) = (folder.path().join("tree"), folder.path().join("source.war"));
-    let (classes, libraries) = (place.amount(2_500, 250), place.amount(40, 4));
+    let (classes, libraries) = (place.amount(2_500, 250), place.amount(45, 4));
     write_tree(&tree, classes, libraries)?;
     pack(&tree, &war)?;
     let bytes = fs::metadata(&war).during("examine", &war)?.len();
