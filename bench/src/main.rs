@@ -1,0 +1,51 @@
+//! Runs our binaries and their peers in turn, as whole processes, and holds what they cost against goals.
+//!
+//! ```text
+//! scenario ──Work──▶ rounds ──Samples──▶ goal ──▶ part (JSON) ──▶ table, chart
+//!                      │  ▲
+//!                      ▼  │ wall, CPU, peak RSS
+//!                    measure: this binary again, parent of one program
+//! ```
+//!
+//! Invariants: work that was not checked is not counted; programs are compared only within a round of the same run; temporary data is gone
+//! at the end.
+
+mod args;
+mod axis;
+mod bench;
+mod binaries;
+mod chart;
+mod clear;
+mod compare;
+mod error;
+mod goal;
+mod machine;
+mod measure;
+mod notation;
+mod panel;
+mod part;
+mod report;
+mod rounds;
+mod sample;
+mod scenario;
+mod statistics;
+mod table;
+mod tool;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let done = match measure::requested(&arguments) {
+        Some((output, command)) => measure::observe(output, command).map(|()| true),
+        None => bench::run(args::parse()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            report::warn(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One program, measured by a process that has no other child.
+//!
+//! `bench --measure OUT CMD ARGS...` runs the command and writes its [`Sample`] to OUT. The detour has a reason: the kernel accounts ended
+//! children per parent, the peak RSS as the largest of them all, and a program begins life with the RSS of whoever starts it. A parent of
+//! one child that has done nothing else gives figures of that child alone; this small process' own RSS, 2 to 3 MiB, is the least that can be seen.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{During as _, Error};
+
+const FLAG: &str = "--measure";
+
+/// What one run of a program cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// From before it was started to after it had ended.
+    pub(crate) wall_seconds: f64,
+    /// On all cores, with its own children.
+    pub(crate) user_seconds: f64,
+    pub(crate) system_seconds: f64,
+    /// Of the largest process when there are several.
+    pub(crate) peak_rss_kib: u64,
+}
+
+/// OUT and the command, when these arguments ask to measure.
+pub(crate) fn requested(arguments: &[OsString]) -> Option<(&Path, &[OsString])> {
+    match arguments {
+        [flag, output, command @ ..] if flag == FLAG && !command.is_empty() => Some((Path::new(output), command)),
+        _ => None,
+    }
+}
+
+/// The measuring process: runs `command` and writes its sample; a command that fails leaves none.
+pub(crate) fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> {
+    let [program, arguments @ ..] = command else {
+        return Ok(());
+    };
+    let started = Instant::now();
+    let status = Command::new(program)
+        .args(arguments)
+        .status()
+        .during("run", Path::new(program))?;
+    let wall_seconds = started.elapsed().as_secs_f64();
+    if !status.success() {
+        let how = match status.signal() {
+            Some(signal) => format!("was ended by signal {signal}"),
+            None => format!("ended with code {}", status.code().unwrap_or_default()),
+        };
+        return Err(Error::Ended { how });
+    }
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
+        .map_err(Into::into)
+        .during("read the resource usage of", Path::new(program))?;
+    let sample = Sample {
+        wall_seconds,
+        user_seconds: seconds(usage.user_time()),
+        system_seconds: seconds(usage.system_time()),
+        peak_rss_kib: usage.max_rss().unsigned_abs(),
+    };
+    let json = serde_json::to_vec(&sample).map_err(|source| json_error(output, source))?;
+    fs::write(output, json).during("write", output)
+}
+
+/// Runs `command` below a measuring process, in an environment that is the same everywhere; `output` is overwritten.
+pub(crate) fn run(command: &[OsString], output: &Path) -> Result<Sample, Error> {
+    let own = Path::new("/proc/self/exe");
+    let result = Command::new(own)
+        .arg(FLAG)
+        .arg(output)
+        .args(command)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .during("run", own)?;
+    if !result.status.success() {
+        return Err(Error::Failed {
+            command: command.join(OsStr::new(" ")).to_string_lossy().into_owned(),
+            how: "failed; it said:".into(),
+            stderr: String::from_utf8_lossy(&result.stderr).into_owned(),
+        });
+    }
+    let json = fs::read(output).during("read", output)?;
+    serde_json::from_slice(&json).map_err(|source| json_error(output, source))
+}
+
+fn json_error(path: &Path, source: serde_json::Error) -> Error {
+    Error::Json {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn seconds(time: TimeVal) -> f64 {
+    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn measuring_is_asked_for_by_the_first_argument_and_a_command() {
+        let asked = words(&["--measure", "out.json", "cp", "a", "--measure"]);
+        let (output, command) = requested(&asked).unwrap();
+        assert_eq!(output, Path::new("out.json"));
+        assert_eq!(command, words(&["cp", "a", "--measure"]));
+        for not_asked in [&["--measure"][..], &["--measure", "out.json"], &["one-file"], &[]] {
+            assert!(requested(&words(not_asked)).is_none(), "{not_asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_sample_of_a_child_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("sample.json");
+        observe(
+            &output,
+            &words(&["sh", "-c", "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"]),
+        )
+        .unwrap();
+        let sample: Sample = serde_json::from_slice(&fs::read(&output).unwrap()).unwrap();
+        assert!(
+            sample.wall_seconds > 0.0 && sample.user_seconds + sample.system_seconds > 0.0 && sample.peak_rss_kib > 0,
+            "{sample:?}"
+        );
+    }
+
+    #[test]
+    fn a_child_that_fails_leaves_no_sample() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("sample.json");
+        let error = observe(&output, &words(&["sh", "-c", "exit 3"])).unwrap_err();
+        assert!(error.to_string().contains("ended with code 3"), "{error}");
+        assert!(!output.exists());
+    }
+}
