@@ -101,8 +101,15 @@ impl Program {
     /// The command line; called by the name of a verb, as through a link, the binary is that verb.
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<_> = std::env::args_os().collect();
-        let called = arguments.first().and_then(|path| Path::new(path).file_name()).map(OsString::from);
-        if let Some(verb) = self.verbs.iter().find(|verb| called.as_deref() == Some(verb.name.as_ref())) {
+        let called = arguments
+            .first()
+            .and_then(|path| Path::new(path).file_name())
+            .map(OsString::from);
+        if let Some(verb) = self
+            .verbs
+            .iter()
+            .find(|verb| called.as_deref() == Some(verb.name.as_ref()))
+        {
             arguments.insert(1, verb.name.into());
         }
         arguments

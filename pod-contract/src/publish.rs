@@ -68,7 +68,11 @@ impl Staged {
         }
         fs::rename(&self.temp, &self.target)?;
         self.published = true;
-        if durable { sync_dir(parent(&self.target)) } else { Ok(()) }
+        if durable {
+            sync_dir(parent(&self.target))
+        } else {
+            Ok(())
+        }
     }
 }
 

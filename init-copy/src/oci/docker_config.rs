@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use base64::Engine as _;
 use pod_contract::exit::{Failure, USAGE};
@@ -89,7 +88,7 @@ impl DockerConfig {
     /// What it has for the registry of `reference`.
     pub(crate) fn login(&self, reference: &Reference) -> Result<Option<Login>, Failure> {
         if let Some(helper) = self.file.cred_helpers.get(&reference.registry) {
-            return self.ask(helper, &reference.registry);
+            return Err(self.refuse_helper(helper));
         }
         let best = self
             .file
@@ -97,14 +96,11 @@ impl DockerConfig {
             .iter()
             .filter_map(|(key, auth)| Some((precision(key, reference)?, auth)))
             .max_by_key(|(precision, _)| *precision);
-        match (best, &self.file.creds_store) {
-            (Some((_, auth)), store) => match (self.of(auth)?, store) {
-                // With a store, docker leaves an empty entry here.
-                (None, Some(helper)) => self.ask(helper, server(reference)),
-                (login, _) => Ok(login),
-            },
-            (None, Some(helper)) => self.ask(helper, server(reference)),
-            (None, None) => Ok(None),
+        let login = best.map(|(_, auth)| self.of(auth)).transpose()?.flatten();
+        match (login, &self.file.creds_store) {
+            // With a store, docker leaves an empty entry.
+            (None, Some(helper)) => Err(self.refuse_helper(helper)),
+            (login, _) => Ok(login),
         }
     }
 
@@ -136,45 +132,15 @@ impl DockerConfig {
         })
     }
 
-    /// Asks `docker-credential-HELPER`, as docker does.
-    fn ask(&self, helper: &str, server: &str) -> Result<Option<Login>, Failure> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Found {
-            username: String,
-            secret: String,
-        }
-        let program = format!("docker-credential-{helper}");
-        let script = Command::new(&program)
-            .arg("get")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn();
-        let mut child = script.map_err(|e| {
-            Failure::new(
-                AUTH,
-                format!("{} wants the credential helper {program}, which cannot be run: {e}", self.path.display()),
-            )
-            .remedy("an image from scratch has no helpers: give a secret with plain credentials (kubectl create secret docker-registry)")
-        })?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A helper that does not read has answered already.
-            drop(std::io::Write::write_all(&mut stdin, server.as_bytes()));
-        }
-        let output = child
-            .wait_with_output()
-            .map_err(|e| Failure::new(AUTH, format!("the credential helper {program} failed: {e}")))?;
-        if !output.status.success() {
-            return Ok(None);
-        }
-        let found: Found = serde_json::from_slice(&output.stdout)
-            .map_err(|_| Failure::new(AUTH, format!("the credential helper {program} answers no credentials")))?;
-        Ok(Some(if found.username == "<token>" {
-            Login::IdentityToken(found.secret)
-        } else {
-            Login::Password(found.username, found.secret)
-        }))
+    /// Docker would run `docker-credential-HELPER`. An image from scratch has none, and running what a file names is not for an init
+    /// container; so the helper is named, and what to do instead.
+    fn refuse_helper(&self, helper: &str) -> Failure {
+        let cause = format!(
+            "{} leaves the credentials to the helper docker-credential-{helper}, which is not run here",
+            self.path.display()
+        );
+        Failure::new(AUTH, cause)
+            .remedy("give a secret with plain credentials (kubectl create secret docker-registry), or --username and --password")
     }
 }
 
@@ -196,15 +162,6 @@ fn resolve(path: &Path) -> PathBuf {
         .map(|name| path.join(name))
         .find(|file| file.is_file())
         .unwrap_or_else(|| path.to_owned())
-}
-
-/// The key under which docker stores its own registry.
-fn server(reference: &Reference) -> &str {
-    if reference.registry == "docker.io" {
-        "https://index.docker.io/v1/"
-    } else {
-        &reference.registry
-    }
 }
 
 /// How precisely `key` means the repository: the length of its path, and no pattern before a pattern; `None` for not at all.
@@ -271,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_helper_is_named() {
+    fn a_helper_is_named_and_not_run() {
         for json in [
             r#"{"credHelpers":{"r.example":"nonesuch"}}"#,
             r#"{"credsStore":"nonesuch"}"#,

@@ -140,7 +140,9 @@ impl<'a> Settings<'a> {
 
     /// Is the flag without a value (clap's `SetTrue`) on the command line?
     pub fn flag(&self, name: &str) -> bool {
-        let found = self.flags.and_then(|flags| flags.matches.try_get_one::<bool>(name).ok().flatten());
+        let found = self
+            .flags
+            .and_then(|flags| flags.matches.try_get_one::<bool>(name).ok().flatten());
         found.copied().unwrap_or(false)
     }
 
