@@ -22,8 +22,8 @@ pub(crate) struct Place {
     pub(crate) base: Root,
     /// The content that is visible now, when that is not `base`.
     pub(crate) current: Option<Root>,
-    /// The name of DEST in `base`, when it is replaced as a whole.
-    pub(crate) name: OsString,
+    /// The name of DEST in `base`, when it is made or replaced as a whole.
+    pub(crate) name: Option<OsString>,
     _locks: Vec<Lock>,
 }
 
@@ -65,6 +65,16 @@ impl Place {
                     _ => Self::by_rename(&plain),
                 }
             }
+            // What is not there yet appears as a whole, with one rename.
+            (_, Some(name)) if fs::symlink_metadata(&plain).is_err() => {
+                let place = Self::whole(&parent, name, Way::Rename)?;
+                // Another run may have made it while this one waited for the lock.
+                if place.current.is_some() {
+                    Self::by_rename(dir)
+                } else {
+                    Ok(place)
+                }
+            }
             _ => Self::by_rename(dir),
         }
     }
@@ -79,7 +89,7 @@ impl Place {
                     way: Way::Rename,
                     base,
                     current: None,
-                    name: OsString::new(),
+                    name: None,
                     _locks: vec![lock],
                 });
             }
@@ -112,16 +122,17 @@ impl Place {
             way,
             base,
             current,
-            name,
+            name: Some(name),
             _locks: locks,
         })
     }
 
     /// What is visible now.
     pub(crate) fn visible(&self) -> Option<&Root> {
-        match self.way {
-            Way::Rename => Some(&self.base),
-            Way::Exchange | Way::Symlink => self.current.as_ref(),
+        if self.name.is_some() {
+            self.current.as_ref()
+        } else {
+            Some(&self.base)
         }
     }
 }

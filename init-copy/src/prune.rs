@@ -20,6 +20,11 @@ pub(crate) fn prune(root: &Root, stale: Vec<Record>) -> Result<Vec<Record>, Erro
     let mut removed = 0;
     // What is below a directory comes behind it, so from the end.
     for record in stale.into_iter().rev() {
+        // The destination itself stays, whoever made it.
+        let Some(name) = record.path.file_name() else {
+            stay.push(record);
+            continue;
+        };
         let shown = root.path().join(&record.path);
         let Some(stat) = stat(&mut cursor, &record.path)? else {
             continue;
@@ -35,7 +40,7 @@ pub(crate) fn prune(root: &Root, stale: Vec<Record>) -> Result<Vec<Record>, Erro
             AtFlags::empty()
         };
         let parent = cursor.parent(&record.path, false)?;
-        match unlinkat(parent, record.path.file_name().unwrap_or_default(), flags) {
+        match unlinkat(parent, name, flags) {
             Ok(()) => removed += 1,
             Err(Errno::NOTEMPTY | Errno::NOTDIR | Errno::EXIST) => stay.push(record),
             Err(e) => return Err(e).at("remove", &shown),

@@ -1,5 +1,6 @@
 //! One step after the other: wait, fetch, plan, stage, publish, prune, receipt.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -169,9 +170,9 @@ impl Work<'_> {
             forget_parts(&plan, &place.base);
             return Ok(None);
         }
-        let copied = match place.way {
-            Way::Rename => self.rename(&plan, &place, found)?,
-            Way::Exchange | Way::Symlink => self.replace(&plan, &place, &found)?,
+        let copied = match &place.name {
+            None => self.rename(&plan, &place, found)?,
+            Some(name) => self.replace(&plan, &place, name, &found)?,
         };
         forget_parts(&plan, &place.base);
         if self.step.attributes.not_kept() > 0 {
@@ -248,7 +249,7 @@ impl Work<'_> {
     }
 
     /// The directory as a whole.
-    fn replace(&self, plan: &Plan, place: &Place, found: &Found) -> Result<Copied, Error> {
+    fn replace(&self, plan: &Plan, place: &Place, name: &OsStr, found: &Found) -> Result<Copied, Error> {
         if found.others {
             tracing::warn!(dest = %self.target.dir.display(), "what other steps put there goes: it is replaced as a whole");
         }
@@ -263,9 +264,10 @@ impl Work<'_> {
             dirs: &[],
         }
         .write_staged(&staging, self.step.durable)?;
+        staging.finish_root(&job)?;
         match place.way {
-            Way::Symlink => staging.switch(&place.name, self.step.durable)?,
-            Way::Exchange | Way::Rename => staging.exchange(&place.name, self.step.durable)?,
+            Way::Symlink => staging.switch(name, self.step.durable)?,
+            Way::Exchange | Way::Rename => staging.exchange(name, self.step.durable)?,
         }
         Ok(Copied {
             entries: all.len(),

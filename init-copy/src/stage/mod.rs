@@ -241,12 +241,35 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
+    /// Gives the directory that becomes the destination its attributes, once all is in it, the receipt too.
+    pub(crate) fn finish_root(&self, job: &Job<'_>) -> Result<(), Error> {
+        let Some(temp) = self.units.first().and_then(|unit| unit.temp.as_deref()) else {
+            return Ok(());
+        };
+        let mut cursor = self.base.cursor();
+        let fd = cursor.dir(temp, false)?;
+        let root = job
+            .plan
+            .entries
+            .first()
+            .filter(|entry| entry.target.as_os_str().is_empty());
+        if let Some(entry) = root {
+            finish_dir(job, entry, fd).at("set the attributes of", self.base.path())?;
+        }
+        if job.durable {
+            beneath::sync(fd).at("sync", self.base.path())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Directories get their attributes when they are full, the deepest first: one may be closed to writing.
     fn finish_dirs(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
         let mut cursor = self.base.cursor();
         for at in (0..self.todo.len()).rev() {
             let entry = &job.plan.entries[self.todo[at]];
-            if entry.kind != Kind::Dir {
+            // The destination itself still gets its receipt.
+            if entry.kind != Kind::Dir || entry.target.as_os_str().is_empty() {
                 continue;
             }
             let path = self.path(job.plan, at);
