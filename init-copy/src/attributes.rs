@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pod_contract::config::Setting;
 use rustix::fs::{
     AtFlags, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fgetxattr,
-    flistxattr, fsetxattr, utimensat,
+    flistxattr, fsetxattr, fstat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -145,11 +145,9 @@ impl Attributes {
         mode & !self.umask
     }
 
-    /// The bits to create a file with.
+    /// The bits to create a file with: never more than it will have; writing needs no bit, since the file is open.
     pub(crate) fn creation_mode(&self, mode: u32) -> u32 {
-        // Not readable by others before it is as it should be.
-        self.mode(mode, false)
-            .map_or(mode & 0o777, |exact| exact & 0o700 | 0o600)
+        self.mode(mode, false).unwrap_or(mode & 0o777)
     }
 
     /// Gives a file its attributes. `source` is what it was copied from, if that is a file.
@@ -161,32 +159,33 @@ impl Attributes {
         modified: i64,
         source: Option<(BorrowedFd<'_>, &Stat)>,
     ) -> rustix::io::Result<()> {
-        if let Some((fd, stat)) = source {
-            if self.keeps(Kept::Xattrs) {
-                self.copy_xattrs(fd, target)?;
+        let exact = self.mode(mode, is_dir);
+        let wants_source_owner = source.filter(|_| self.keeps(Kept::Owner) && self.owner.is_none());
+        if exact.is_some() || wants_source_owner.is_some() {
+            let now = fstat(target)?;
+            let mut chowned = false;
+            if let Some((_, stat)) = wants_source_owner
+                && (stat.st_uid, stat.st_gid) != (now.st_uid, now.st_gid)
+            {
+                chowned = true;
+                let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+                self.best_effort(chownat(target, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))?;
             }
-            if self.keeps(Kept::Owner) && self.owner.is_none() {
-                self.best_effort(chownat(
-                    target,
-                    "",
-                    Some(Uid::from_raw(stat.st_uid)),
-                    Some(Gid::from_raw(stat.st_gid)),
-                    AtFlags::EMPTY_PATH,
-                ))?;
+            // After the owner: a change of owner takes bits away.
+            if let Some(exact) = exact
+                && (chowned || now.st_mode & 0o7777 != exact)
+            {
+                fchmod(target, Mode::from_raw_mode(exact))?;
             }
         }
         if let Some(owner) = self.owner {
-            chownat(
-                target,
-                "",
-                Some(Uid::from_raw(owner.uid)),
-                owner.gid.map(Gid::from_raw),
-                AtFlags::EMPTY_PATH,
-            )?;
+            let (uid, gid) = (Uid::from_raw(owner.uid), owner.gid.map(Gid::from_raw));
+            chownat(target, "", Some(uid), gid, AtFlags::EMPTY_PATH)?;
         }
-        // After the owner: a change of owner takes bits away.
-        if let Some(exact) = self.mode(mode, is_dir) {
-            fchmod(target, Mode::from_raw_mode(exact))?;
+        if let Some((fd, _)) = source
+            && self.keeps(Kept::Xattrs)
+        {
+            self.copy_xattrs(fd, target)?;
         }
         if self.keeps(Kept::Times) {
             rustix::fs::futimens(target, &times(modified))?;

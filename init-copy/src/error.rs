@@ -80,6 +80,9 @@ impl Error {
 /// Adds what was attempted, and on which path, to an I/O error.
 pub(crate) trait At<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, Error>;
+
+    /// The same, where the path is put together for the error only.
+    fn at_path(self, action: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T, Error>;
 }
 
 impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
@@ -87,6 +90,14 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
         self.map_err(|error| Error::Io {
             action,
             path: path.to_owned(),
+            error: error.into(),
+        })
+    }
+
+    fn at_path(self, action: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T, Error> {
+        self.map_err(|error| Error::Io {
+            action,
+            path: path(),
             error: error.into(),
         })
     }

@@ -3,12 +3,9 @@
 use std::fmt;
 
 use rustix::fs::Stat;
-use serde::{Deserialize, Serialize};
-
 /// What changes when a file does: inode, size, times of modification and status change (nanoseconds since 1970).
 /// No user can set the time of the status change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u64, u64, i64, i64)", into = "(u64, u64, i64, i64)")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     inode: u64,
     pub(crate) size: u64,
@@ -51,12 +48,6 @@ impl From<(u64, u64, i64, i64)> for Fingerprint {
             modified,
             changed,
         }
-    }
-}
-
-impl From<Fingerprint> for (u64, u64, i64, i64) {
-    fn from(f: Fingerprint) -> Self {
-        (f.inode, f.size, f.modified, f.changed)
     }
 }
 

@@ -4,7 +4,7 @@
 //! SRC... ──open──▶ plan ──proof──▶ what is left ──stage──▶ DEST/.init-copy-XXXXXXXX-N ──publish──▶ DEST/name
 //!   │ walk, unpack,   ▲               (hidden, synced, verified)                  │ rename, exchange or symlink;
 //!   │ fetch, pull     │                                                           │ the last SRC last
-//!   └ into parts      └── proven already by DEST/.init-copy.jsonl ◀──receipt──────┘   (written last)
+//!   └ into parts      └── proven already by DEST/.init-copy.receipt ◀──receipt──────┘   (written last)
 //! ```
 //!
 //! Invariants: nothing is visible under its name before *all* is staged; a name changes by rename only, so a reader sees the old

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::archive::Archive;
 use crate::error::{Error, NO_SPACE};
 use crate::fingerprint::Fingerprint;
+use crate::receipt::Stamp;
 use crate::stage;
 
 /// What is copied.
@@ -90,12 +92,12 @@ pub(crate) enum Content {
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// For people and for the receipt; without secrets.
-    pub(crate) label: String,
+    pub(crate) label: Arc<str>,
     /// Where its content goes, below the root.
     pub(crate) prefix: PathBuf,
     pub(crate) content: Content,
     /// What identifies the content when entries have no fingerprints of their own.
-    pub(crate) identity: Option<String>,
+    pub(crate) identity: Option<Arc<str>>,
     /// The name of the download that it lies in, to be removed when all is done.
     pub(crate) part: Option<PathBuf>,
 }
@@ -107,7 +109,7 @@ impl Opened {
         match &self.content {
             Content::Local(base) if below.as_os_str().is_empty() => base.clone(),
             Content::Local(base) => base.join(below),
-            Content::Fetched(_) | Content::Announced => PathBuf::from(&self.label),
+            Content::Fetched(_) | Content::Announced => PathBuf::from(&*self.label),
             Content::Archive(_) => PathBuf::from(format!("{}!{}", self.label, below.display())),
         }
     }
@@ -126,14 +128,20 @@ impl Plan {
         self.sources[entry.source as usize].origin(&entry.target)
     }
 
+    /// The path of an entry below its source; `None` for the source itself.
+    pub(crate) fn below<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
+        let prefix = &self.sources[entry.source as usize].prefix;
+        let below = entry.target.strip_prefix(prefix).ok()?;
+        (!below.as_os_str().is_empty()).then_some(below)
+    }
+
     /// What identifies the content of an entry: when it is the same again, so is the content.
-    pub(crate) fn stamp(&self, entry: &Entry, options: &str) -> String {
-        let identity = match (&entry.rendered, &self.sources[entry.source as usize].identity) {
-            (Some(digest), _) => crate::checksum::hex(&digest[..]),
-            (None, Some(identity)) => identity.clone(),
-            (None, None) => entry.fingerprint.to_string(),
-        };
-        identity + options
+    pub(crate) fn stamp(&self, entry: &Entry) -> Stamp {
+        match (&entry.rendered, &self.sources[entry.source as usize].identity) {
+            (Some(digest), _) => Stamp::Text(crate::checksum::hex(&digest[..]).into()),
+            (None, Some(identity)) => Stamp::Text(Arc::clone(identity)),
+            (None, None) => Stamp::Stat(entry.fingerprint),
+        }
     }
 }
 
@@ -269,7 +277,7 @@ mod tests {
     fn plan(entries: &[(&str, Kind)], max: usize) -> Result<Vec<String>, Error> {
         let mut builder = Builder::new(max);
         builder.source(Opened {
-            label: String::new(),
+            label: "".into(),
             prefix: PathBuf::new(),
             content: Content::Local(PathBuf::from("/src")),
             identity: None,
@@ -307,7 +315,7 @@ mod tests {
             assert!(matches!(plan(&entries, 9), Err(Error::Collision { .. })), "{entries:?}");
         }
         for name in [
-            ".init-copy.jsonl",
+            ".init-copy.receipt",
             ".init-copy-x",
             ".init-copy-12345678-0/a",
             ".init-copy.a.12345678",

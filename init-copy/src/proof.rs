@@ -91,10 +91,10 @@ impl Comparison<'_> {
             self.refuse_conflict(root, entry, FileType::from_raw_mode(stat.st_mode))?;
             let fresh = record
                 .as_ref()
-                .is_some_and(|r| r.stamp == self.plan.stamp(entry, self.options));
+                .is_some_and(|r| *r.options == *self.options && r.stamp == self.plan.stamp(entry));
             match entry.kind {
                 // Somebody else's directory keeps its attributes.
-                Kind::Dir if self.dir_attributes && !fresh && record.as_ref().is_some_and(|r| r.by == self.by) => {
+                Kind::Dir if self.dir_attributes && !fresh && record.as_ref().is_some_and(|r| *r.by == *self.by) => {
                     found.dirs.push(index)
                 }
                 Kind::Dir => {}
@@ -186,7 +186,7 @@ impl Found {
     }
 
     fn unplanned(&mut self, record: Record, by: &str) {
-        if record.by == by {
+        if *record.by == *by {
             self.stale.push(record);
         } else {
             self.others = true;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::archive::Unpack;
@@ -99,11 +100,11 @@ impl Run<'_> {
             client: &client,
             target: &target,
             expected: expected.as_ref(),
-            options: options(step),
+            options: options(step).into(),
             progress: Progress::default(),
         };
         let copied = work.carry_out(&named)?;
-        let (took, step_name) = (started.elapsed(), step.name.as_str());
+        let (took, step_name) = (started.elapsed(), &*step.name);
         match copied {
             None => {
                 tracing::info!(step = step_name, dest = %dest.display(), ?took, "nothing to do: the receipt proves every entry")
@@ -137,7 +138,7 @@ struct Work<'w> {
     client: &'w Client,
     target: &'w Target,
     expected: Option<&'w Expected>,
-    options: String,
+    options: Arc<str>,
     progress: Progress,
 }
 
@@ -184,8 +185,8 @@ impl Work<'_> {
         Ok(Some(copied))
     }
 
-    fn job<'j>(&'j self, plan: &'j Plan) -> Job<'j> {
-        Job {
+    fn job<'j>(&'j self, plan: &'j Plan) -> Result<Job<'j>, Error> {
+        Ok(Job {
             plan,
             attributes: &self.step.attributes,
             substitute: &self.step.substitute,
@@ -195,7 +196,8 @@ impl Work<'_> {
                 .filter(|_| matches!(plan.sources.first(), Some(source) if source.identity.is_none())),
             proof: self.step.proof,
             durable: self.step.durable,
-        }
+            roots: Job::open_roots(plan)?,
+        })
     }
 
     fn stage<'s>(&self, job: &Job<'_>, base: &'s Root, todo: &'s [usize], whole: bool) -> Result<Staging<'s>, Error> {
@@ -222,7 +224,7 @@ impl Work<'_> {
     /// New and changed entries beside what else stands there.
     fn rename(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<Copied, Error> {
         proof::refuse_closed_parents(plan, &place.base, &found.todo)?;
-        let job = self.job(plan);
+        let job = self.job(plan)?;
         let todo = std::mem::take(&mut found.todo);
         let mut staging = self.stage(&job, &place.base, &todo, false)?;
         staging.rename(&job, &place.base, &found.dirs)?;
@@ -254,7 +256,7 @@ impl Work<'_> {
             tracing::warn!(dest = %self.target.dir.display(), "what other steps put there goes: it is replaced as a whole");
         }
         let all: Vec<usize> = (0..plan.entries.len()).collect();
-        let job = self.job(plan);
+        let job = self.job(plan)?;
         let mut staging = self.stage(&job, &place.base, &all, true)?;
         staging.settle_links(plan)?;
         ReceiptOf {
@@ -282,7 +284,7 @@ impl Work<'_> {
 struct ReceiptOf<'r> {
     plan: &'r Plan,
     step: &'r Step,
-    options: &'r str,
+    options: &'r Arc<str>,
     dirs: &'r [usize],
 }
 
@@ -291,9 +293,10 @@ impl ReceiptOf<'_> {
         let entry = &self.plan.entries[index];
         Record {
             path: entry.target.to_path_buf(),
-            by: self.step.name.clone(),
-            from: self.plan.sources[entry.source as usize].label.clone(),
-            stamp: self.plan.stamp(entry, self.options),
+            by: Arc::clone(&self.step.name),
+            from: Arc::clone(&self.plan.sources[entry.source as usize].label),
+            options: Arc::clone(self.options),
+            stamp: self.plan.stamp(entry),
             dir: entry.kind == crate::plan::Kind::Dir,
             at: done.fingerprint,
             sha256: done.sha256.clone(),
@@ -317,7 +320,8 @@ impl ReceiptOf<'_> {
                 }
             } else if let Some(mut record) = before {
                 if self.dirs.contains(&index) {
-                    record.stamp = self.plan.stamp(entry, self.options);
+                    record.options = Arc::clone(self.options);
+                    record.stamp = self.plan.stamp(entry);
                 }
                 writer.add(&record)?;
             }
@@ -399,7 +403,7 @@ fn unchanged(plan: &Plan) -> Result<(), Error> {
         let now = crate::fingerprint::Fingerprint::of(&stat).to_string();
         // A download is identified otherwise, and nobody else writes to it.
         if source.part.is_none() && source.identity.as_deref() != Some(&now) {
-            return Err(Error::Changed(PathBuf::from(&source.label)));
+            return Err(Error::Changed(PathBuf::from(&*source.label)));
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! One step: what to copy, where to, and how.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Arg;
 use pod_contract::cli::{list, optional, setting, switch};
@@ -58,7 +59,7 @@ impl Setting for Checksum {
 #[derive(Debug)]
 pub(crate) struct Step {
     /// Who put what: a step prunes only what it put there itself.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// At least one, unless there is something to wait for.
     pub(crate) sources: Vec<Source>,
     pub(crate) dest: Option<PathBuf>,
@@ -273,7 +274,8 @@ impl Step {
         Some(Self {
             name: name?
                 .or(section.map(str::to_owned))
-                .unwrap_or_else(|| DEFAULT_NAME.into()),
+                .unwrap_or_else(|| DEFAULT_NAME.into())
+                .into(),
             sources,
             dest,
             as_cp: false,

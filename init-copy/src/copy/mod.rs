@@ -13,7 +13,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{SeekFrom, Stat, copy_file_range, ftruncate, ioctl_ficlone, seek};
+use rustix::fs::{SeekFrom, copy_file_range, fstat, ftruncate, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
 use crate::checksum::Hasher;
@@ -54,9 +54,8 @@ impl<'p> Engine<'p> {
         self.progress
     }
 
-    /// Copies what `source` holds, `stat.st_size` bytes at most, and returns how many they were. `target` is empty.
-    pub(crate) fn copy(&self, source: &File, stat: &Stat, target: &File, scratch: &mut Vec<u8>) -> Result<u64, Failed> {
-        let size = stat.st_size.unsigned_abs();
+    /// Copies what `source` holds, `size` bytes at most, and returns how many they were. `target` is empty.
+    pub(crate) fn copy(&self, source: &File, size: u64, target: &File, scratch: &mut Vec<u8>) -> Result<u64, Failed> {
         if size <= SMALL {
             return self.stretch(source, target, 0, size, scratch);
         }
@@ -64,8 +63,8 @@ impl<'p> Engine<'p> {
             self.progress.add(size);
             return Ok(size);
         }
-        let sparse = stat.st_blocks.unsigned_abs().saturating_mul(512) < size;
-        if sparse {
+        let blocks = fstat(source).map_err(Failed::Reading)?.st_blocks;
+        if blocks.unsigned_abs().saturating_mul(512) < size {
             self.sparse(source, target, size, scratch)
         } else {
             self.range(source, target, 0, size, scratch)

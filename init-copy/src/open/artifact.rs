@@ -14,7 +14,7 @@ impl Opening<'_> {
         // A digest of a manifest is for ever: no question is needed.
         if let Some(digest) = &reference.digest
             && let Some(found) = self.in_place(&label)?
-            && found.identity == format!("pinned:{digest}")
+            && *found.identity == *format!("pinned:{digest}")
         {
             return self.take(&label, found, builder);
         }

@@ -1,18 +1,20 @@
 //! Sources that need not be looked into: the receipt proves that what they hold is in place.
 
+use std::sync::Arc;
+
 use rustix::fs::FileType;
 
 use super::Opening;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
-use crate::receipt::{Receipt, Record};
+use crate::receipt::{Receipt, Record, Stamp};
 
 /// What an earlier run put there from a source, all of it untouched.
 pub(super) struct InPlace {
     records: Vec<(Record, Kind)>,
     /// What identified the source then.
-    pub(super) identity: String,
+    pub(super) identity: Arc<str>,
 }
 
 impl Opening<'_> {
@@ -22,12 +24,16 @@ impl Opening<'_> {
         let mut cursor = root.cursor();
         let mut found: Option<InPlace> = None;
         for record in Receipt::open(root) {
-            if record.from != label || record.by != self.step.name {
+            if *record.from != *label || record.by != self.step.name {
                 continue;
             }
-            let Some(identity) = record.stamp.strip_suffix(self.options) else {
+            let Stamp::Text(identity) = &record.stamp else {
                 return Ok(None);
             };
+            let identity = Arc::clone(identity);
+            if *record.options != *self.options {
+                return Ok(None);
+            }
             let Ok(Some(stat)) = cursor.stat(&record.path) else {
                 return Ok(None);
             };
@@ -41,7 +47,7 @@ impl Opening<'_> {
             }
             let found = found.get_or_insert_with(|| InPlace {
                 records: Vec::new(),
-                identity: identity.to_owned(),
+                identity: Arc::clone(&identity),
             });
             if found.identity != identity {
                 return Ok(None);
@@ -54,7 +60,7 @@ impl Opening<'_> {
     /// Takes up what is in place, when the source is still the one with `identity`; `false` when it has to be looked into.
     pub(super) fn keep(&self, label: &str, identity: &str, builder: &mut Builder) -> Result<bool, Error> {
         match self.in_place(label)? {
-            Some(found) if found.identity == identity => self.take(label, found, builder).map(|()| true),
+            Some(found) if *found.identity == *identity => self.take(label, found, builder).map(|()| true),
             _ => Ok(false),
         }
     }
@@ -63,7 +69,7 @@ impl Opening<'_> {
     pub(super) fn take(&self, label: &str, found: InPlace, builder: &mut Builder) -> Result<(), Error> {
         let Some(root) = self.current else { return Ok(()) };
         builder.source(Opened {
-            label: label.to_owned(),
+            label: label.into(),
             prefix: std::path::PathBuf::new(),
             content: Content::Local(root.path().to_owned()),
             identity: Some(found.identity),

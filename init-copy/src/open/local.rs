@@ -57,7 +57,7 @@ impl Opening<'_> {
             self.rename.map_or_else(|| name_of(path), Path::to_owned)
         };
         builder.source(Opened {
-            label: path.display().to_string(),
+            label: path.display().to_string().into(),
             prefix: prefix.clone(),
             content: Content::Local(path.to_owned()),
             identity: None,

@@ -72,10 +72,10 @@ impl Opening<'_> {
         })?;
         listing.resolve_hard_links()?;
         builder.source(Opened {
-            label: label.to_owned(),
+            label: label.into(),
             prefix: prefix.to_owned(),
             content: Content::Archive(content),
-            identity: Some(identity),
+            identity: Some(identity.into()),
             part,
         });
         for entry in listing.entries {

@@ -95,10 +95,10 @@ impl Opening<'_> {
             place
         };
         builder.source(Opened {
-            label: label.to_owned(),
+            label: label.into(),
             prefix: place.to_owned(),
             content: Content::Announced,
-            identity: Some(label.to_owned()),
+            identity: Some(label.into()),
             part: None,
         });
         builder.push(file(place, size))
@@ -150,10 +150,10 @@ impl Opening<'_> {
             return self.unpack(File::from(fd), label, place, identity, Some(fetched.part), builder);
         }
         builder.source(Opened {
-            label: label.to_owned(),
+            label: label.into(),
             prefix: place.to_owned(),
             content: Content::Fetched(fetched.part.clone()),
-            identity: Some(identity),
+            identity: Some(identity.into()),
             part: Some(fetched.part),
         });
         builder.push(file(place, fetched.size))

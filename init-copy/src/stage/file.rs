@@ -33,8 +33,8 @@ pub(super) struct Worker<'w> {
     job: &'w Job<'w>,
     staging: &'w Staging<'w>,
     target: Cursor<'w>,
-    /// Trees of local sources, opened when first needed.
-    sources: HashMap<u32, Root>,
+    /// Walks in the trees of local sources, by the number of the source.
+    sources: Vec<Option<Cursor<'w>>>,
     scratch: Vec<u8>,
     unzip: Option<archive::zip::Scratch>,
     sync: bool,
@@ -46,7 +46,7 @@ impl<'w> Worker<'w> {
             job,
             staging,
             target: staging.base.cursor(),
-            sources: HashMap::new(),
+            sources: job.roots.iter().map(|root| root.as_ref().map(Root::cursor)).collect(),
             scratch: Vec::new(),
             unzip: None,
             sync,
@@ -58,7 +58,7 @@ impl<'w> Worker<'w> {
     }
 
     fn shown(&self, entry: &Entry) -> PathBuf {
-        self.staging.base.path().join(&entry.target)
+        self.staging.shown(entry)
     }
 
     /// Stages the `at`-th entry, a file or a link of anything but a tar.
@@ -87,7 +87,7 @@ impl<'w> Worker<'w> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let parent = self.target.parent(&path, false)?;
         let fd = openat(parent, path.file_name().unwrap_or_default(), flags, mode);
-        Ok(File::from(fd.at("write", &self.shown(entry))?))
+        Ok(File::from(fd.at_path("write", || self.shown(entry))?))
     }
 
     /// Attributes, sync, and a last look.
@@ -98,7 +98,6 @@ impl<'w> Worker<'w> {
         source: Option<(&File, &Stat)>,
         sha256: Option<String>,
     ) -> Result<Done, Error> {
-        let shown = self.shown(entry);
         let source = source.map(|(file, stat)| (file.as_fd(), stat));
         self.job
             .attributes
@@ -109,11 +108,11 @@ impl<'w> Worker<'w> {
                 entry.fingerprint.modified,
                 source,
             )
-            .at("set the attributes of", &shown)?;
+            .at_path("set the attributes of", || self.shown(entry))?;
         if self.sync {
-            fdatasync(target).at("write", &shown)?;
+            fdatasync(target).at_path("write", || self.shown(entry))?;
         }
-        let stat = fstat(target).at("look at", &shown)?;
+        let stat = fstat(target).at_path("look at", || self.shown(entry))?;
         Ok(Done {
             fingerprint: Fingerprint::of(&stat),
             sha256,
@@ -121,61 +120,52 @@ impl<'w> Worker<'w> {
     }
 
     /// Opens the file of an entry in its source, no link below the source followed.
-    fn open(&mut self, entry: &Entry, base: &Path, origin: &Path) -> Result<File, Error> {
+    fn open(&mut self, entry: &Entry, base: &Path) -> Result<File, Error> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let below = origin.strip_prefix(base).unwrap_or(Path::new(""));
-        let fd: rustix::io::Result<OwnedFd> = if below.as_os_str().is_empty() {
-            openat(CWD, base, flags, Mode::empty())
-        } else {
-            let root = match self.sources.entry(entry.source) {
-                std::collections::hash_map::Entry::Occupied(found) => found.into_mut(),
-                std::collections::hash_map::Entry::Vacant(vacant) => vacant.insert(Root::open(base)?),
-            };
-            match below.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                None => openat(&*root, below, flags | OFlags::NOFOLLOW, Mode::empty()),
-                Some(_) => openat(
-                    root.cursor().parent(below, false)?,
-                    below.file_name().unwrap_or_default(),
+        let plan = self.job.plan;
+        let fd: rustix::io::Result<OwnedFd> = match (plan.below(entry), &mut self.sources[entry.source as usize]) {
+            (Some(below), Some(cursor)) => {
+                let name = below.file_name().unwrap_or_default();
+                openat(
+                    cursor.parent(below, false)?,
+                    name,
                     flags | OFlags::NOFOLLOW,
                     Mode::empty(),
-                ),
+                )
             }
+            _ => openat(CWD, base, flags, Mode::empty()),
         };
-        Ok(File::from(fd.at("read", origin)?))
+        Ok(File::from(fd.at_path("read", || plan.origin(entry))?))
     }
 
     fn local_file(&mut self, at: usize, base: &Path) -> Result<Done, Error> {
         let entry = self.entry(at);
-        let origin = self.job.plan.origin(entry);
-        let source = self.open(entry, base, &origin)?;
-        let stat = fstat(&source).at("look at", &origin)?;
-        unchanged(&stat, entry, &origin)?;
+        let (job, staging) = (self.job, self.staging);
+        let origin = || job.plan.origin(entry);
+        let source = self.open(entry, base)?;
         let target = self.create(at)?;
-        let shown = self.shown(entry);
         let size = entry.fingerprint.size;
-        let engine = &self.job.engine;
-        let expected = self.job.expected;
-        let copied = match (expected, self.job.proof) {
-            (None, Proof::Stat) => engine
-                .copy(&source, &stat, &target, &mut self.scratch)
+        let (copied, digest) = match (job.expected, job.proof) {
+            (None, Proof::Stat) => job
+                .engine
+                .copy(&source, size, &target, &mut self.scratch)
                 .map(|copied| (copied, None)),
             (expected, _) => {
                 let hasher = expected.map_or_else(Hasher::sha256, crate::checksum::Expected::hasher);
-                engine
-                    .copy_hashed(&source, &target, size, hasher)
-                    .map(|(copied, digest)| (copied, Some(digest)))
+                let hashed = job.engine.copy_hashed(&source, &target, size, hasher);
+                hashed.map(|(copied, digest)| (copied, Some(digest)))
             }
-        };
-        let (copied, digest) = copied.map_err(|failed| side(failed, &origin, &shown))?;
-        // What was written to in between may be half old and half new.
-        unchanged(&fstat(&source).at("look at", &origin)?, entry, &origin)?;
-        if copied != size {
-            return Err(Error::Changed(origin));
         }
-        if let (Some(expected), Some(digest)) = (expected, &digest) {
+        .map_err(|failed| side(failed, &origin(), &staging.shown(entry)))?;
+        // Looked at when all has been read: a file that was replaced or written to since it was planned may be half old and half new.
+        let stat = fstat(&source).at_path("look at", origin)?;
+        if Fingerprint::of(&stat) != entry.fingerprint || copied != size {
+            return Err(Error::Changed(origin()));
+        }
+        if let (Some(expected), Some(digest)) = (job.expected, &digest) {
             expected
                 .verify(digest)
-                .map_err(|why| mismatch(&origin.display().to_string(), &why))?;
+                .map_err(|why| mismatch(&origin().display().to_string(), &why))?;
         }
         let sha256 = digest.filter(|digest| digest.len() == 32).map(|digest| hex(&digest));
         self.finish(entry, &target, Some((&source, &stat)), sha256)
@@ -390,15 +380,6 @@ impl From<Refused> for Unpacking {
 impl From<Error> for Unpacking {
     fn from(error: Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// Is the file still the one that was planned?
-fn unchanged(stat: &Stat, entry: &Entry, origin: &Path) -> Result<(), Error> {
-    if Fingerprint::of(stat) == entry.fingerprint {
-        Ok(())
-    } else {
-        Err(Error::Changed(origin.to_owned()))
     }
 }
 

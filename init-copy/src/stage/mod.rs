@@ -52,6 +52,19 @@ pub(crate) struct Job<'a> {
     pub(crate) expected: Option<&'a Expected>,
     pub(crate) proof: Proof,
     pub(crate) durable: bool,
+    /// The trees among the sources, held open.
+    pub(crate) roots: Vec<Option<Root>>,
+}
+
+impl Job<'_> {
+    /// Opens the sources that are trees.
+    pub(crate) fn open_roots(plan: &Plan) -> Result<Vec<Option<Root>>, Error> {
+        let open = |source: &crate::plan::Opened| match &source.content {
+            Content::Local(base) if base.is_dir() => Root::open(base).map(Some),
+            _ => Ok(None),
+        };
+        plan.sources.iter().map(open).collect()
+    }
 }
 
 /// What one rename publishes.
@@ -102,6 +115,11 @@ impl<'a> Staging<'a> {
     /// Bytes copied.
     pub(crate) fn bytes(&self, plan: &Plan) -> u64 {
         self.todo.iter().map(|&index| plan.entries[index].size()).sum()
+    }
+
+    /// The final path of an entry, for people.
+    pub(crate) fn shown(&self, entry: &Entry) -> PathBuf {
+        self.base.path().join(&entry.target)
     }
 
     /// The staged path of the `at`-th entry.

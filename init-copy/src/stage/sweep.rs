@@ -77,7 +77,7 @@ mod tests {
             (".init-copy-0123abcd", false),
             (".init-copy-0123abcx-0", false),
             (".init-copy-notes", false),
-            (".init-copy.jsonl", false),
+            (".init-copy.receipt", false),
             (".init-copy-part-0123", false),
         ] {
             assert_eq!(is_staged(name.as_bytes()), swept, "{name}");

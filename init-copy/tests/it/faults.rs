@@ -243,7 +243,7 @@ fn names_that_are_ours_are_refused_and_those_that_are_not_are_left_alone() {
     fs::write(volume.dest(".init-copy-notes"), "the user's").unwrap();
     assert_done(&volume.copy(&["sample.war"], ""));
     assert_eq!(volume.names(), [".init-copy-notes", "sample.war"]);
-    fs::write(volume.source("tree/.init-copy.jsonl"), "{}").unwrap();
+    fs::write(volume.source("tree/.init-copy.receipt"), "{}").unwrap();
     assert_refused(&volume.copy(&["tree/"], ""), 16, &["keeps for itself"]);
 }
 

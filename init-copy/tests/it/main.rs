@@ -53,7 +53,7 @@ impl Volume {
     fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         list(&self.dest(""), Path::new(""), &mut names);
-        names.retain(|name| !name.ends_with(".init-copy.jsonl"));
+        names.retain(|name| !name.ends_with(".init-copy.receipt"));
         names.sort();
         names
     }

@@ -85,7 +85,7 @@ fn what_was_altered_since_is_copied_again_and_nothing_else() {
         |v| fs::write(v.dest("sample.war"), vec![8; 300_000]).unwrap(),
         |v| fs::remove_file(v.dest("sample.war")).unwrap(),
         |v| fs::write(v.source("sample.war"), vec![9; 300_000]).unwrap(),
-        |v| fs::write(v.dest(".init-copy.jsonl"), "{").unwrap(),
+        |v| fs::write(v.dest(".init-copy.receipt"), "{").unwrap(),
     ];
     for (case, alter) in alter.into_iter().enumerate() {
         let volume = Volume::new();
