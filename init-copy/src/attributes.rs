@@ -217,17 +217,25 @@ impl Attributes {
     }
 
     fn copy_xattrs(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> rustix::io::Result<()> {
-        let mut length = [0_u8; 0];
-        match flistxattr(from, &mut length) {
-            Ok(0) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
-            Ok(_) => {}
+        // Few files have any, and those that do have short names.
+        let mut few = [0; 512];
+        let names = match flistxattr(from, &mut few) {
+            Ok(length) => few[..length].to_vec(),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(Errno::RANGE) => {
+                let mut many = vec![0; XATTR];
+                let length = flistxattr(from, many.as_mut_slice())?;
+                many.truncate(length);
+                many
+            }
             Err(e) => return Err(e),
+        };
+        if names.is_empty() {
+            return Ok(());
         }
-        let mut names = vec![0; XATTR];
-        let length = flistxattr(from, &mut names)?;
         let mut value = vec![0; XATTR];
-        for name in names[..length].split(|&b| b == 0).filter(|name| !name.is_empty()) {
-            match fgetxattr(from, name, &mut value) {
+        for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
+            match fgetxattr(from, name, value.as_mut_slice()) {
                 Ok(length) => self.best_effort(fsetxattr(to, name, &value[..length], XattrFlags::empty()))?,
                 Err(Errno::NODATA) => {}
                 Err(e) => self.best_effort(Err(e))?,

@@ -1,28 +1,46 @@
 //! One run at a time for a destination: two init containers on one volume take turns, and the second finds the work done.
 
+use std::thread;
+use std::time::Duration;
+
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::beneath::Root;
 use crate::error::{At as _, Error};
+use crate::fetch::Deadline;
 
-/// Held while a run changes the destination; ends with the process, however that ends.
+/// How often a taken lock is asked for again: a lock that is waited for in the kernel has no deadline.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Held while a run changes the destination, as long as the [`Root`] is open; ends with the process, however that ends.
 #[derive(Debug)]
 pub(crate) struct Lock;
 
 /// Waits for the lock on the destination directory.
-pub(crate) fn take(root: &Root) -> Result<Lock, Error> {
-    match flock(root, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => return Ok(Lock),
-        Err(Errno::WOULDBLOCK) => {
-            tracing::info!(dest = %root.path().display(), "waiting for another init-copy on this volume")
+pub(crate) fn take(root: &Root, deadline: Deadline) -> Result<Lock, Error> {
+    let mut told = false;
+    loop {
+        match flock(root, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Lock),
+            Err(Errno::WOULDBLOCK) if deadline.has_passed() => {
+                return Err(deadline
+                    .failure(&format!("another init-copy holds {}", root.path().display()))
+                    .into());
+            }
+            Err(Errno::WOULDBLOCK) => {
+                if !told {
+                    tracing::info!(dest = %root.path().display(), "waiting for another init-copy on this volume");
+                    told = true;
+                }
+                thread::sleep(ASK_AGAIN);
+            }
+            Err(Errno::BADF | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
+                tracing::warn!(dest = %root.path().display(), "the file system has no locks: do not run two at a time");
+                return Ok(Lock);
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e).at("lock", root.path()),
         }
-        Err(Errno::BADF | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
-            tracing::warn!(dest = %root.path().display(), "the file system has no locks: do not run two at a time");
-            return Ok(Lock);
-        }
-        Err(e) => return Err(e).at("lock", root.path()),
     }
-    flock(root, FlockOperation::LockExclusive).at("lock", root.path())?;
-    Ok(Lock)
 }

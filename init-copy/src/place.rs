@@ -8,12 +8,14 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxAttributes, StatxFlags, fstat, sta
 
 use crate::beneath::{Cursor, Root};
 use crate::error::{CONFLICT, Error};
+use crate::fetch::Deadline;
+use crate::fingerprint::Fingerprint;
 use crate::lock::{self, Lock};
 use crate::publish::{Publish, Way, current_generation};
 use crate::receipt::{self, Receipt};
 
-/// A directory may hold this many names more than its receipt before nobody looks on.
-const MAX_DEPTH: usize = 128;
+/// Deeper than any tree that is copied.
+const MAX_DEPTH: usize = 256;
 
 /// The destination, opened and locked.
 pub(crate) struct Place {
@@ -29,7 +31,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// Opens, locks, and decides. `dir` is DEST as a directory.
-    pub(crate) fn open(dir: &Path, publish: Publish, prune: bool) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, publish: Publish, prune: bool, by: &str, deadline: Deadline) -> Result<Self, Error> {
         let plain: PathBuf = dir.components().collect();
         let name = plain.file_name().map(OsString::from);
         let parent = pod_contract::publish::parent(&plain).to_owned();
@@ -38,8 +40,9 @@ impl Place {
             Ok(is_link
                 && Root::open(&parent).is_ok_and(|base| current_generation(&base, name).is_ok_and(|g| g.is_some())))
         };
+        let whole = |name, way| Self::whole(&parent, name, way, deadline);
         match (publish, name) {
-            (Publish::As(Way::Symlink), Some(name)) => Self::whole(&parent, name, Way::Symlink),
+            (Publish::As(Way::Symlink), Some(name)) => whole(name, Way::Symlink),
             (Publish::As(Way::Exchange), Some(name)) => {
                 if is_mount_point(&plain) {
                     return Err(Error::new(
@@ -48,41 +51,51 @@ impl Place {
                         "let DEST be a directory below it, or use --publish rename",
                     ));
                 }
-                Self::whole(&parent, name, Way::Exchange)
+                whole(name, Way::Exchange)
             }
             (Publish::As(Way::Symlink | Way::Exchange), None) => Err(Error::new(
                 CONFLICT,
                 format!("{} has no name that could be replaced", dir.display()),
                 "let DEST be a directory with a name",
             )),
-            (Publish::Auto, Some(name)) if ours(&name)? => Self::whole(&parent, name, Way::Symlink),
+            (Publish::Auto, Some(name)) if ours(&name)? => whole(name, Way::Symlink),
             (Publish::Auto, Some(name))
                 if prune && plain.is_dir() && !is_mount_point(&plain) && is_writable(&parent) =>
             {
-                let place = Self::whole(&parent, name, Way::Exchange)?;
-                match &place.current {
-                    Some(root) if holds_only_ours(root)? => Ok(place),
-                    _ => Self::by_rename(&plain),
+                let place = whole(name, Way::Exchange)?;
+                let ours = place
+                    .current
+                    .as_ref()
+                    .map(|root| holds_only_ours(root, by))
+                    .transpose()?
+                    .unwrap_or(false);
+                // Its locks are given up before others are asked for.
+                if ours {
+                    Ok(place)
+                } else {
+                    drop(place);
+                    Self::by_rename(&plain, deadline)
                 }
             }
             // What is not there yet appears as a whole, with one rename.
             (_, Some(name)) if fs::symlink_metadata(&plain).is_err() => {
-                let place = Self::whole(&parent, name, Way::Rename)?;
+                let place = whole(name, Way::Rename)?;
                 // Another run may have made it while this one waited for the lock.
-                if place.current.is_some() {
-                    Self::by_rename(dir)
-                } else {
+                if place.current.is_none() {
                     Ok(place)
+                } else {
+                    drop(place);
+                    Self::by_rename(dir, deadline)
                 }
             }
-            _ => Self::by_rename(dir),
+            _ => Self::by_rename(dir, deadline),
         }
     }
 
-    fn by_rename(dir: &Path) -> Result<Self, Error> {
+    fn by_rename(dir: &Path, deadline: Deadline) -> Result<Self, Error> {
         loop {
             let base = Root::open_or_create(dir)?;
-            let lock = lock::take(&base)?;
+            let lock = lock::take(&base, deadline)?;
             // Another run may have replaced the directory while this one waited for the old one's lock.
             if same(&base, dir) {
                 return Ok(Self {
@@ -96,9 +109,9 @@ impl Place {
         }
     }
 
-    fn whole(parent: &Path, name: OsString, way: Way) -> Result<Self, Error> {
+    fn whole(parent: &Path, name: OsString, way: Way, deadline: Deadline) -> Result<Self, Error> {
         let base = Root::open_or_create(parent)?;
-        let mut locks = vec![lock::take(&base)?];
+        let mut locks = vec![lock::take(&base, deadline)?];
         if way == Way::Symlink {
             current_generation(&base, &name)?;
         }
@@ -113,7 +126,7 @@ impl Place {
             }
             Ok(_) => {
                 let root = Root::open(&path)?;
-                locks.push(lock::take(&root)?);
+                locks.push(lock::take(&root, deadline)?);
                 Some(root)
             }
             Err(_) => None,
@@ -166,23 +179,35 @@ pub(crate) fn is_mount_point(dir: &Path) -> bool {
     }
 }
 
-/// Is everything in the directory on its receipt? Then nothing is lost when it is replaced as a whole.
-fn holds_only_ours(root: &Root) -> Result<bool, Error> {
-    let mut receipt = Receipt::open(root);
-    if receipt.is_empty() {
+/// Is everything in the directory on its receipt, put there by this step, and untouched since? Then nothing is lost when it is
+/// replaced as a whole.
+fn holds_only_ours(root: &Root, by: &str) -> Result<bool, Error> {
+    let mut receipt = Receipt::open(root).peekable();
+    if receipt.peek().is_none() {
         return Ok(false);
     }
+    let mut cursor = root.cursor();
     let mut paths = Vec::new();
-    list(&mut root.cursor(), Path::new(""), 0, &mut paths)?;
+    list(&mut cursor, Path::new(""), 0, &mut paths)?;
     paths.retain(|path| path != Path::new(receipt::NAME));
     paths.sort_by(|a, b| crate::plan::order(a, b));
-    for path in paths {
-        while receipt.next_before(&path).is_some() {}
-        if receipt.next_at(&path).is_none() {
+    let mut paths = paths.into_iter().peekable();
+    for record in receipt {
+        if *record.by != *by {
+            return Ok(false);
+        }
+        if paths.next_if_eq(&record.path).is_none() {
+            continue;
+        }
+        let untouched = cursor
+            .stat(&record.path)?
+            .is_some_and(|stat| record.dir || Fingerprint::of(&stat) == record.at);
+        if !untouched {
             return Ok(false);
         }
     }
-    Ok(true)
+    // What is left is on no receipt.
+    Ok(paths.peek().is_none())
 }
 
 fn list(cursor: &mut Cursor<'_>, dir: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), Error> {

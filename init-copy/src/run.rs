@@ -145,7 +145,13 @@ struct Work<'w> {
 impl Work<'_> {
     /// `None` when there was nothing to do.
     fn carry_out(&mut self, named: &[Named]) -> Result<Option<Copied>, Error> {
-        let place = Place::open(&self.target.dir, self.step.publish, self.step.prune)?;
+        let place = Place::open(
+            &self.target.dir,
+            self.step.publish,
+            self.step.prune,
+            &self.step.name,
+            self.run.deadline,
+        )?;
         stage::sweep(&place.base)?;
         let opening = Opening {
             step: self.step,

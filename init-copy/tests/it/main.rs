@@ -5,8 +5,12 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod attributes;
+mod crash;
 mod faults;
 mod flags;
+mod publish;
+mod steps;
 mod works;
 
 use std::path::{Path, PathBuf};
