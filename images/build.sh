@@ -18,6 +18,10 @@ compile() {
     if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "$target"; then
         rustup target add "$target"
     fi
+    # ring has C and assembly, which need no C library: any compiler for this processor does.
+    export CC_x86_64_unknown_linux_musl=${CC_x86_64_unknown_linux_musl:-cc}
+    # Relative relocations packed: 100 kB less in each binary.
+    export RUSTFLAGS=${RUSTFLAGS:--C link-arg=-Wl,-z,pack-relative-relocs}
     cargo build --locked --profile oneshot --target "$target" -p init-copy
     stage "$output/oneshot/init-copy"
     for name in "${sidecars[@]}"; do
