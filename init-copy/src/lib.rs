@@ -22,6 +22,7 @@ mod error;
 mod fetch;
 mod fingerprint;
 mod glob;
+mod inventory;
 mod lock;
 mod mode;
 pub mod oci;

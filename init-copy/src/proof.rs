@@ -12,8 +12,9 @@ use crate::beneath::{Cursor, Root, kind_name};
 use crate::checksum::{Hasher, hex};
 use crate::error::{At as _, Error};
 use crate::fingerprint::Fingerprint;
+use crate::inventory::{Inventory, Look};
 use crate::plan::{Entry, Kind, Plan, Share};
-use crate::receipt::{Receipt, Record};
+use crate::receipt::Record;
 
 /// What counts as proof that an entry is in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,7 @@ pub(crate) struct Comparison<'a> {
 
 impl Comparison<'_> {
     /// Everything that is not proven; refuses, before anything is written, what cannot be put where something else stands.
-    pub(crate) fn with(&self, root: &Root) -> Result<Found, Error> {
-        let mut receipt = Receipt::open(root);
+    pub(crate) fn with(&self, root: &Root, mut inventory: Inventory) -> Result<Found, Error> {
         let mut cursor = root.cursor();
         let mut found = Found {
             todo: Vec::new(),
@@ -75,37 +75,38 @@ impl Comparison<'_> {
         // Below something that is not there, nothing is.
         let mut absent: Option<&Path> = None;
         for (index, entry) in self.plan.entries.iter().enumerate() {
-            while let Some(record) = receipt.next_before(&entry.target) {
-                found.unplanned(record, self.by);
+            while let Some(listed) = inventory.next_before(&entry.target) {
+                found.unplanned(listed.record, self.by);
             }
-            let record = receipt.next_at(&entry.target);
+            let listed = inventory.next_at(&entry.target);
             if absent.is_some_and(|above| entry.target.starts_with(above)) {
                 found.todo.push(index);
                 continue;
             }
-            let Some(stat) = cursor.stat(&entry.target)? else {
+            let (record, now) = match listed {
+                Some(listed) => (Some(listed.record), listed.now?),
+                None => (None, cursor.stat(&entry.target)?.as_ref().map(Look::of)),
+            };
+            let Some(now) = now else {
                 absent = (entry.kind == Kind::Dir).then_some(&*entry.target);
                 found.todo.push(index);
                 continue;
             };
-            self.refuse_conflict(root, entry, FileType::from_raw_mode(stat.st_mode))?;
-            let fresh = record
-                .as_ref()
-                .is_some_and(|r| *r.options == *self.options && r.stamp == self.plan.stamp(entry));
+            self.refuse_conflict(root, entry, now.kind)?;
+            let record = record.as_ref();
+            let fresh = record.is_some_and(|r| *r.options == *self.options && r.stamp == self.plan.stamp(entry));
             match entry.kind {
                 // Somebody else's directory keeps its attributes.
-                Kind::Dir if self.dir_attributes && !fresh && record.as_ref().is_some_and(|r| *r.by == *self.by) => {
+                Kind::Dir if self.dir_attributes && !fresh && record.is_some_and(|r| *r.by == *self.by) => {
                     found.dirs.push(index)
                 }
                 Kind::Dir => {}
-                _ if !self.proven(entry, record.as_ref(), fresh, Fingerprint::of(&stat), &mut cursor)? => {
-                    found.todo.push(index)
-                }
+                _ if !self.proven(entry, record, fresh, now.fingerprint, &mut cursor)? => found.todo.push(index),
                 _ => {}
             }
         }
-        for record in receipt {
-            found.unplanned(record, self.by);
+        for listed in inventory {
+            found.unplanned(listed.record, self.by);
         }
         self.take_whole_files(&mut found.todo);
         Ok(found)

@@ -8,6 +8,7 @@ use rustix::fs::statvfs;
 
 use crate::beneath::Root;
 use crate::error::{At as _, Error};
+use crate::inventory::Inventory;
 use crate::open::{self, Opening};
 use crate::place::is_mount_point;
 use crate::plan::{Content, Kind, Plan};
@@ -46,7 +47,7 @@ impl Run<'_> {
         };
         let plan = opening.plan(&named)?;
         let found = match &current {
-            Some(root) => comparison(step, &plan, &options).with(root)?,
+            Some(root) => comparison(step, &plan, &options).with(root, Inventory::take(root))?,
             None => Found::everything(&plan),
         };
         report(step, &plan, &found, &target.dir)

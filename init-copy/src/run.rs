@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::archive::Unpack;
@@ -12,6 +13,7 @@ use crate::config::Network;
 use crate::copy::Engine;
 use crate::error::{Error, NO_SPACE};
 use crate::fetch::{Client, Deadline, forget};
+use crate::inventory::Inventory;
 use crate::open::{self, Named, Opening};
 use crate::place::Place;
 use crate::plan::{Content, Plan};
@@ -164,13 +166,19 @@ impl Work<'_> {
             options: &self.options,
             expected: self.expected,
         };
-        let plan = self
-            .progress
-            .during("fetching", self.run.interval, || opening.plan(named))?;
+        let (plan, inventory) = thread::scope(|scope| {
+            let inventory = place.visible().map(|root| scope.spawn(|| Inventory::take(root)));
+            let plan = self
+                .progress
+                .during("fetching", self.run.interval, || opening.plan(named));
+            (plan, inventory.map(|inventory| inventory.join()))
+        });
+        let plan = plan?;
         let comparison = comparison(self.step, &plan, &self.options);
-        let found = match place.visible() {
-            Some(root) => comparison.with(root)?,
-            None => Found::everything(&plan),
+        let found = match (place.visible(), inventory) {
+            // A panic there has ended the process.
+            (Some(root), Some(Ok(inventory))) => comparison.with(root, inventory)?,
+            _ => Found::everything(&plan),
         };
         let nothing = found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !self.step.prune);
         if nothing && place.visible().is_some() {

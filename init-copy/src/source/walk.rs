@@ -82,6 +82,8 @@ impl<'a> Walk<'a> {
                 names.push(Box::<OsStr>::from(OsStr::from_bytes(name)));
             }
         }
+        // In the order of the plan, so that sorting it finds it sorted.
+        names.sort_unstable();
         for name in names {
             let path = relative.join(&*name);
             if glob::any(self.exclude, &path) {
