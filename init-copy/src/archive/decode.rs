@@ -100,6 +100,13 @@ impl<R: BufRead> Read for Frames<R> {
                 return Ok(read);
             }
             self.inside = false;
+            let (told, found) = (
+                self.decoder.get_checksum_from_data(),
+                self.decoder.get_calculated_checksum(),
+            );
+            if told.is_some() && told != found {
+                return Err(invalid("a zstd frame has a wrong checksum".into()));
+            }
         }
         Ok(0)
     }
