@@ -12,6 +12,7 @@ mod faults;
 mod flags;
 mod publish;
 mod steps;
+mod web;
 mod works;
 
 use std::path::{Path, PathBuf};
