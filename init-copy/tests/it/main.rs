@@ -10,6 +10,7 @@ mod attributes;
 mod crash;
 mod faults;
 mod flags;
+mod oci;
 mod publish;
 mod steps;
 mod web;
