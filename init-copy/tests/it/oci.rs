@@ -18,9 +18,12 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Manifests by tag and digest, blobs by digest, as paths below `/v2/team/app`.
+/// By path: media type and bytes.
+type Documents = BTreeMap<String, (String, Vec<u8>)>;
+
+/// Manifests by tag and digest, blobs by digest, below `/v2/team/app`.
 #[derive(Debug, Clone, Default)]
-struct Content(Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>);
+struct Content(Arc<Mutex<Documents>>);
 
 impl Content {
     fn put(&self, path: &str, kind: &str, bytes: &[u8]) {

@@ -19,7 +19,8 @@ pub(super) struct Lies {
 pub(super) struct Member {
     name: Vec<u8>,
     content: Vec<u8>,
-    pub(super) deflate: bool,
+    /// The content when deflated.
+    deflated: Option<Vec<u8>>,
     pub(super) flags: u16,
     pub(super) method: Option<u16>,
     pub(super) crc: Option<u32>,
@@ -42,7 +43,7 @@ impl Member {
         Self {
             name: name.as_ref().to_vec(),
             content: content.as_ref().to_vec(),
-            deflate: false,
+            deflated: None,
             flags: 1 << 11,
             method: None,
             crc: None,
@@ -57,8 +58,10 @@ impl Member {
     }
 
     pub(super) fn deflated(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(content.as_ref()).unwrap();
         Self {
-            deflate: true,
+            deflated: Some(encoder.finish().unwrap()),
             ..Self::file(name, content)
         }
     }
@@ -77,13 +80,8 @@ impl Member {
         Self::file(name, to).with_mode(0o120_777)
     }
 
-    fn packed(&self) -> Vec<u8> {
-        if !self.deflate {
-            return self.content.clone();
-        }
-        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-        encoder.write_all(&self.content).unwrap();
-        encoder.finish().unwrap()
+    fn packed(&self) -> &[u8] {
+        self.deflated.as_ref().unwrap_or(&self.content)
     }
 
     fn sum(&self) -> u32 {
@@ -92,7 +90,7 @@ impl Member {
 
     /// Flags, method, time, date, CRC, sizes, length of the name: what both headers have.
     fn common(&self, lies: &Lies, packed: u32, hidden: bool) -> Vec<u8> {
-        let method = self.method.unwrap_or(if self.deflate { 8 } else { 0 });
+        let method = self.method.unwrap_or(if self.deflated.is_some() { 8 } else { 0 });
         let size = self.size.unwrap_or(u32::try_from(self.content.len()).unwrap());
         let flags = self.flags | if self.descriptor { 1 << 3 } else { 0 };
         let shown = |value: u32, wide: bool| match (hidden, wide) {

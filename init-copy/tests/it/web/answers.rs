@@ -1,6 +1,6 @@
-use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use testbed::http::Reply;
 
@@ -30,15 +30,20 @@ fn a_status_has_its_exit_code() {
 
 #[test]
 fn what_passes_is_tried_again() {
-    for status in [408, 429, 500, 502, 503, 504] {
-        let site = Site::start(move |before, _| match before {
-            0 => Reply::text(status, ""),
-            _ => Reply::text(200, "content"),
-        });
-        let volume = Volume::new();
-        assert_done(&fetch(&volume, &[], &site.url("/app.war")));
-        assert_eq!(volume.names(), ["app.war"]);
-    }
+    // At once, since each waits before it asks again.
+    thread::scope(|scope| {
+        for status in [408, 429, 500, 502, 503, 504] {
+            scope.spawn(move || {
+                let site = Site::start(move |before, _| match before {
+                    0 => Reply::text(status, ""),
+                    _ => Reply::text(200, "content"),
+                });
+                let volume = Volume::new();
+                assert_done(&fetch(&volume, &[], &site.url("/app.war")));
+                assert_eq!(volume.names(), ["app.war"]);
+            });
+        }
+    });
     let site = Site::start(|before, _| match before {
         0 => Reply::Close,
         _ => Reply::text(200, "content"),

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, thread};
 
 use testbed::http::Reply;
 use testbed::process::Running;
@@ -146,24 +146,30 @@ fn two_versions_are_never_mixed_even_if_the_server_ignores_the_condition() {
 #[test]
 fn a_part_that_was_not_asked_for_is_not_taken() {
     let length = content().len();
-    for range in [
+    let ranges = [
         format!("bytes 0-{}/{length}", length - 1),
         format!("bytes 5-{}/{length}", length - 1),
         "bytes 5-4/3".to_owned(),
         format!("bytes */{length}"),
         "nonsense".to_owned(),
         String::new(),
-    ] {
-        let site = Site::start(move |before, _| match before {
-            0 => interrupted(&content(), TAG),
-            1 => full(206, &[("Content-Range", &range), ("ETag", "\"v1\"")], b"something else"),
-            _ => full(200, TAG, &content()),
-        });
-        let volume = Volume::new();
-        assert_done(&fetch(&volume, &[], &site.url("/app.war")));
-        assert_downloaded(&volume, &content());
-        assert_eq!(site.headers("range")[2], None, "started over");
-    }
+    ];
+    // At once, since each waits before it asks again.
+    thread::scope(|scope| {
+        for range in ranges {
+            scope.spawn(|| {
+                let site = Site::start(move |before, _| match before {
+                    0 => interrupted(&content(), TAG),
+                    1 => full(206, &[("Content-Range", &range), ("ETag", "\"v1\"")], b"something else"),
+                    _ => full(200, TAG, &content()),
+                });
+                let volume = Volume::new();
+                assert_done(&fetch(&volume, &[], &site.url("/app.war")));
+                assert_downloaded(&volume, &content());
+                assert_eq!(site.headers("range")[2], None, "started over");
+            });
+        }
+    });
 }
 
 #[test]
