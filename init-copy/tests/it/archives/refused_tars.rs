@@ -270,10 +270,11 @@ fn a_zstd_checksum_has_to_hold() {
 #[test]
 fn a_bomb_is_told_by_its_ratio() {
     let bomb = tar(&[member("zeros", b'0', vec![0; (16 << 20) + 1])]);
-    for bomb in [gzip(&bomb), zstd(&bomb)] {
-        assert_archive_refused(&bomb, &[], 18, &["more than 200 times its size", "--max-ratio"]);
-        assert_done(&unpack(&Volume::new(), &bomb, &["--max-ratio=100000"]));
+    let packed = gzip(&bomb);
+    for bomb in [&packed, &zstd(&bomb)] {
+        assert_archive_refused(bomb, &[], 18, &["more than 200 times its size", "--max-ratio"]);
     }
+    assert_done(&unpack(&Volume::new(), &packed, &["--max-ratio=2000"]));
     // Not even read, when its header says enough.
     let header = Header::new("zeros", b'0', 0).size(b"77777777777\0");
     assert_archive_refused(&gzip(&with(&header, b"")), &[], 18, &["more than 200 times its size"]);
