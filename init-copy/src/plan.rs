@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::Archive;
+use crate::archive::{self, Archive, Refused};
 use crate::error::{Error, NO_SPACE};
 use crate::fingerprint::Fingerprint;
 use crate::receipt::Stamp;
@@ -170,11 +170,7 @@ impl Builder {
     pub(crate) fn push(&mut self, mut entry: Entry) -> Result<(), Error> {
         entry.source = u32::try_from(self.sources.len().saturating_sub(1)).unwrap_or(u32::MAX);
         if self.entries.len() == self.max_entries {
-            return Err(Error::new(
-                NO_SPACE,
-                format!("more than {} entries in one step", self.max_entries),
-                "raise --max-entries, and the memory limit by 200 bytes for each; or copy in several steps",
-            ));
+            return Err(self.too_many());
         }
         let first = entry
             .target
@@ -198,25 +194,84 @@ impl Builder {
             .unwrap_or_default()
     }
 
+    /// Two members of one archive are a trick on whoever checked it; two sources are a mistake.
+    fn collision(&self, first: &Entry, second: &Entry) -> Error {
+        let opened = self.sources.get(first.source as usize);
+        match opened.filter(|opened| first.source == second.source && matches!(opened.content, Content::Archive(_))) {
+            Some(opened) => archive::refused(
+                &opened.label,
+                &Refused::Unsafe(format!(
+                    "the members {} and {} would both become {}",
+                    first.target.display(),
+                    second.target.display(),
+                    second.target.display()
+                )),
+            ),
+            None => Error::Collision {
+                first: self.origin(first),
+                second: self.origin(second),
+                target: second.target.to_path_buf(),
+            },
+        }
+    }
+
+    /// Adds the directories that have no entry of their own, as in a zip of files only. The entries are sorted.
+    fn add_missing_dirs(&mut self) -> Result<(), Error> {
+        let mut missing: Vec<Entry> = Vec::new();
+        let mut known: &Path = Path::new("");
+        for entry in &self.entries {
+            let parent = entry.target.parent().unwrap_or(Path::new(""));
+            // Those above `known` are there as well, by the order of the entries.
+            let mut above: Vec<&Path> = parent
+                .ancestors()
+                .take_while(|dir| !dir.as_os_str().is_empty() && !known.starts_with(dir))
+                .collect();
+            if self.entries.len() + missing.len() + above.len() > self.max_entries {
+                return Err(self.too_many());
+            }
+            while let Some(dir) = above.pop() {
+                missing.push(Entry {
+                    target: dir.into(),
+                    number: 0,
+                    kind: Kind::Dir,
+                    mode: archive::DIR_MODE as u16,
+                    share: Share::Alone,
+                    rendered: None,
+                    ..entry.clone()
+                });
+            }
+            known = if entry.kind == Kind::Dir { &entry.target } else { parent };
+        }
+        if !missing.is_empty() {
+            self.entries.append(&mut missing);
+            self.entries.sort_by(|a, b| order(&a.target, &b.target));
+        }
+        Ok(())
+    }
+
+    fn too_many(&self) -> Error {
+        Error::new(
+            NO_SPACE,
+            format!("more than {} entries in one step", self.max_entries),
+            "raise --max-entries, and the memory limit by 200 bytes for each; or copy in several steps",
+        )
+    }
+
     /// Sorts the entries and refuses two that would become one, or one below another that is no directory.
     pub(crate) fn finish(mut self) -> Result<Plan, Error> {
         // Stable: of two equal directories, the one of the earlier source stays.
         self.entries.sort_by(|a, b| order(&a.target, &b.target));
-        let collision = |first: &Entry, second: &Entry| Error::Collision {
-            first: self.origin(first),
-            second: self.origin(second),
-            target: second.target.to_path_buf(),
-        };
+        self.add_missing_dirs()?;
         let mut previous: Option<&Entry> = None;
         let mut leaf: Option<&Entry> = None;
         let mut doubled = Vec::new();
         for (index, entry) in self.entries.iter().enumerate() {
             if let Some(above) = leaf.filter(|leaf| entry.target.starts_with(&leaf.target)) {
-                return Err(collision(above, entry));
+                return Err(self.collision(above, entry));
             }
             if let Some(previous) = previous.filter(|previous| previous.target == entry.target) {
                 if previous.kind != Kind::Dir || entry.kind != Kind::Dir {
-                    return Err(collision(previous, entry));
+                    return Err(self.collision(previous, entry));
                 }
                 doubled.push(index);
             }
@@ -324,6 +379,25 @@ mod tests {
                 matches!(plan(&[(name, Kind::File)], 9), Err(Error::Reserved { .. })),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn directories_without_an_entry_are_added_and_counted() {
+        let files = [
+            ("a/b/c", Kind::File),
+            ("a/b/d/e", Kind::File),
+            ("a/f", Kind::File),
+            ("g", Kind::Dir),
+            ("g/h/i", Kind::Dir),
+            ("g-h/j", Kind::File),
+        ];
+        let all = [
+            "a", "a/b", "a/b/c", "a/b/d", "a/b/d/e", "a/f", "g", "g/h", "g/h/i", "g-h", "g-h/j",
+        ];
+        assert_eq!(plan(&files, 11).unwrap(), all);
+        for (max, good) in [(10, false), (11, true), (12, true)] {
+            assert_eq!(plan(&files, max).is_ok(), good, "{max}");
         }
     }
 

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use crate::beneath::{self, Root, remove_tree};
 use crate::error::{At as _, CONFLICT, Error};
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Plan, Share};
+use crate::plan::{Content, Entry, Plan, Share};
 use crate::stage::{Job, PREFIX, Staging, finish_dir};
 
 /// How staged content becomes visible, as asked for.
@@ -59,6 +59,11 @@ impl Setting for Publish {
             _ => Err("it is none of these words".into()),
         }
     }
+}
+
+/// A hard link gets names after the first look, and a download loses one.
+fn has_one_name(plan: &Plan, entry: &Entry) -> bool {
+    entry.share == Share::Alone && !matches!(plan.sources[entry.source as usize].content, Content::Fetched(_))
 }
 
 /// Generations of a symlinked destination begin so, followed by its name and a random part.
@@ -115,7 +120,7 @@ impl Staging<'_> {
         let mut cursor = root.cursor();
         for (at, &index) in self.todo.iter().enumerate() {
             let entry = &plan.entries[index];
-            if entry.share == Share::Alone {
+            if has_one_name(plan, entry) {
                 continue;
             }
             if let (Some(stat), Some(done)) = (cursor.stat(&entry.target)?, &mut self.done[at]) {
@@ -129,7 +134,7 @@ impl Staging<'_> {
     pub(crate) fn settle_links(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut cursor = self.base.cursor();
         for at in 0..self.todo.len() {
-            if plan.entries[self.todo[at]].share == Share::Alone {
+            if has_one_name(plan, &plan.entries[self.todo[at]]) {
                 continue;
             }
             if let (Some(stat), Some(done)) = (cursor.stat(&self.path(plan, at))?, &mut self.done[at]) {

@@ -189,7 +189,6 @@ impl Work<'_> {
             None => self.rename(&plan, &place, found)?,
             Some(name) => self.replace(&plan, &place, name, &found)?,
         };
-        forget_parts(&plan, &place.base);
         if self.step.attributes.not_kept() > 0 {
             tracing::warn!(
                 attributes = self.step.attributes.not_kept(),
@@ -232,6 +231,8 @@ impl Work<'_> {
             .progress
             .during("copying", self.run.interval, || Staging::fill(job, base, todo, whole))?;
         unchanged(job.plan)?;
+        // Before the receipt looks at the files: the loss of a name changes a file's status, and it would not be proven then.
+        forget_parts(job.plan, base);
         Ok(staging)
     }
 

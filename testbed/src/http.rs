@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -43,6 +44,10 @@ pub enum Reply {
     },
     /// These bytes, then the connection is closed.
     Raw(Vec<u8>),
+    /// These bytes, then the connection is reset.
+    Reset(Vec<u8>),
+    /// These bytes, then nothing until the client gives up.
+    Hang(Vec<u8>),
     /// The connection is closed without an answer.
     Close,
 }
@@ -77,6 +82,15 @@ struct State {
     accepted: AtomicUsize,
 }
 
+impl State {
+    /// A linger of nothing makes the last close a reset; ours is not the last one while there is a twin.
+    fn forget(&self, stream: &TcpStream) {
+        let peer = stream.peer_addr().ok();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|twin| twin.peer_addr().ok() != peer);
+    }
+}
+
 impl Server {
     /// Listens on `address` (port 0 for any) and answers each request with `handler`.
     pub fn start(address: &str, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> io::Result<Self> {
@@ -96,7 +110,12 @@ impl Server {
                 }
                 let handler = Arc::clone(&handler);
                 // A connection that breaks is the client's business.
-                thread::spawn(move || drop(converse(&stream, &*handler)));
+                let state = Arc::clone(&shared);
+                thread::spawn(move || {
+                    if matches!(converse(&stream, &*handler), Ok(Ended::Reset)) {
+                        state.forget(&stream);
+                    }
+                });
             }
         });
         Ok(Self { address, state })
@@ -132,7 +151,12 @@ impl Drop for Server {
     }
 }
 
-fn converse(stream: &TcpStream, handler: &dyn Fn(&Request) -> Reply) -> io::Result<()> {
+enum Ended {
+    Closed,
+    Reset,
+}
+
+fn converse(stream: &TcpStream, handler: &dyn Fn(&Request) -> Reply) -> io::Result<Ended> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader)? {
@@ -151,12 +175,27 @@ fn converse(stream: &TcpStream, handler: &dyn Fn(&Request) -> Reply) -> io::Resu
             }
             Reply::Raw(bytes) => {
                 stream.write_all(&bytes)?;
-                return stream.shutdown(Shutdown::Both);
+                stream.shutdown(Shutdown::Both)?;
+                break;
             }
-            Reply::Close => return stream.shutdown(Shutdown::Both),
+            Reply::Reset(bytes) => {
+                stream.write_all(&bytes)?;
+                rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
+                return Ok(Ended::Reset);
+            }
+            Reply::Hang(bytes) => {
+                stream.write_all(&bytes)?;
+                // Ends with the client, or when the server is dropped.
+                io::copy(&mut stream, &mut io::sink())?;
+                break;
+            }
+            Reply::Close => {
+                stream.shutdown(Shutdown::Both)?;
+                break;
+            }
         }
     }
-    Ok(())
+    Ok(Ended::Closed)
 }
 
 fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::Format;
 
@@ -17,10 +18,7 @@ pub(crate) fn decoder(file: &File, format: Format) -> io::Result<Box<dyn Read + 
     let reader = BufReader::with_capacity(BUFFER, ReadFrom { file, at: 0 });
     Ok(match format {
         Format::TarGz => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader))),
-        Format::TarZst => Box::new(Frames {
-            reader: Some(reader),
-            frame: None,
-        }),
+        Format::TarZst => Box::new(Frames::new(reader)),
         Format::Zip | Format::Tar => Box::new(reader),
     })
 }
@@ -40,61 +38,82 @@ impl Read for ReadFrom<'_> {
 }
 
 /// All frames of a zstd stream, one after the other (RFC 8878, section 3).
-struct Frames<R: Read> {
-    reader: Option<R>,
-    frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
+struct Frames<R> {
+    reader: R,
+    decoder: FrameDecoder,
+    /// Inside a frame.
+    inside: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    fn new(reader: R) -> Self {
+        let mut decoder = FrameDecoder::new();
+        // The window is memory that the sender chooses (RFC 8878, section 3.1.1.1.2).
+        decoder.set_max_window_size(MAX_WINDOW);
+        Self {
+            reader,
+            decoder,
+            inside: false,
+        }
+    }
+
+    /// Begins the next frame; `false` at the end.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.reader.fill_buf()?.is_empty() {
+            match self.decoder.init(&mut self.reader) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    let length = u64::from(length);
+                    if io::copy(&mut self.reader.by_ref().take(length), &mut io::sink())? < length {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(
+                    FrameDecoderError::WindowSizeTooBig { requested: asked, .. }
+                    | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { got: asked }),
+                ) => {
+                    return Err(invalid(format!(
+                        "a zstd frame asks for a window of {asked} bytes, and {MAX_WINDOW} are allowed; pack it with a lower level"
+                    )));
+                }
+                Err(error) => return Err(invalid(error.to_string())),
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(frame) = &mut self.frame {
-                let read = frame.read(buf)?;
-                if read > 0 || buf.is_empty() {
-                    return Ok(read);
-                }
-                self.reader = self.frame.take().map(StreamingDecoder::into_inner);
+        while !buf.is_empty() {
+            if !self.inside && !self.begin()? {
+                break;
             }
-            let Some(mut reader) = self.reader.take() else {
-                return Ok(0);
-            };
-            if reader.fill_buf()?.is_empty() {
-                return Ok(0);
+            self.inside = true;
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.reader, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(|e| invalid(e.to_string()))?;
             }
-            refuse_large_window(reader.fill_buf()?)?;
-            let frame =
-                StreamingDecoder::new(reader).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
-            self.frame = Some(frame);
+            let read = self.decoder.read(buf)?;
+            if read > 0 {
+                return Ok(read);
+            }
+            self.inside = false;
+            let (told, found) = (
+                self.decoder.get_checksum_from_data(),
+                self.decoder.get_calculated_checksum(),
+            );
+            if told.is_some() && told != found {
+                return Err(invalid("a zstd frame has a wrong checksum".into()));
+            }
         }
+        Ok(0)
     }
 }
 
-/// The window is memory that the sender chooses (RFC 8878, section 3.1.1.1.2).
-fn refuse_large_window(head: &[u8]) -> io::Result<()> {
-    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else {
-        return Ok(());
-    };
-    let single_segment = descriptor & 0x20 != 0;
-    let window = if single_segment {
-        let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-        let (length, base) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
-        let size = rest.get(dictionary..dictionary + length).unwrap_or_default();
-        size.iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte)) + base
-    } else {
-        let byte = u64::from(rest.first().copied().unwrap_or_default());
-        let base = 1_u64 << (10 + (byte >> 3));
-        base + (base / 8) * (byte & 7)
-    };
-    if window > MAX_WINDOW {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "the zstd frame asks for a window of {window} bytes, and {MAX_WINDOW} are allowed; pack it with a lower level"
-            ),
-        ))
-    } else {
-        Ok(())
-    }
+fn invalid(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 #[cfg(test)]
@@ -103,23 +122,21 @@ mod tests {
 
     #[test]
     fn the_window_is_limited() {
-        // Window descriptors: exponent above 10 in the high five bits, eighths in the low three.
+        let read = |head: &[u8]| Frames::new(head).read(&mut [0; 1]).unwrap_err().to_string();
+        // Window descriptors: exponent above 10 in the high five bits, eighths in the low three. No block follows.
         for (byte, good) in [
             ((16 << 3) - 1, true),
             (16 << 3, true),
             ((16 << 3) + 1, false),
             (0xff, false),
         ] {
-            assert_eq!(
-                refuse_large_window(&[0x28, 0xb5, 0x2f, 0xfd, 0, byte]).is_ok(),
-                good,
-                "{byte}"
-            );
+            let error = read(&[0x28, 0xb5, 0x2f, 0xfd, 0, byte]);
+            assert_eq!(!error.contains("asks for a window"), good, "{byte}: {error}");
         }
         let single = |size: u64| {
             let mut head = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
             head.extend(size.to_le_bytes());
-            refuse_large_window(&head).is_ok()
+            !read(&head).contains("asks for a window")
         };
         assert!(single(MAX_WINDOW - 1) && single(MAX_WINDOW) && !single(MAX_WINDOW + 1));
     }

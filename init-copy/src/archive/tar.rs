@@ -12,6 +12,8 @@ use crate::safe_path;
 const BLOCK: usize = 512;
 /// Long names and PAX records; held in memory.
 const MAX_META: u64 = 1 << 20;
+/// Records have 10 KiB; a tape's may have some MiB.
+const MAX_PADDING: u64 = 16 << 20;
 
 /// Looks a block like the header of a member?
 pub fn is_header(block: &[u8]) -> bool {
@@ -37,9 +39,12 @@ pub fn walk<R: Read, E: From<Refused>>(
     let mut number = 0_u32;
     let mut block = [0; BLOCK];
     loop {
-        // An archive may end without its mark (POSIX: "shall" have one; GNU tar accepts none), but not inside a block.
-        if !read_block(&mut tar, &mut block)? || block == [0; BLOCK] {
-            return Ok(());
+        // GNU tar accepts an archive without its mark; but then one that was cut between two members is as good as whole.
+        if !read_block(&mut tar, &mut block)? {
+            return Err(Refused::Damaged("it ends without its end mark".into()).into());
+        }
+        if block == [0; BLOCK] {
+            return finish(tar).map_err(E::from);
         }
         if !checksum_holds(&block) {
             return Err(Refused::Damaged(format!("the header after member {number} has a wrong checksum")).into());
@@ -81,6 +86,24 @@ pub fn walk<R: Read, E: From<Refused>>(
         }
         skip(&mut tar, padded(stored)? - stored)?;
     }
+}
+
+/// Reads what follows the end mark: zeros to a whole record, and below them the checksum of the compressed stream.
+fn finish(mut tar: impl Read) -> Result<(), Refused> {
+    let mut block = [0; BLOCK];
+    let mut padding = 0;
+    while read_some(&mut tar, &mut block)? > 0 {
+        padding += BLOCK as u64;
+        if block != [0; BLOCK] {
+            return Err(Refused::Unsafe("there is something behind its end mark".into()));
+        }
+        if padding > MAX_PADDING {
+            return Err(Refused::Unsafe(format!(
+                "more than {MAX_PADDING} zeros follow its end mark"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The content of one member; ends early only with an error.
@@ -293,17 +316,25 @@ fn padded(size: u64) -> Result<u64, Refused> {
 
 /// `false` at the end of the stream; an end inside a block is damage.
 fn read_block(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<bool, Refused> {
+    match read_some(tar, block)? {
+        0 => Ok(false),
+        BLOCK => Ok(true),
+        _ => Err(Refused::Damaged("it ends inside a header".into())),
+    }
+}
+
+/// A block, or what there is of it.
+fn read_some(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<usize, Refused> {
     let mut filled = 0;
     while filled < BLOCK {
         match tar.read(&mut block[filled..]) {
-            Ok(0) if filled == 0 => return Ok(false),
-            Ok(0) => return Err(Refused::Damaged("it ends inside a header".into())),
+            Ok(0) => break,
             Ok(read) => filled += read,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => return Err(damaged(e)),
         }
     }
-    Ok(true)
+    Ok(filled)
 }
 
 fn skip(tar: &mut impl Read, bytes: u64) -> Result<(), Refused> {

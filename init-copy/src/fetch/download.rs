@@ -207,6 +207,10 @@ impl<'t> Transfer<'t> {
         if self.total.is_some_and(|total| total == self.at) && self.at > 0 {
             return Ok(Some(End::Complete));
         }
+        if self.at > 0 && self.what.expected.is_none() && self.facts.validator.is_none() {
+            // Nothing would tell that the rest is of another version.
+            self.restart(Facts::default())?;
+        }
         let mut headers = Vec::new();
         if self.at > 0 {
             headers.push(("range", format!("bytes={}-", self.at)));
@@ -228,6 +232,10 @@ impl<'t> Transfer<'t> {
                     validator: validator(&answer),
                 })?;
                 self.body(answer)
+            }
+            206 if self.is_of_another_version(&answer) => {
+                self.restart(Facts::default())?;
+                Ok(None)
             }
             206 => {
                 let range = answer.header("content-range").and_then(content_range);
@@ -257,6 +265,12 @@ impl<'t> Transfer<'t> {
             }
             _ => Err(Client::refuse(&answer).into()),
         }
+    }
+
+    /// Some servers ignore `If-Range`; the validator of a part is that of the whole (RFC 9110, section 15.3.7).
+    fn is_of_another_version(&self, answer: &Answer) -> bool {
+        let (before, now) = (&self.facts.validator, validator(answer));
+        self.at > 0 && before.is_some() && now.is_some() && *before != now
     }
 
     /// What the server says of the whole has to be what is known, and may not be too much.

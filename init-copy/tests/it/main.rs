@@ -5,12 +5,15 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod archives;
 mod attributes;
 mod crash;
 mod faults;
 mod flags;
+mod oci;
 mod publish;
 mod steps;
+mod web;
 mod works;
 
 use std::path::{Path, PathBuf};

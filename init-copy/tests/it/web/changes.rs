@@ -1,0 +1,107 @@
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testbed::http::Reply;
+use testbed::process::code_and_stderr;
+
+use super::{Site, fetch, full, sha256};
+use crate::{Volume, assert_done};
+
+#[test]
+fn what_has_a_tag_is_asked_for_by_it() {
+    let version = Arc::new(AtomicUsize::new(1));
+    let served = Arc::clone(&version);
+    let site = Site::start(move |_, request| {
+        let version = served.load(Ordering::Relaxed);
+        let tag = format!("\"v{version}\"");
+        if request.header("if-none-match") == Some(&tag) {
+            return full(304, &[("ETag", &tag)], b"");
+        }
+        full(200, &[("ETag", &tag)], format!("content {version}").as_bytes())
+    });
+    let volume = Volume::new();
+    assert_done(&fetch(&volume, &[], &site.url("/app.war")));
+    let again = fetch(&volume, &[], &site.url("/app.war"));
+    assert_done(&again);
+    assert!(
+        code_and_stderr(&again).1.contains("nothing to do"),
+        "{:?}",
+        code_and_stderr(&again)
+    );
+    assert_eq!(volume.names(), ["app.war"]);
+    assert_eq!(site.headers("if-none-match"), [None, Some("\"v1\"".to_owned())]);
+
+    version.store(2, Ordering::Relaxed);
+    assert_done(&fetch(&volume, &[], &site.url("/app.war")));
+    assert_eq!(fs::read_to_string(volume.dest("app.war")).unwrap(), "content 2");
+
+    // What was altered is not asked for by the tag of what it was.
+    fs::write(volume.dest("app.war"), "altered").unwrap();
+    assert_done(&fetch(&volume, &[], &site.url("/app.war")));
+    assert_eq!(fs::read_to_string(volume.dest("app.war")).unwrap(), "content 2");
+    assert_eq!(site.headers("if-none-match")[3], None);
+}
+
+#[test]
+fn without_a_tag_it_is_fetched_again_and_changed_only_if_it_did() {
+    let site = Site::serving("content");
+    let volume = Volume::new();
+    assert_done(&fetch(&volume, &[], &site.url("/app.war")));
+    let before = fs::metadata(volume.dest("app.war")).unwrap();
+    let again = fetch(&volume, &[], &site.url("/app.war"));
+    assert!(
+        code_and_stderr(&again).1.contains("nothing to do"),
+        "{:?}",
+        code_and_stderr(&again)
+    );
+    assert_eq!(volume.names(), ["app.war"]);
+    let after = fs::metadata(volume.dest("app.war")).unwrap();
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+}
+
+#[test]
+fn what_has_a_digest_is_not_asked_for_again() {
+    let site = Site::serving("content");
+    let (volume, url) = (Volume::new(), site.url("/app.war"));
+    let digest = format!("--sha256={}", sha256(b"content"));
+    assert_done(&fetch(&volume, &[&digest], &url));
+    drop(site);
+    let again = fetch(&volume, &[&digest, "--tries=1"], &url);
+    assert_done(&again);
+    assert!(code_and_stderr(&again).1.contains("nothing to do"));
+}
+
+#[test]
+fn not_modified_without_having_asked_is_refused() {
+    let site = Site::start(|_, _| Reply::text(304, ""));
+    let volume = Volume::new();
+    crate::assert_refused(&fetch(&volume, &[], &site.url("/app.war")), 12, &["answers 304"]);
+    assert!(!volume.dest("app.war").exists());
+}
+
+#[test]
+fn every_way_of_publishing_proves_a_download() {
+    let site = Site::serving("content");
+    let url = site.url("/app.war");
+    let digest = format!("--sha256={}", sha256(b"content"));
+    for way in ["rename", "exchange", "symlink"] {
+        let volume = Volume::new();
+        let (publish, dest) = (
+            format!("--publish={way}"),
+            format!("{}/", crate::text(&volume.dest("target"))),
+        );
+        let run = || {
+            let mut command = super::init_copy(&[&publish, &digest, &url, &dest]);
+            command.output().unwrap()
+        };
+        assert_done(&run());
+        assert_eq!(fs::read_to_string(volume.dest("target/app.war")).unwrap(), "content");
+        let again = run();
+        assert!(
+            code_and_stderr(&again).1.contains("nothing to do"),
+            "{way}: {:?}",
+            code_and_stderr(&again)
+        );
+    }
+}
