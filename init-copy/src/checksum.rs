@@ -124,6 +124,7 @@ impl fmt::Display for Expected {
 }
 
 /// Takes bytes and yields their digest.
+#[derive(Clone)]
 pub(crate) enum Hasher {
     Sha256(Sha256),
     Sha384(Sha384),

@@ -63,6 +63,11 @@ pub(crate) fn download(
                 transfer.part.remove();
                 return Ok(None);
             }
+            Ok(Some(End::Complete)) if transfer.is_stale() => {
+                tracing::warn!(url = %what.url, "what an earlier run had fetched does not belong to it: starting over");
+                transfer.restart(Facts::default())?;
+                continue;
+            }
             Ok(Some(End::Complete)) => break,
             Ok(None) => continue,
             Err(Stop::Error(error)) => return Err(error),
@@ -130,6 +135,8 @@ struct Transfer<'t> {
     /// Bytes that are there, and hashed.
     at: u64,
     total: Option<u64>,
+    /// The bytes begin with those of an earlier run.
+    resumed: bool,
     /// Of all bytes so far: the digest asked for, and SHA-256 for the receipt.
     hashers: (Option<Hasher>, Hasher),
     buffer: Vec<u8>,
@@ -151,6 +158,7 @@ impl<'t> Transfer<'t> {
             facts: facts.clone().unwrap_or_default(),
             part,
             at: 0,
+            resumed: false,
             total: what.size,
             hashers: (what.expected.map(Expected::hasher), Hasher::sha256()),
             buffer: vec![0; BUFFER],
@@ -160,6 +168,7 @@ impl<'t> Transfer<'t> {
         let usable = facts.is_some() && (what.expected.is_some() || transfer.facts.validator.is_some());
         if usable && there > 0 && what.size.is_none_or(|size| there <= size) {
             transfer.hash_what_is_there(there)?;
+            transfer.resumed = true;
             tracing::info!(url = %what.url, at = there, "going on with an interrupted download");
         } else {
             transfer.restart(Facts::default())?;
@@ -197,6 +206,7 @@ impl<'t> Transfer<'t> {
         self.part.restart(&facts)?;
         self.facts = facts;
         self.at = 0;
+        self.resumed = false;
         self.progress.set_done(0);
         self.hashers = (self.what.expected.map(Expected::hasher), Hasher::sha256());
         Ok(())
@@ -336,6 +346,14 @@ impl<'t> Transfer<'t> {
                 Err(Problem::Final(Failure::new(NETWORK, cause)).into())
             }
             _ => Ok(Some(End::Complete)),
+        }
+    }
+
+    /// Is it complete, wrong, and begun by an earlier run? Then the fault may lie in what that run had.
+    fn is_stale(&self) -> bool {
+        match (self.what.expected, &self.hashers.0) {
+            (Some(expected), Some(hasher)) if self.resumed => expected.verify(&hasher.clone().finish()).is_err(),
+            _ => false,
         }
     }
 

@@ -10,7 +10,7 @@ use super::Opening;
 use crate::archive::Unpack;
 use crate::checksum::{Expected, MAX_FILE, hex};
 use crate::error::{At as _, DIGEST, Error, SOURCE};
-use crate::fetch::{Client, Download, Fetched, Problem, Request, WebUrl, download};
+use crate::fetch::{Client, Download, Fetched, Problem, Request, WebUrl, download, forget};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
 use crate::safe_path;
@@ -147,7 +147,10 @@ impl Opening<'_> {
                 Mode::empty(),
             )
             .at("read", &shown)?;
-            return self.unpack(File::from(fd), label, place, identity, Some(fetched.part), builder);
+            let part = fetched.part.clone();
+            return self
+                .unpack(File::from(fd), label, place, identity, Some(fetched.part), builder)
+                .inspect_err(|_| forget(base, &part));
         }
         builder.source(Opened {
             label: label.into(),

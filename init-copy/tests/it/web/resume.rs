@@ -87,6 +87,20 @@ fn the_next_process_goes_on_where_a_killed_one_was() {
 }
 
 #[test]
+fn wrong_bytes_of_an_earlier_run_are_fetched_anew_once() {
+    // The first run gets the beginning of something else, and its server gives no tag that would tell.
+    let site = Site::start(move |before, request| match before {
+        0 => interrupted(&vec![b'x'; content().len()], &[]),
+        _ => rest(request, &content(), &[]),
+    });
+    let volume = Volume::new();
+    let digest = format!("--sha256={}", sha256(&content()));
+    assert_refused(&fetch(&volume, &[&digest, "--tries=1"], &site.url("/app.war")), 12, &[]);
+    assert_done(&fetch(&volume, &[&digest], &site.url("/app.war")));
+    assert_downloaded(&volume, &content());
+}
+
+#[test]
 fn without_a_digest_or_a_validator_the_next_process_starts_over() {
     let site = Site::start(|before, _| match before {
         0 => interrupted(&content(), &[]),
