@@ -1,5 +1,7 @@
 //! The walk: end record, central directory, and each local header against it.
 
+use std::ops::Range;
+
 use super::fields::{Extra, decode_name, dos_time};
 use super::{ReadAt, Slot, damaged, read, u16_at, u32_at, u64_at};
 use crate::archive::{DIR_MODE, FILE_MODE, Member, MemberKind, Refused};
@@ -25,7 +27,8 @@ const SIZES_FOLLOW: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
 const MASKED: u16 = 1 << 13;
 
-/// Calls `visit` with every member of the zip of `size` bytes, after all that can be checked without unpacking holds.
+/// Calls `visit` with every member of the zip of `size` bytes, its two headers agreeing. Overlaps are found last: members are to
+/// be believed when all of the walk has succeeded.
 pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
     zip: &R,
     size: u64,
@@ -42,7 +45,7 @@ pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
     for _ in 0..directory.count {
         let central = Central::parse(&mut rest, directory.shift)?;
         let slot = central.slot(zip)?;
-        places.push((slot.header, slot.data.saturating_add(slot.compressed)));
+        places.push(slot.bytes());
         if let Some(member) = central.member(zip, &slot)? {
             visit(member, slot)?;
         }
@@ -55,11 +58,11 @@ pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
 }
 
 /// The same bytes in two members: how a small file becomes petabytes.
-fn refuse_overlaps(mut places: Vec<(u64, u64)>, directory: u64) -> Result<(), Refused> {
-    places.sort_unstable();
-    let ends = places.iter().map(|place| place.0).skip(1).chain([directory]);
+fn refuse_overlaps(mut places: Vec<Range<u64>>, directory: u64) -> Result<(), Refused> {
+    places.sort_unstable_by_key(|place| place.start);
+    let ends = places.iter().map(|place| place.start).skip(1).chain([directory]);
     for (place, next) in places.iter().zip(ends) {
-        if place.1 > next {
+        if place.end > next {
             return Err(Refused::Unsafe("two of its members overlap".into()));
         }
     }

@@ -48,6 +48,25 @@ pub struct Slot {
     deflated: bool,
 }
 
+impl Slot {
+    /// Where the member lies: from its local header to the end of its compressed bytes.
+    pub fn bytes(&self) -> std::ops::Range<u64> {
+        self.header..self.data.saturating_add(self.compressed)
+    }
+}
+
+/// Unpacks the member at `slot`, which [`walk`] gave for the same `zip`, into `sink`, piece by piece.
+///
+/// `sink` never gets more bytes than the directory announces. Fails with [`Refused::Unsafe`] when there would be more, and with
+/// [`Refused::Damaged`] when there are fewer, or their checksum is another: what `sink` took is to be believed after that only.
+pub fn unpack<R: ReadAt + ?Sized, E: From<Refused>>(
+    zip: &R,
+    slot: &Slot,
+    sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    extract::member(zip, slot, &mut Scratch::default(), sink)
+}
+
 /// A zip that has been listed.
 #[derive(Debug)]
 pub(crate) struct Zip {
