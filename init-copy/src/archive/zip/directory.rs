@@ -21,6 +21,8 @@ const LOCAL_LENGTH: u64 = 30;
 const MAX_DIRECTORY: u64 = 128 << 20;
 /// A symbolic link's content.
 const MAX_LINK: u64 = 4095;
+/// And its bytes in the archive: empty blocks can make them any number, to be read once for each link, before overlaps are found.
+const MAX_PACKED_LINK: u64 = 2 * MAX_LINK;
 
 const ENCRYPTED: u16 = 1;
 const SIZES_FOLLOW: u16 = 1 << 3;
@@ -309,11 +311,12 @@ impl<'b> Central<'b> {
     }
 
     fn link<R: ReadAt + ?Sized>(&self, zip: &R, slot: &Slot, path: &std::path::Path) -> Result<Vec<u8>, Refused> {
-        if slot.size > MAX_LINK {
+        if slot.size > MAX_LINK || slot.compressed > MAX_PACKED_LINK {
             return Err(Refused::Unsafe(format!(
-                "the link {:?} has {} bytes",
+                "the link {:?} has {} bytes, and {} when packed",
                 self.shown(),
-                slot.size
+                slot.size,
+                slot.compressed
             )));
         }
         let mut to = Vec::new();
