@@ -27,7 +27,7 @@ pub enum Unsafe {
     /// A backslash is a separator to some readers and a character to others.
     #[error("it has a backslash")]
     Backslash,
-    /// `C:`.
+    /// `C:` in front.
     #[error("it has a drive letter")]
     Drive,
     /// NUL, line feed or another control character.
@@ -52,14 +52,15 @@ pub fn relative(name: &[u8]) -> Result<PathBuf, Unsafe> {
     if name.contains(&b'\\') {
         return Err(Unsafe::Backslash);
     }
-    if matches!(name, [letter, b':', ..] if letter.is_ascii_alphabetic()) {
-        return Err(Unsafe::Drive);
-    }
     let mut path = PathBuf::new();
     for component in name.split(|&byte| byte == b'/') {
         match component {
             b"" | b"." => {}
             b".." => return Err(Unsafe::Parent),
+            // Of what is left, not of how it was spelled: `./C:x` becomes `C:x`.
+            [letter, b':', ..] if letter.is_ascii_alphabetic() && path.as_os_str().is_empty() => {
+                return Err(Unsafe::Drive);
+            }
             name if name.len() > MAX_NAME => return Err(Unsafe::TooLong),
             name => path.push(OsStr::from_bytes(name)),
         }
@@ -146,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn a_drive_letter_behind_dots_is_still_one() {
+        for name in ["./C:x", "././G://", ".//c:/x"] {
+            assert_eq!(relative(name.as_bytes()), Err(Unsafe::Drive), "{name:?}");
+        }
+        assert_eq!(relative(b"a/C:x"), Ok(PathBuf::from("a/C:x")));
+    }
+
+    #[test]
     fn links_may_only_point_inside() {
         let at = Path::new("a/b/link");
         for inside in ["x", "../x", "../../x", "./y/../z", "../../a"] {
@@ -162,6 +171,7 @@ mod tests {
             if let Ok(path) = relative(&name) {
                 prop_assert!(path.components().all(|c| matches!(c, std::path::Component::Normal(_))));
                 prop_assert!(path.components().count() > 0);
+                prop_assert_eq!(relative(path.as_os_str().as_bytes()), Ok(path));
             }
         }
     }

@@ -135,9 +135,12 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option
     let name = meta.path.unwrap_or_else(|| header_name(block));
     let shown = String::from_utf8_lossy(&name).into_owned();
     let unsafe_name = |why| Refused::Unsafe(format!("the member {shown:?} has a name that is refused: {why}"));
+    let has_content = || Refused::Unsafe(format!("the directory {shown:?} has content"));
     let path = match safe_path::relative(&name) {
         Ok(path) => path,
-        Err(safe_path::Unsafe::Empty) if kind == b'5' && !name.is_empty() => return Ok(None),
+        Err(safe_path::Unsafe::Empty) if kind == b'5' && !name.is_empty() => {
+            return if size == 0 { Ok(None) } else { Err(has_content()) };
+        }
         Err(why) => return Err(unsafe_name(why)),
     };
     let link = meta.link.unwrap_or_else(|| text(&block[157..257]).to_vec());
@@ -166,7 +169,7 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option
         }
     };
     if is_dir && size > 0 {
-        return Err(Refused::Unsafe(format!("the directory {shown:?} has content")));
+        return Err(has_content());
     }
     let mode = octal(&block[100..108]).unwrap_or(0) & 0o777;
     let seconds = octal(&block[136..148]).and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
@@ -362,4 +365,31 @@ pub fn list(tar: impl Read) -> Result<Vec<PathBuf>, Refused> {
         Ok::<(), Refused>(())
     })?;
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(name: &str, kind: u8, size: usize) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+        block[156] = kind;
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().copied().map(u32::from).sum();
+        block[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+        block
+    }
+
+    #[test]
+    fn content_of_the_root_is_not_read_as_members() {
+        let hidden = header("hidden", b'0', 0);
+        for name in ["a/", "./"] {
+            for (size, good) in [(0, true), (BLOCK, false)] {
+                let tar = [header(name, b'5', size), hidden, [0; BLOCK], [0; BLOCK]].concat();
+                assert_eq!(list(tar.as_slice()).is_ok(), good, "{name} {size}");
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The walk: end record, central directory, and each local header against it.
 
+use std::ops::Range;
+
 use super::fields::{Extra, decode_name, dos_time};
 use super::{ReadAt, Slot, damaged, read, u16_at, u32_at, u64_at};
 use crate::archive::{DIR_MODE, FILE_MODE, Member, MemberKind, Refused};
@@ -19,13 +21,16 @@ const LOCAL_LENGTH: u64 = 30;
 const MAX_DIRECTORY: u64 = 128 << 20;
 /// A symbolic link's content.
 const MAX_LINK: u64 = 4095;
+/// And its bytes in the archive: empty blocks can make them any number, to be read once for each link, before overlaps are found.
+const MAX_PACKED_LINK: u64 = 2 * MAX_LINK;
 
 const ENCRYPTED: u16 = 1;
 const SIZES_FOLLOW: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
 const MASKED: u16 = 1 << 13;
 
-/// Calls `visit` with every member of the zip of `size` bytes, after all that can be checked without unpacking holds.
+/// Calls `visit` with every member of the zip of `size` bytes, its two headers agreeing. Overlaps are found last: members are to
+/// be believed when all of the walk has succeeded.
 pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
     zip: &R,
     size: u64,
@@ -42,7 +47,7 @@ pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
     for _ in 0..directory.count {
         let central = Central::parse(&mut rest, directory.shift)?;
         let slot = central.slot(zip)?;
-        places.push((slot.header, slot.data.saturating_add(slot.compressed)));
+        places.push(slot.bytes());
         if let Some(member) = central.member(zip, &slot)? {
             visit(member, slot)?;
         }
@@ -55,11 +60,11 @@ pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
 }
 
 /// The same bytes in two members: how a small file becomes petabytes.
-fn refuse_overlaps(mut places: Vec<(u64, u64)>, directory: u64) -> Result<(), Refused> {
-    places.sort_unstable();
-    let ends = places.iter().map(|place| place.0).skip(1).chain([directory]);
+fn refuse_overlaps(mut places: Vec<Range<u64>>, directory: u64) -> Result<(), Refused> {
+    places.sort_unstable_by_key(|place| place.start);
+    let ends = places.iter().map(|place| place.start).skip(1).chain([directory]);
     for (place, next) in places.iter().zip(ends) {
-        if place.1 > next {
+        if place.end > next {
             return Err(Refused::Unsafe("two of its members overlap".into()));
         }
     }
@@ -306,11 +311,12 @@ impl<'b> Central<'b> {
     }
 
     fn link<R: ReadAt + ?Sized>(&self, zip: &R, slot: &Slot, path: &std::path::Path) -> Result<Vec<u8>, Refused> {
-        if slot.size > MAX_LINK {
+        if slot.size > MAX_LINK || slot.compressed > MAX_PACKED_LINK {
             return Err(Refused::Unsafe(format!(
-                "the link {:?} has {} bytes",
+                "the link {:?} has {} bytes, and {} when packed",
                 self.shown(),
-                slot.size
+                slot.size,
+                slot.compressed
             )));
         }
         let mut to = Vec::new();
