@@ -47,6 +47,8 @@ pub(crate) enum Kept {
     Owner,
     Times,
     Xattrs,
+    /// Hard links, which are always kept; a word of `cp`.
+    Links,
     All,
 }
 
@@ -59,6 +61,7 @@ impl Setting for Kept {
             "owner" | "ownership" => Ok(Self::Owner),
             "times" | "timestamps" => Ok(Self::Times),
             "xattrs" | "xattr" => Ok(Self::Xattrs),
+            "links" => Ok(Self::Links),
             "all" => Ok(Self::All),
             _ => Err("it is none of these words".into()),
         }
@@ -72,6 +75,8 @@ pub(crate) struct Attributes {
     dir_mode: Option<ModeChange>,
     owner: Option<Owner>,
     kept: Vec<Kept>,
+    /// Directories get the bits of the source, less the umask, as with `cp -r`.
+    dirs_as_source: bool,
     umask: u32,
     /// Attributes that were to be kept and could not, since that takes privileges.
     not_kept: AtomicU64,
@@ -92,6 +97,7 @@ impl Attributes {
             dir_mode,
             owner,
             kept,
+            dirs_as_source: false,
             umask: umask.as_raw_mode(),
             not_kept: AtomicU64::new(0),
         }
@@ -99,6 +105,12 @@ impl Attributes {
 
     fn keeps(&self, what: Kept) -> bool {
         self.kept.contains(&what) || self.kept.contains(&Kept::All)
+    }
+
+    /// The same, with directories as `cp -r` makes them.
+    pub(crate) fn with_dirs_as_source(mut self) -> Self {
+        self.dirs_as_source = true;
+        self
     }
 
     /// Are directories to have more than the umask leaves them?
@@ -135,14 +147,16 @@ impl Attributes {
     pub(crate) fn mode(&self, mode: u32, is_dir: bool) -> Option<u32> {
         let change = if is_dir { &self.dir_mode } else { &self.mode };
         match change {
-            Some(change) => Some(change.apply(mode, is_dir, self.umask)),
-            None => self.keeps(Kept::Mode).then_some(mode & 0o777),
+            Some(change) => Some(change.apply(mode & 0o777, is_dir, self.umask)),
+            // A directory keeps the sticky bit, without which it would be open to everybody; a file loses special bits.
+            None if self.keeps(Kept::Mode) => Some(mode & if is_dir { 0o3777 } else { 0o777 }),
+            None => (is_dir && self.dirs_as_source).then_some(mode & 0o777 & !self.umask),
         }
     }
 
     /// What the umask leaves of `mode`.
     pub(crate) fn masked(&self, mode: u32) -> u32 {
-        mode & !self.umask
+        mode & 0o777 & !self.umask
     }
 
     /// The bits to create a file with: never more than it will have; writing needs no bit, since the file is open.
@@ -171,7 +185,8 @@ impl Attributes {
                 let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
                 self.best_effort(chownat(target, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))?;
             }
-            // After the owner: a change of owner takes bits away.
+            // After the owner: a change of owner takes bits away. A directory that got its group from above gives it on.
+            let exact = exact.map(|exact| if is_dir { exact | now.st_mode & 0o2000 } else { exact });
             if let Some(exact) = exact
                 && (chowned || now.st_mode & 0o7777 != exact)
             {

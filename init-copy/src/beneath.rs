@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir as ReadDir, FileType, Mode, OFlags, Stat, fstat, fsync, mkdirat, openat, statat, unlinkat,
+    AtFlags, CWD, Dir as ReadDir, FileType, Mode, OFlags, Stat, chmodat, fstat, fsync, mkdirat, openat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -152,6 +153,14 @@ pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Resu
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(Errno::NOENT) => return Ok(()),
         other => return other,
+    }
+    // What is closed to its own owner has to be opened first.
+    if let Ok(stat) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        && stat.st_mode & 0o700 != 0o700
+        && let Err(error) = chmodat(dir, name, Mode::from_raw_mode(0o700), AtFlags::empty())
+    {
+        tracing::debug!(%error, "cannot open a directory that is to be removed");
     }
     let below = openat(dir, name, DIR | OFlags::NOFOLLOW, Mode::empty())?;
     // Names first: what a directory yields while it is being emptied is not defined.

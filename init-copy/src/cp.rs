@@ -18,7 +18,7 @@ pub(crate) const VERB: Verb = Verb {
     name: "cp",
     about: "Behave like cp: init-copy cp -a SRC... DEST; also when the binary is called cp",
     after_help: "-a keeps modes, times, links, hard links, holes and, where that is allowed, owners and extended attributes. \
-                 Accepted and without effect, since it is always so: -d -f -P -x -u --sparse --reflink --no-dereference.",
+                 Accepted and without effect, since it is always so: -f --sparse --reflink. Not supported, and refused: -L -H -u -n -x.",
     flags,
 };
 
@@ -30,7 +30,7 @@ fn flags() -> Vec<Arg> {
             .action(ArgAction::SetTrue)
             .help(help)
     };
-    let ignored = |name: &'static str, short: char| Arg::new(name).short(short).action(ArgAction::SetTrue).hide(true);
+    let hidden = |name: &'static str, short: char| Arg::new(name).short(short).action(ArgAction::SetTrue).hide(true);
     vec![
         Arg::new(PATHS)
             .value_name(PATHS)
@@ -45,17 +45,23 @@ fn flags() -> Vec<Arg> {
             'T',
             "DEST is the copy itself, also when it is a directory",
         ),
-        switch("dereference", 'L', "Not supported: links in trees are copied as links"),
+        switch(
+            "no-dereference",
+            'P',
+            "Links that are named are copied as links; so they are with -a, -d and -r",
+        ),
         Arg::new("target-directory")
             .short('t')
             .long("target-directory")
             .value_name("DIR")
             .help("All paths are sources, DIR is the destination"),
-        ignored("no-dereference-preserve", 'd'),
-        ignored("force", 'f'),
-        ignored("no-follow", 'P'),
-        ignored("one-file-system", 'x'),
-        ignored("update", 'u'),
+        hidden("links", 'd'),
+        hidden("force", 'f'),
+        hidden("dereference", 'L'),
+        hidden("dereference-named", 'H'),
+        hidden("update", 'u'),
+        hidden("no-clobber", 'n'),
+        hidden("one-file-system", 'x'),
         Arg::new("reflink")
             .long("reflink")
             .num_args(0..=1)
@@ -66,15 +72,13 @@ fn flags() -> Vec<Arg> {
             .num_args(1)
             .require_equals(true)
             .hide(true),
-        Arg::new("no-dereference")
-            .long("no-dereference")
-            .action(ArgAction::SetTrue)
-            .hide(true),
         Arg::new("preserve")
             .long("preserve")
+            .value_name("WHAT")
             .num_args(0..=1)
             .require_equals(true)
-            .hide(true),
+            .default_missing_value("mode,ownership,timestamps")
+            .help("Keep mode, ownership, timestamps, xattr, links or all"),
     ]
 }
 
@@ -85,9 +89,22 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     let recursive = archive || on("recursive");
     let keep = on("keep");
     let whole = on("no-target-directory");
-    if on("dereference") {
-        return settings.refuse("-L is not supported: copy what the links lead to by its own name");
+    for (name, short, instead) in [
+        ("dereference", "-L", "links in trees are copied as links"),
+        ("dereference-named", "-H", "name what the link leads to"),
+        ("update", "-u", "leave it out: what is proven unchanged is not copied"),
+        (
+            "no-clobber",
+            "-n",
+            "existence is no proof that a file is whole; leave it out",
+        ),
+        ("one-file-system", "-x", "name the directories"),
+    ] {
+        if on(name) {
+            return settings.refuse(format!("{short} is not supported: {instead}"));
+        }
     }
+    let keep_links = recursive || on("links") || on("no-dereference");
     let mut paths = settings.values::<PathBuf>(PATHS)?;
     let dest = match settings.optional::<PathBuf>("target-directory")? {
         Some(dir) => Some(dir.join("")),
@@ -100,11 +117,12 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     if let Some(directory) = paths.iter().find(|path| !recursive && path.is_dir()) {
         return settings.refuse(format!("{} is a directory: give -r or -a", directory.display()));
     }
-    let kept = match (archive, keep) {
-        (true, _) => vec![Kept::All],
-        (false, true) => vec![Kept::Mode, Kept::Owner, Kept::Times],
-        _ => Vec::new(),
-    };
+    let mut kept: Vec<Kept> = settings.list("preserve")?;
+    if archive {
+        kept.push(Kept::All);
+    } else if keep {
+        kept.extend([Kept::Mode, Kept::Owner, Kept::Times]);
+    }
     // `-T` and a directory: the contents go right into DEST.
     let dest = if whole { dest.components().collect() } else { dest };
     let sources = paths
@@ -116,7 +134,8 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     step.sources = sources;
     step.dest = Some(dest);
     step.as_cp = true;
-    step.attributes = Attributes::new(None, None, None, kept);
+    step.keep_links = keep_links;
+    step.attributes = Attributes::new(None, None, None, kept).with_dirs_as_source();
     step.durable = false;
     Some(step)
 }

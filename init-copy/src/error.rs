@@ -7,6 +7,8 @@ use pod_contract::exit::{FAILED, Failure, OWN};
 use pod_contract::explain;
 use rustix::io::Errno;
 
+/// What was asked for cannot be meant.
+pub(crate) const USAGE: u8 = pod_contract::exit::USAGE;
 /// The source is missing, of a kind that is not copied, or changing.
 pub(crate) const SOURCE: u8 = OWN;
 /// The content is not the one that was asked for.

@@ -4,18 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, StatxAttributes, StatxFlags, fstat, statx};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, fstat, statx};
 
-use crate::beneath::{Cursor, Root};
+use crate::beneath::Root;
 use crate::error::{CONFLICT, Error};
 use crate::fetch::Deadline;
-use crate::fingerprint::Fingerprint;
 use crate::lock::{self, Lock};
 use crate::publish::{Publish, Way, current_generation};
-use crate::receipt::{self, Receipt};
-
-/// Deeper than any tree that is copied.
-const MAX_DEPTH: usize = 256;
 
 /// The destination, opened and locked.
 pub(crate) struct Place {
@@ -31,7 +26,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// Opens, locks, and decides. `dir` is DEST as a directory.
-    pub(crate) fn open(dir: &Path, publish: Publish, prune: bool, by: &str, deadline: Deadline) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, publish: Publish, deadline: Deadline) -> Result<Self, Error> {
         let plain: PathBuf = dir.components().collect();
         let name = plain.file_name().map(OsString::from);
         let parent = pod_contract::publish::parent(&plain).to_owned();
@@ -51,6 +46,13 @@ impl Place {
                         "let DEST be a directory below it, or use --publish rename",
                     ));
                 }
+                if fs::symlink_metadata(&plain).is_ok_and(|meta| meta.is_symlink()) {
+                    return Err(Error::new(
+                        CONFLICT,
+                        format!("{} is a symbolic link, which would be lost", plain.display()),
+                        "name the directory that it leads to",
+                    ));
+                }
                 whole(name, Way::Exchange)
             }
             (Publish::As(Way::Symlink | Way::Exchange), None) => Err(Error::new(
@@ -59,24 +61,6 @@ impl Place {
                 "let DEST be a directory with a name",
             )),
             (Publish::Auto, Some(name)) if ours(&name)? => whole(name, Way::Symlink),
-            (Publish::Auto, Some(name))
-                if prune && plain.is_dir() && !is_mount_point(&plain) && is_writable(&parent) =>
-            {
-                let place = whole(name, Way::Exchange)?;
-                let ours = place
-                    .current
-                    .as_ref()
-                    .map(|root| holds_only_ours(root, by))
-                    .transpose()?
-                    .unwrap_or(false);
-                // Its locks are given up before others are asked for.
-                if ours {
-                    Ok(place)
-                } else {
-                    drop(place);
-                    Self::by_rename(&plain, deadline)
-                }
-            }
             // What is not there yet appears as a whole, with one rename.
             (_, Some(name)) if fs::symlink_metadata(&plain).is_err() => {
                 let place = whole(name, Way::Rename)?;
@@ -158,10 +142,6 @@ fn same(root: &Root, dir: &Path) -> bool {
     }
 }
 
-fn is_writable(dir: &Path) -> bool {
-    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
-}
-
 /// Is a volume mounted right there? The kernel says so since Linux 5.8; before, another device tells most of them.
 pub(crate) fn is_mount_point(dir: &Path) -> bool {
     let known = statx(CWD, dir, AtFlags::empty(), StatxFlags::empty()).ok();
@@ -177,57 +157,4 @@ pub(crate) fn is_mount_point(dir: &Path) -> bool {
             }
         }
     }
-}
-
-/// Is everything in the directory on its receipt, put there by this step, and untouched since? Then nothing is lost when it is
-/// replaced as a whole.
-fn holds_only_ours(root: &Root, by: &str) -> Result<bool, Error> {
-    let mut receipt = Receipt::open(root).peekable();
-    if receipt.peek().is_none() {
-        return Ok(false);
-    }
-    let mut cursor = root.cursor();
-    let mut paths = Vec::new();
-    list(&mut cursor, Path::new(""), 0, &mut paths)?;
-    paths.retain(|path| path != Path::new(receipt::NAME));
-    paths.sort_by(|a, b| crate::plan::order(a, b));
-    let mut paths = paths.into_iter().peekable();
-    for record in receipt {
-        if *record.by != *by {
-            return Ok(false);
-        }
-        if paths.next_if_eq(&record.path).is_none() {
-            continue;
-        }
-        let untouched = cursor
-            .stat(&record.path)?
-            .is_some_and(|stat| record.dir || Fingerprint::of(&stat) == record.at);
-        if !untouched {
-            return Ok(false);
-        }
-    }
-    // What is left is on no receipt.
-    Ok(paths.peek().is_none())
-}
-
-fn list(cursor: &mut Cursor<'_>, dir: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), Error> {
-    use crate::error::At as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    if depth == MAX_DEPTH {
-        return Ok(());
-    }
-    let mut dirs = Vec::new();
-    for entry in rustix::fs::Dir::read_from(cursor.dir(dir, false)?).at("read the directory", dir)? {
-        let entry = entry.at("read the directory", dir)?;
-        let name = std::ffi::OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
-        }
-        let path = dir.join(name);
-        if entry.file_type() == FileType::Directory {
-            dirs.push(path.clone());
-        }
-        paths.push(path);
-    }
-    dirs.iter().try_for_each(|dir| list(cursor, dir, depth + 1, paths))
 }

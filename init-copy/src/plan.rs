@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     /// Which entry of an archive, or which of several names of one file (hard links share it); 0 for neither.
     pub(crate) number: u32,
     pub(crate) kind: Kind,
-    /// Permission bits in the source.
+    /// Permission bits in the source, special ones too.
     pub(crate) mode: u16,
     /// Its place among the names of one file.
     pub(crate) share: Share,
@@ -253,7 +253,7 @@ impl Builder {
         Error::new(
             NO_SPACE,
             format!("more than {} entries in one step", self.max_entries),
-            "raise --max-entries, and the memory limit by 200 bytes for each; or copy in several steps",
+            "raise --max-entries, and the memory limit by 500 bytes for each; or copy in several steps",
         )
     }
 

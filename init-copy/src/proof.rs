@@ -93,15 +93,17 @@ impl Comparison<'_> {
                 continue;
             };
             self.refuse_conflict(root, entry, now.kind)?;
+            // What was wanted otherwise is not proven, whatever its content.
             let record = record.as_ref();
-            let fresh = record.is_some_and(|r| *r.options == *self.options && r.stamp == self.plan.stamp(entry));
+            let wanted = record.filter(|r| *r.options == *self.options);
+            let fresh = wanted.is_some_and(|r| r.stamp == self.plan.stamp(entry));
             match entry.kind {
                 // Somebody else's directory keeps its attributes.
                 Kind::Dir if self.dir_attributes && !fresh && record.is_some_and(|r| *r.by == *self.by) => {
                     found.dirs.push(index)
                 }
                 Kind::Dir => {}
-                _ if !self.proven(entry, record, fresh, now.fingerprint, &mut cursor)? => found.todo.push(index),
+                _ if !self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => found.todo.push(index),
                 _ => {}
             }
         }

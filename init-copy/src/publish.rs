@@ -74,11 +74,6 @@ impl Staging<'_> {
     pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root, dirs: &[usize]) -> Result<(), Error> {
         let plan = job.plan;
         let mut cursor = root.cursor();
-        for &index in dirs {
-            let entry = &plan.entries[index];
-            let fd = cursor.dir(&entry.target, false)?;
-            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
-        }
         let mut order: Vec<usize> = (0..self.units.len()).collect();
         order.sort_by_key(|&unit| plan.entries[self.todo[self.units[unit].entries.start]].source);
         let mut touched: BTreeSet<PathBuf> = BTreeSet::new();
@@ -104,6 +99,11 @@ impl Staging<'_> {
                 let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &shown)?;
                 done.fingerprint = Fingerprint::of(&stat);
             }
+        }
+        for &index in dirs {
+            let entry = &plan.entries[index];
+            let fd = cursor.dir(&entry.target, false)?;
+            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
         }
         self.look_again_at_links(plan, root)?;
         if job.durable {
@@ -144,6 +144,45 @@ impl Staging<'_> {
         Ok(())
     }
 
+    /// Gives the one unit the name `name`, where nothing stands.
+    pub(crate) fn appear(&mut self, name: &OsStr, durable: bool) -> Result<(), Error> {
+        let base = self.base;
+        let shown = base.path().join(name);
+        let Some(temp) = self.units[0].temp.clone() else {
+            return Ok(());
+        };
+        match renameat_with(base, &temp, base, name, RenameFlags::NOREPLACE) {
+            // Without that flag, a rename replaces an empty directory, and nothing else.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => renameat(base, &temp, base, name),
+            other => other,
+        }
+        .at("publish", &shown)?;
+        self.units[0].temp = None;
+        if durable {
+            beneath::sync(base).at("sync", base.path())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives the one unit the mode and, where that is allowed, the owner of the directory that it replaces.
+    pub(crate) fn keep_attributes_of(&self, current: Option<&Root>) -> Result<(), Error> {
+        let (Some(current), Some(temp)) = (current, &self.units[0].temp) else {
+            return Ok(());
+        };
+        let stat = rustix::fs::fstat(current).at("look at", current.path())?;
+        let mut cursor = self.base.cursor();
+        let fd = cursor.dir(temp, false)?;
+        let (uid, gid) = (
+            rustix::fs::Uid::from_raw(stat.st_uid),
+            rustix::fs::Gid::from_raw(stat.st_gid),
+        );
+        if let Err(error) = rustix::fs::fchown(fd, Some(uid), Some(gid)) {
+            tracing::debug!(%error, "the new directory has another owner than the old one");
+        }
+        fchmod(fd, rustix::fs::Mode::from_raw_mode(stat.st_mode & 0o7777)).at("set the mode of", current.path())
+    }
+
     /// Puts the one unit in the place of the directory `name`, which may not exist yet; the old one goes.
     pub(crate) fn exchange(&mut self, name: &OsStr, durable: bool) -> Result<(), Error> {
         let base = self.base;
@@ -161,12 +200,18 @@ impl Staging<'_> {
             // Some file systems cannot exchange: aside and in, with nothing under the name for a moment.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 let aside = PathBuf::from(format!("{}-1", temp.display().to_string().trim_end_matches("-0")));
-                renameat(base, name, base, &aside).at("move aside", &shown)?;
+                let was_there = match renameat(base, name, base, &aside) {
+                    Ok(()) => true,
+                    Err(Errno::NOENT) => false,
+                    Err(e) => return Err(e).at("move aside", &shown),
+                };
                 if let Err(error) = renameat(base, &temp, base, name) {
-                    renameat(base, &aside, base, name).at("move back", &shown)?;
+                    if was_there {
+                        renameat(base, &aside, base, name).at("move back", &shown)?;
+                    }
                     return Err(error).at("publish", &shown);
                 }
-                self.units[0].temp = Some(aside);
+                self.units[0].temp = was_there.then_some(aside);
             }
             Err(e) => return Err(e).at("publish", &shown),
         }

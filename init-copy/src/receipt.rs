@@ -77,6 +77,8 @@ pub(crate) struct Receipt {
     shown: PathBuf,
     /// One record read ahead.
     next: Option<Record>,
+    read: u64,
+    damaged: bool,
 }
 
 impl Receipt {
@@ -96,6 +98,8 @@ impl Receipt {
             texts: Vec::new(),
             shown,
             next: None,
+            read: 0,
+            damaged: false,
         };
         receipt.advance();
         receipt
@@ -104,6 +108,11 @@ impl Receipt {
     /// Is there one at all?
     pub(crate) fn is_empty(&self) -> bool {
         self.next.is_none()
+    }
+
+    /// Could not all of it be read? Known when all records have been taken.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged
     }
 
     /// All records before `path`, one a call; `None` when the next one is `path` or behind it.
@@ -125,6 +134,7 @@ impl Receipt {
     fn advance(&mut self) {
         self.next = self.read_record().unwrap_or_else(|error| {
             tracing::warn!(receipt = %self.shown.display(), %error, "the rest of the receipt cannot be used");
+            self.damaged = true;
             None
         });
         if self.next.is_none() {
@@ -138,13 +148,17 @@ impl Receipt {
             self.line.clear();
             lines.take(MAX_LINE).read_until(b'\n', &mut self.line)?;
             let line = self.line.strip_suffix(b"\n").unwrap_or_default();
-            if line.starts_with(END.as_bytes()) {
-                return Ok(None);
+            if let Some(count) = line.strip_prefix(END.as_bytes()) {
+                return match number(count) == Some(self.read) {
+                    true => Ok(None),
+                    false => Err(std::io::Error::other("entries are missing")),
+                };
             }
             let broken = || std::io::Error::other("a line is not of its form");
             if let Some(text) = line.strip_prefix(b"s\t") {
                 self.texts.push(percent_decode(text).decode_utf8_lossy().into());
             } else {
+                self.read += 1;
                 return parse(line, &self.texts).map(Some).ok_or_else(broken);
             }
         }

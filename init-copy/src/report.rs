@@ -14,7 +14,7 @@ use crate::place::is_mount_point;
 use crate::plan::{Content, Kind, Plan};
 use crate::progress::Progress;
 use crate::proof::Found;
-use crate::run::{Run, Target, comparison, options};
+use crate::run::{Run, Target, comparison, options, refuse_into_itself};
 use crate::source::Source;
 use crate::step::Step;
 
@@ -32,8 +32,9 @@ impl Run<'_> {
         let target = Target::of(step, &named, dest);
         let current = target.dir.is_dir().then(|| Root::open(&target.dir)).transpose()?;
         let progress = Progress::default();
-        let options = options(step);
-        let expected = None;
+        refuse_into_itself(&named, dest)?;
+        let expected = self.expected(step, &named, &client)?;
+        let options = options(step) + &expected.as_ref().map_or_else(String::new, |e| format!(";expected={e}"));
         let opening = Opening {
             step,
             client: &client,
@@ -43,7 +44,7 @@ impl Run<'_> {
             rename: target.rename.as_deref(),
             contents: target.contents,
             options: &options,
-            expected,
+            expected: expected.as_ref(),
         };
         let plan = opening.plan(&named)?;
         let found = match &current {

@@ -11,7 +11,7 @@ use crate::beneath::Root;
 use crate::checksum::Expected;
 use crate::config::Network;
 use crate::copy::Engine;
-use crate::error::{Error, NO_SPACE};
+use crate::error::{Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
 use crate::inventory::Inventory;
 use crate::open::{self, Named, Opening};
@@ -20,7 +20,7 @@ use crate::plan::{Content, Plan};
 use crate::progress::Progress;
 use crate::proof::{self, Comparison, Found};
 use crate::prune::prune;
-use crate::publish::Way;
+use crate::publish::{Publish, Way};
 use crate::receipt::{Receipt, Record, Writer};
 use crate::stage::{self, Job, Staging};
 use crate::step::Step;
@@ -45,6 +45,8 @@ impl Target {
             rename: None,
             contents: false,
         };
+        // To cp, a slash behind a DEST that is not there says nothing when a directory is copied.
+        let slash = slash && !(step.as_cp && matches!(named, [Named::Path(path)] if path.is_dir()));
         if named.len() > 1 || slash || dest.is_dir() || step.unpack != Unpack::Off {
             return into(dest);
         }
@@ -81,6 +83,28 @@ impl Run<'_> {
         .map_err(Error::from)
     }
 
+    /// The digest that the one source has to have.
+    pub(crate) fn expected(&self, step: &Step, named: &[Named], client: &Client) -> Result<Option<Expected>, Error> {
+        if step.checksum.is_none() {
+            return Ok(None);
+        }
+        let refuse = |cause: &str, remedy: &str| Err(Error::new(USAGE, cause, remedy));
+        match named {
+            [Named::Oci(_)] => refuse(
+                "a digest beside an oci:// source would say nothing",
+                "put it behind the reference: oci://registry/repository@sha256:…",
+            ),
+            [one] => {
+                let source = if let Named::Url(url) = one { Some(url) } else { None };
+                open::expected(step, client, &file_name(one), source)
+            }
+            several => refuse(
+                &format!("the digest is for one source, and there are {}", several.len()),
+                "copy each in a step of its own",
+            ),
+        }
+    }
+
     /// Carries out one step.
     pub(crate) fn step(&self, step: &Step) -> Result<(), Error> {
         let started = Instant::now();
@@ -92,17 +116,24 @@ impl Run<'_> {
         let named = open::name(&step.sources)?;
         refuse_into_itself(&named, dest)?;
         let target = Target::of(step, &named, dest);
-        let expected = match named.as_slice() {
-            [one] => open::expected(step, &client, &file_name(one))?,
-            _ => None,
-        };
+        if target.rename.is_some() && matches!(step.publish, Publish::As(Way::Exchange | Way::Symlink)) {
+            return Err(Error::new(
+                USAGE,
+                format!(
+                    "DEST {} is a file, and only a directory is exchanged or linked",
+                    dest.display()
+                ),
+                "let DEST be the directory, with a slash, or use --publish rename",
+            ));
+        }
+        let expected = self.expected(step, &named, &client)?;
         let mut work = Work {
             run: self,
             step,
             client: &client,
             target: &target,
             expected: expected.as_ref(),
-            options: options(step).into(),
+            options: (options(step) + &expected.as_ref().map_or_else(String::new, |e| format!(";expected={e}"))).into(),
             progress: Progress::default(),
         };
         let copied = work.carry_out(&named)?;
@@ -147,13 +178,7 @@ struct Work<'w> {
 impl Work<'_> {
     /// `None` when there was nothing to do.
     fn carry_out(&mut self, named: &[Named]) -> Result<Option<Copied>, Error> {
-        let place = Place::open(
-            &self.target.dir,
-            self.step.publish,
-            self.step.prune,
-            &self.step.name,
-            self.run.deadline,
-        )?;
+        let place = Place::open(&self.target.dir, self.step.publish, self.run.deadline)?;
         stage::sweep(&place.base)?;
         let opening = Opening {
             step: self.step,
@@ -166,18 +191,24 @@ impl Work<'_> {
             options: &self.options,
             expected: self.expected,
         };
+        // What takes a while, such as a download, comes first: the look at the destination has to be fresh.
+        let quick = named.iter().all(|source| matches!(source, Named::Path(_)));
         let (plan, inventory) = thread::scope(|scope| {
-            let inventory = place.visible().map(|root| scope.spawn(|| Inventory::take(root)));
+            let look = || place.visible().map(Inventory::take);
+            let early = quick
+                .then(|| thread::Builder::new().spawn_scoped(scope, look).ok())
+                .flatten();
             let plan = self
                 .progress
                 .during("fetching", self.run.interval, || opening.plan(named));
-            (plan, inventory.map(|inventory| inventory.join()))
+            // A panic there has ended the process.
+            let inventory = early.and_then(|early| early.join().ok());
+            (plan, inventory.unwrap_or_else(look))
         });
         let plan = plan?;
         let comparison = comparison(self.step, &plan, &self.options);
         let found = match (place.visible(), inventory) {
-            // A panic there has ended the process.
-            (Some(root), Some(Ok(inventory))) => comparison.with(root, inventory)?,
+            (Some(root), Some(inventory)) => comparison.with(root, inventory)?,
             _ => Found::everything(&plan),
         };
         let nothing = found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !self.step.prune);
@@ -243,10 +274,10 @@ impl Work<'_> {
         let todo = std::mem::take(&mut found.todo);
         let mut staging = self.stage(&job, &place.base, &todo, false)?;
         staging.rename(&job, &place.base, &found.dirs)?;
-        let stay = if self.step.prune {
-            prune(&place.base, found.stale)?
+        let (stay, pruned) = if self.step.prune {
+            prune(&place.base, found.stale)
         } else {
-            found.stale
+            (found.stale, Ok(()))
         };
         let receipt = ReceiptOf {
             plan,
@@ -257,6 +288,7 @@ impl Work<'_> {
         if let Err(error) = receipt.write(&place.base, &staging, stay) {
             tracing::warn!(%error, "the copy is complete but has no receipt: the next run copies again");
         }
+        pruned?;
         Ok(Copied {
             entries: todo.len() + found.dirs.len(),
             proven: plan.entries.len() - todo.len() - found.dirs.len(),
@@ -284,7 +316,11 @@ impl Work<'_> {
         staging.finish_root(&job)?;
         match place.way {
             Way::Symlink => staging.switch(name, self.step.durable)?,
-            Way::Exchange | Way::Rename => staging.exchange(name, self.step.durable)?,
+            Way::Exchange => {
+                staging.keep_attributes_of(place.current.as_ref())?;
+                staging.exchange(name, self.step.durable)?;
+            }
+            Way::Rename => staging.appear(name, self.step.durable)?,
         }
         Ok(Copied {
             entries: all.len(),
@@ -334,7 +370,9 @@ impl ReceiptOf<'_> {
                     writer.add(&self.record(index, done))?;
                 }
             } else if let Some(mut record) = before {
-                if self.dirs.contains(&index) {
+                // Who wants it last is who prunes it.
+                record.by = Arc::clone(&self.step.name);
+                if self.dirs.binary_search(&index).is_ok() {
                     record.options = Arc::clone(self.options);
                     record.stamp = self.plan.stamp(entry);
                 }
@@ -431,7 +469,7 @@ fn forget_parts(plan: &Plan, base: &Root) {
     }
 }
 
-fn refuse_into_itself(named: &[Named], dest: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_into_itself(named: &[Named], dest: &Path) -> Result<(), Error> {
     use crate::error::At as _;
     for source in named {
         let Named::Path(path) = source else { continue };

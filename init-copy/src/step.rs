@@ -24,7 +24,7 @@ use crate::wait::Condition;
 
 /// The name of the one step of a command line.
 const DEFAULT_NAME: &str = "default";
-/// Of the memory of a pod's init container, about 20 MiB.
+/// About 45 MiB of memory.
 const MAX_ENTRIES: u32 = 100_000;
 const MAX_RATIO: u32 = 200;
 const TRIES: u32 = 10;
@@ -65,6 +65,8 @@ pub(crate) struct Step {
     pub(crate) dest: Option<PathBuf>,
     /// DEST and SRC mean what they mean to `cp`.
     pub(crate) as_cp: bool,
+    /// A link that the user named is copied as a link.
+    pub(crate) keep_links: bool,
     pub(crate) exclude: Vec<Glob>,
     pub(crate) unpack: Unpack,
     pub(crate) strip: u32,
@@ -279,6 +281,7 @@ impl Step {
             sources,
             dest,
             as_cp: false,
+            keep_links: false,
             exclude: exclude?,
             unpack: unpack?,
             strip: strip?,
@@ -304,10 +307,12 @@ impl Step {
         if self.sources.is_empty() && self.wait_for.is_empty() {
             return settings.refuse("give at least one SRC and a DEST: init-copy SRC... DEST");
         }
-        if matches!(self.checksum, Some(Checksum::Given(_))) && self.sources.len() != 1 {
-            return settings.refuse(
-                "a digest is for one source, and there are several: give a checksum file, or copy in several steps",
-            );
+        if self.checksum.is_some() && self.sources.len() != 1 {
+            return settings
+                .refuse("a digest is for one source, and there are several: copy each in a step of its own");
+        }
+        if self.checksum.is_some() && !self.substitute.is_empty() {
+            return settings.refuse("a digest says nothing about a file whose variables are put in");
         }
         let local = self.sources.iter().all(|source| matches!(source, Source::Path(_))) && self.unpack == Unpack::Off;
         if !self.substitute.is_empty() && !local {

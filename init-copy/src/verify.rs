@@ -25,14 +25,14 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.dest)?;
-        let receipt = Receipt::open(&root);
+        let mut receipt = Receipt::open(&root);
         if receipt.is_empty() {
             return Err(Failure::new(SOURCE, format!("{} has no receipt", self.dest.display()))
                 .remedy("nothing was copied there yet, or by something else than init-copy"));
         }
         let mut cursor = root.cursor();
         let (mut entries, mut hashed, mut differences) = (0_u64, 0_u64, Vec::new());
-        for record in receipt {
+        for record in receipt.by_ref() {
             entries += 1;
             let difference = match cursor.stat(&record.path) {
                 Err(Error::Io { error, .. }) => Some(error.to_string()),
@@ -60,6 +60,9 @@ impl Verify {
             if let Some(difference) = difference {
                 differences.push(format!("{}: {difference}", record.path.display()));
             }
+        }
+        if receipt.is_damaged() {
+            differences.push("the receipt itself: it cannot be read to its end".into());
         }
         if differences.is_empty() {
             tracing::info!(dest = %self.dest.display(), entries, hashed, "everything is as it was copied");

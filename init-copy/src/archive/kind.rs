@@ -29,6 +29,7 @@ impl Format {
             [0x1f, 0x8b, ..] => Some(Self::TarGz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::TarZst),
             head if head.len() == 512 && super::tar::is_header(head) => Some(Self::Tar),
+            _ if super::zip::has_directory(file) => Some(Self::Zip),
             _ => None,
         })
     }

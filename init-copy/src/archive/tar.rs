@@ -57,6 +57,16 @@ pub fn walk<R: Read, E: From<Refused>>(
                 continue;
             }
             b'g' => {
+                // It means all members that follow, and readers disagree about what it may say of them.
+                let mut global = Meta::default();
+                read_meta(&mut tar, kind, stored, &mut global)?;
+                if global.path.is_some() || global.link.is_some() || global.size.is_some() {
+                    return Err(Refused::Unsafe("a global header gives names or sizes".into()).into());
+                }
+                continue;
+            }
+            // GNU: the label of the volume.
+            b'V' => {
                 skip(&mut tar, padded(stored)?)?;
                 continue;
             }
@@ -158,7 +168,7 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option
         b'6' => return Err(Refused::Unsafe(format!("the member {shown:?} is a named pipe"))),
         b'S' => {
             return Err(Refused::Unsupported(format!(
-                "the member {shown:?} is sparse; pack without --sparse"
+                "the member {shown:?} is sparse; pack without --sparse (GNU tar) or with --no-read-sparse (bsdtar)"
             )));
         }
         other => {
@@ -230,7 +240,7 @@ fn read_pax(mut bytes: &[u8], meta: &mut Meta) -> Result<(), Refused> {
             b"mtime" => meta.modified = pax_time(value),
             _ if key.starts_with(b"GNU.sparse.") => {
                 return Err(Refused::Unsupported(
-                    "it has sparse members; pack without --sparse".into(),
+                    "it has sparse members; pack without --sparse (GNU tar) or with --no-read-sparse (bsdtar)".into(),
                 ));
             }
             _ => {}

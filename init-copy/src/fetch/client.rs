@@ -177,18 +177,29 @@ impl Client {
             .map(str::to_owned);
         let authorization = match own {
             Some(own) => Some(own),
-            None => self.credentials.of_netrc(url).map_err(Problem::Final)?,
+            None => {
+                let named_only = !url.same_origin(request.url);
+                self.credentials.of_netrc(url, named_only).map_err(Problem::Final)?
+            }
         };
         if let Some(authorization) = authorization {
             builder = builder.header(AUTHORIZATION, authorization);
         }
         let proxy = proxy_for(url, |name| std::env::var(name).ok());
-        let proxy = proxy.map(|proxy| ureq::Proxy::new(&proxy)).transpose().map_err(|_| {
+        let refuse = |why| {
             Problem::Final(Failure::new(
                 USAGE,
-                "the proxy that the environment names is no URL of a proxy",
+                format!("the proxy that the environment names is refused: {why}"),
             ))
-        })?;
+        };
+        if proxy
+            .as_ref()
+            .is_some_and(|proxy| !proxy.starts_with("http://") && !proxy.starts_with("https://"))
+        {
+            return Err(refuse("only http:// and https:// proxies are supported"));
+        }
+        let proxy = proxy.map(|proxy| ureq::Proxy::new(&proxy)).transpose();
+        let proxy = proxy.map_err(|_| refuse("it is no URL"))?;
         let builder = builder
             .config()
             .proxy(proxy)
@@ -210,6 +221,9 @@ impl Client {
         match error {
             ureq::Error::Rustls(_) | ureq::Error::Tls(_) => Problem::Final(tls(cause)),
             ureq::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.to_string().contains("certificate")) => Problem::Final(tls(cause)),
+            ureq::Error::ConnectProxyFailed(why) if why.contains("407") => {
+                Problem::Final(Failure::new(AUTH, cause).remedy("give the proxy's user and password in its URL in the environment"))
+            }
             ureq::Error::LargeResponseHeader(..) | ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
                 Problem::Final(Failure::new(NETWORK, cause))
             }

@@ -101,9 +101,10 @@ impl Credentials {
     }
 
     /// The `Authorization` for any origin, from the netrc file.
-    pub(crate) fn of_netrc(&self, url: &WebUrl) -> Result<Option<String>, Failure> {
+    /// One that was reached by a redirect gets only what names it, not the default.
+    pub(crate) fn of_netrc(&self, url: &WebUrl, named_only: bool) -> Result<Option<String>, Failure> {
         let Some(path) = &self.netrc else { return Ok(None) };
-        Ok(netrc(&read(path)?, url.host()).map(|(user, password)| basic(&user, &password)))
+        Ok(netrc(&read(path)?, url.host(), named_only).map(|(user, password)| basic(&user, &password)))
     }
 }
 
@@ -114,7 +115,7 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
 }
 
 /// The login of `host`, or the default one. Source: the file format of ftp(1), as curl reads it; macros are passed over.
-fn netrc(text: &str, host: &str) -> Option<(String, String)> {
+fn netrc(text: &str, host: &str, named_only: bool) -> Option<(String, String)> {
     let mut words = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'))
@@ -125,7 +126,7 @@ fn netrc(text: &str, host: &str) -> Option<(String, String)> {
         match word {
             "machine" | "default" if inside => break,
             "machine" => inside = words.next().is_some_and(|name| name.eq_ignore_ascii_case(host)),
-            "default" => inside = true,
+            "default" => inside = !named_only,
             "login" => {
                 let login = words.next()?;
                 if inside {
@@ -154,12 +155,14 @@ mod tests {
     #[test]
     fn netrc_has_machines_and_a_default() {
         let text = "# comment\nmachine a.example login alice password s3\nmachine b.example\n  login bob\n  password p\ndefault login any password x\n";
-        let of = |host| netrc(text, host).map(|(user, password)| format!("{user}:{password}"));
+        let of = |host| netrc(text, host, false).map(|(user, password)| format!("{user}:{password}"));
         assert_eq!(of("a.example").as_deref(), Some("alice:s3"));
         assert_eq!(of("B.example").as_deref(), Some("bob:p"));
         assert_eq!(of("c.example").as_deref(), Some("any:x"));
-        assert_eq!(netrc("machine a login x password y", "b"), None);
-        assert_eq!(netrc("machine a", "a"), None);
+        assert_eq!(netrc("machine a login x password y", "b", false), None);
+        assert_eq!(netrc("machine a", "a", false), None);
+        assert_eq!(netrc(text, "c.example", true), None);
+        assert!(netrc(text, "a.example", true).is_some());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pod_contract::exit::Failure;
 
 use super::client::{Answer, Client, Request};
 use super::part::{Facts, Part};
-use super::retry::{Backoff, Problem};
+use super::retry::{Backoff, Problem, http_date};
 use super::url::WebUrl;
 use crate::beneath::Root;
 use crate::checksum::{Expected, Hasher, hex};
@@ -55,20 +55,36 @@ pub(crate) fn download(
     progress: &Progress,
 ) -> Result<Option<Fetched>, Error> {
     let mut transfer = Transfer::resume(client, root, what, progress)?;
+    let outcome = complete(&mut transfer);
+    if transfer.at == 0 && outcome.is_err() {
+        // Nothing to go on with.
+        transfer.part.remove();
+    }
+    if outcome? {
+        transfer.complete().map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Tries until all bytes are there; `false` when what is known is still right.
+fn complete(transfer: &mut Transfer<'_>) -> Result<bool, Error> {
+    let (client, what) = (transfer.client, transfer.what);
     let mut backoff = Backoff::new(what.tries);
+    // Only what goes beyond is progress: a download that starts over again and again gains nothing.
+    let mut furthest = transfer.at;
     loop {
-        let before = transfer.at;
         let problem = match transfer.attempt() {
             Ok(Some(End::Unchanged)) => {
                 transfer.part.remove();
-                return Ok(None);
+                return Ok(false);
             }
             Ok(Some(End::Complete)) if transfer.is_stale() => {
-                tracing::warn!(url = %what.url, "what an earlier run had fetched does not belong to it: starting over");
+                tracing::warn!(url = %what.url, "its parts do not belong together: starting over");
                 transfer.restart(Facts::default())?;
                 continue;
             }
-            Ok(Some(End::Complete)) => break,
+            Ok(Some(End::Complete)) => return Ok(true),
             Ok(None) => continue,
             Err(Stop::Error(error)) => return Err(error),
             Err(Stop::Problem(problem)) => problem,
@@ -77,7 +93,8 @@ pub(crate) fn download(
             Problem::Final(failure) => return Err(failure.into()),
             Problem::Passing { why, after } => (why, after),
         };
-        if transfer.at > before {
+        if transfer.at > furthest {
+            furthest = transfer.at;
             backoff.progressed();
         }
         let Some(pause) = backoff.next(after, fastrand::f64()) else {
@@ -90,7 +107,6 @@ pub(crate) fn download(
         tracing::warn!(error = why.cause, at = transfer.at, again_in = ?pause, "the download is interrupted");
         thread::sleep(pause);
     }
-    transfer.complete().map(Some)
 }
 
 /// Forgets the part of a download that has been published.
@@ -135,7 +151,7 @@ struct Transfer<'t> {
     /// Bytes that are there, and hashed.
     at: u64,
     total: Option<u64>,
-    /// The bytes begin with those of an earlier run.
+    /// The bytes are of several answers.
     resumed: bool,
     /// Of all bytes so far: the digest asked for, and SHA-256 for the receipt.
     hashers: (Option<Hasher>, Hasher),
@@ -250,7 +266,10 @@ impl<'t> Transfer<'t> {
             206 => {
                 let range = answer.header("content-range").and_then(content_range);
                 match range {
-                    Some((start, total)) if start == self.at && self.at > 0 => self.take_length(total)?,
+                    Some((start, total)) if start == self.at && self.at > 0 => {
+                        self.resumed = true;
+                        self.take_length(total)?;
+                    }
                     _ => {
                         let cause = format!(
                             "{} answers with another part than the one asked for, at {}",
@@ -314,6 +333,11 @@ impl<'t> Transfer<'t> {
 
     fn body(&mut self, answer: Answer) -> Result<Option<End>, Stop> {
         let url = answer.url.clone();
+        if self.total.is_none() && self.what.expected.is_none() && answer.header("transfer-encoding").is_none() {
+            let cause = format!("{url} gives no length, so that nobody could tell a cut from the end");
+            let failure = Failure::new(NETWORK, cause).remedy("give the digest with --sha256");
+            return Err(Problem::Final(failure).into());
+        }
         let mut body = answer.response.into_body().into_with_config().limit(u64::MAX).reader();
         loop {
             let read = match body.read(&mut self.buffer) {
@@ -324,10 +348,21 @@ impl<'t> Transfer<'t> {
             };
             self.refuse_too_much(self.at + read as u64)?;
             let shown = self.part.shown();
-            self.part
-                .file
-                .write_all_at(&self.buffer[..read], self.at)
-                .at("write", &shown)?;
+            if let Err(error) = self.part.file.write_all_at(&self.buffer[..read], self.at) {
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                ) {
+                    // It would only take the space from others.
+                    self.part.remove();
+                }
+                return Err(Error::Io {
+                    action: "write",
+                    path: shown,
+                    error,
+                }
+                .into());
+            }
             self.hash(read);
             self.at += read as u64;
             self.progress.add(read as u64);
@@ -349,7 +384,7 @@ impl<'t> Transfer<'t> {
         }
     }
 
-    /// Is it complete, wrong, and begun by an earlier run? Then the fault may lie in what that run had.
+    /// Is it complete, wrong, and put together of several answers? Then the fault may lie in that.
     fn is_stale(&self) -> bool {
         match (self.what.expected, &self.hashers.0) {
             (Some(expected), Some(hasher)) if self.resumed => expected.verify(&hasher.clone().finish()).is_err(),
@@ -377,10 +412,14 @@ impl<'t> Transfer<'t> {
     }
 }
 
-/// A strong entity tag, or a date (RFC 9110, section 13.1.5).
+/// A strong entity tag, or a date that is a strong validator (RFC 9110, sections 13.1.5 and 8.8.2.2): a second before the answer.
 fn validator(answer: &Answer) -> Option<String> {
-    let tag = answer.header("etag").filter(|tag| tag.starts_with('"'));
-    tag.or_else(|| answer.header("last-modified")).map(str::to_owned)
+    if let Some(tag) = answer.header("etag").filter(|tag| tag.starts_with('"')) {
+        return Some(tag.to_owned());
+    }
+    let modified = answer.header("last-modified")?;
+    let is_strong = http_date(modified)? < http_date(answer.header("date")?)?;
+    is_strong.then(|| modified.to_owned())
 }
 
 /// Start and total of `bytes 5-9/10` (RFC 9110, section 14.4).

@@ -125,7 +125,7 @@ pub(crate) fn retry_after(value: &str, now: u64) -> Option<Duration> {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970.
-fn http_date(text: &str) -> Option<u64> {
+pub(super) fn http_date(text: &str) -> Option<u64> {
     let rest = text.split_once(", ")?.1.strip_suffix(" GMT")?;
     let mut parts = rest.split(' ');
     let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

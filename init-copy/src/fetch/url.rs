@@ -41,8 +41,17 @@ impl WebUrl {
 
     /// What a `Location` header with this value means here (RFC 3986, section 5.2, as far as redirects need it).
     pub(crate) fn join(&self, location: &str) -> Result<Self, String> {
+        // Some servers write what has to be encoded.
+        const ENCODED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+            .add(b' ')
+            .add(b'"')
+            .add(b'<')
+            .add(b'>')
+            .add(b'`');
         let location = location.split('#').next().unwrap_or_default();
-        if location.contains("://") {
+        let location = percent_encoding::utf8_percent_encode(location, ENCODED).to_string();
+        let before_path = location.split(['/', '?']).next().unwrap_or_default();
+        if before_path.ends_with(':') {
             return location.parse();
         }
         let scheme = if self.is_https() { "https" } else { "http" };
@@ -54,11 +63,15 @@ impl WebUrl {
             return format!("{scheme}://{authority}{location}").parse();
         }
         let path = self.0.path();
-        let dir = &path[..=path.rfind('/').unwrap_or(0)];
+        let (relative, query) = match location.split_once('?') {
+            Some((relative, query)) => (relative, format!("?{query}")),
+            None => (location.as_str(), String::new()),
+        };
+        if relative.is_empty() {
+            return format!("{scheme}://{authority}{path}{query}").parse();
+        }
         let mut components: Vec<&str> = Vec::new();
-        let (relative, query) = location
-            .split_once('?')
-            .map_or((location, None), |(path, query)| (path, Some(query)));
+        let dir = &path[..=path.rfind('/').unwrap_or(0)];
         for component in dir.split('/').chain(relative.split('/')) {
             match component {
                 "" | "." => {}
@@ -66,8 +79,8 @@ impl WebUrl {
                 name => components.push(name),
             }
         }
-        let query = query.map_or(String::new(), |query| format!("?{query}"));
-        format!("{scheme}://{authority}/{}{query}", components.join("/")).parse()
+        let slash = if relative.ends_with('/') { "/" } else { "" };
+        format!("{scheme}://{authority}/{}{slash}{query}", components.join("/")).parse()
     }
 }
 
@@ -123,6 +136,13 @@ mod tests {
             ("/p?s=1", "https://a.example:8443/p?s=1"),
             ("w", "https://a.example:8443/x/y/w"),
             ("../w?s", "https://a.example:8443/x/w?s"),
+            (
+                "/ok?u=https://b.example/",
+                "https://a.example:8443/ok?u=https://b.example/",
+            ),
+            ("/a file", "https://a.example:8443/a%20file"),
+            ("?page=2", "https://a.example:8443/x/y/z?page=2"),
+            ("dir/", "https://a.example:8443/x/y/dir/"),
         ] {
             assert_eq!(base.join(location).unwrap().uri().to_string(), target, "{location}");
         }

@@ -11,6 +11,7 @@ use pod_contract::exit::{Failure, USAGE};
 use serde::Deserialize;
 
 use super::Reference;
+use super::manifest::or_default;
 use crate::error::AUTH;
 
 /// A configuration with more is none.
@@ -20,7 +21,9 @@ const MAX_BYTES: u64 = 4 << 20;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct File {
+    #[serde(deserialize_with = "or_default")]
     auths: BTreeMap<String, Auth>,
+    #[serde(deserialize_with = "or_default")]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
@@ -87,7 +90,8 @@ impl DockerConfig {
 
     /// What it has for the registry of `reference`.
     pub(crate) fn login(&self, reference: &Reference) -> Result<Option<Login>, Failure> {
-        if let Some(helper) = self.file.cred_helpers.get(&reference.registry) {
+        let named = |helper: &&String| !helper.is_empty();
+        if let Some(helper) = self.file.cred_helpers.get(&reference.registry).filter(named) {
             return Err(self.refuse_helper(helper));
         }
         let best = self
@@ -97,7 +101,7 @@ impl DockerConfig {
             .filter_map(|(key, auth)| Some((precision(key, reference)?, auth)))
             .max_by_key(|(precision, _)| *precision);
         let login = best.map(|(_, auth)| self.of(auth)).transpose()?.flatten();
-        match (login, &self.file.creds_store) {
+        match (login, self.file.creds_store.as_ref().filter(named)) {
             // With a store, docker leaves an empty entry.
             (None, Some(helper)) => Err(self.refuse_helper(helper)),
             (login, _) => Ok(login),

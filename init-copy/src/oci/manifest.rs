@@ -24,8 +24,19 @@ const MAX_LAYERS: usize = 1000;
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Manifest {
     pub(super) schema_version: u32,
+    #[serde(deserialize_with = "or_default")]
     pub(super) manifests: Vec<Descriptor>,
+    #[serde(deserialize_with = "or_default")]
     pub(super) layers: Vec<Descriptor>,
+}
+
+/// Go writes `null` for a list without items.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// What points to content.
@@ -35,7 +46,9 @@ pub(super) struct Descriptor {
     pub(super) media_type: String,
     pub(super) digest: String,
     pub(super) size: u64,
+    #[serde(deserialize_with = "or_default")]
     pub(super) urls: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) platform: Option<Platform>,
 }

@@ -143,8 +143,8 @@ impl Artifact<'_> {
         };
         let mut fetched = download(self.pull.client, root, &what, progress);
         if matches!(&fetched, Err(Error::Other(failure)) if failure.code == AUTH) {
-            // A token lives for a minute or so; the layers before this one may have taken longer.
-            self.registry.renew(self.pull.reference.manifest())?;
+            // A token lives for a minute or so, and the layers before this one may have taken longer; or only content is protected.
+            self.registry.renew(&url)?;
             what.authorization = self.registry.authorization();
             fetched = download(self.pull.client, root, &what, progress);
         }

@@ -66,11 +66,14 @@ impl<'c> Registry<'c> {
         self.authorization.borrow().clone()
     }
 
-    /// Gets a new authorization, by asking for the manifest again.
-    pub(super) fn renew(&self, manifest: &str) -> Result<(), Failure> {
+    /// Gets a new authorization, by answering the challenge of `url`.
+    pub(super) fn renew(&self, url: &WebUrl) -> Result<(), Failure> {
         *self.authorization.borrow_mut() = None;
-        let url = self.url("manifests", manifest)?;
-        self.document(&url, super::manifest::ACCEPT).map(drop)
+        let answer = self.ask(url, "*/*").map_err(Problem::into_failure)?;
+        if answer.status() == 401 && answer.url.same_origin(url) {
+            self.answer_challenge(&answer).map_err(Problem::into_failure)?;
+        }
+        Ok(())
     }
 
     /// The document at `url`, and the digest that the registry gives it.
@@ -98,7 +101,8 @@ impl<'c> Registry<'c> {
 
     fn try_document(&self, url: &WebUrl, accept: &str) -> Result<(Vec<u8>, Option<String>), Problem> {
         let mut answer = self.ask(url, accept)?;
-        if answer.status() == 401 {
+        // A challenge is answered only if it comes from the registry: what a redirect leads to gets no credentials of it.
+        if answer.status() == 401 && answer.url.same_origin(url) {
             self.answer_challenge(&answer)?;
             answer = self.ask(url, accept)?;
         }
@@ -144,7 +148,15 @@ impl<'c> Registry<'c> {
             .collect();
         let login = match self.client.credentials().basic().map_err(Problem::Final)? {
             Some((user, password)) => Some(Login::Password(user, password)),
-            None => self.config.login(self.reference).map_err(Problem::Final)?,
+            None => match (self.config.login(self.reference), challenge::parse(&headers)) {
+                (Ok(login), _) => login,
+                // Much is public, and then anybody gets a token.
+                (Err(failure), Some(Challenge::Bearer { .. })) => {
+                    tracing::warn!(error = failure.cause, "asking without credentials");
+                    None
+                }
+                (Err(failure), _) => return Err(Problem::Final(failure)),
+            },
         };
         let authorization = match (challenge::parse(&headers), login) {
             (Some(Challenge::Basic), Some(Login::Password(user, password))) => basic(&user, &password),
@@ -221,7 +233,8 @@ impl<'c> Registry<'c> {
         let bytes = self.read(answer)?;
         let token: Token = serde_json::from_slice(&bytes)
             .map_err(|e| Problem::Final(Failure::new(AUTH, format!("{url} answers no token: {e}"))))?;
-        match token.token.or(token.access_token) {
+        let given = |text: &String| !text.is_empty();
+        match token.token.filter(given).or(token.access_token.filter(given)) {
             Some(token) => Ok(format!("Bearer {token}")),
             None => Err(Problem::Final(Failure::new(AUTH, format!("{url} answers no token")))),
         }

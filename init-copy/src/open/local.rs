@@ -16,7 +16,7 @@ impl Opening<'_> {
         let followed = fs::metadata(path);
         let meta = match (&followed, self.step.as_cp) {
             // `cp -a` copies a link as a link, wherever it leads.
-            (_, true) => fs::symlink_metadata(path),
+            (_, true) if self.step.keep_links => fs::symlink_metadata(path),
             _ => followed,
         };
         let meta = meta.map_err(|error| match error.kind() {
@@ -37,6 +37,12 @@ impl Opening<'_> {
                     ),
                     "name the archive, or leave out --unpack",
                 ));
+            }
+            if !meta.is_file() && !meta.is_symlink() {
+                return Err(Error::Special {
+                    path: path.to_owned(),
+                    kind: "no file",
+                });
             }
             return self.local_archive(path, builder);
         }
@@ -67,7 +73,7 @@ impl Opening<'_> {
         if meta.is_dir() {
             walk.tree()
         } else {
-            walk.leaf(self.step.as_cp)
+            walk.leaf(self.step.keep_links)
         }
     }
 

@@ -1,10 +1,8 @@
 //! An archive's members as entries.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::Opening;
 use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Refused, Unpack};
@@ -23,8 +21,6 @@ struct Listing<'l> {
     entries: Vec<Entry>,
     /// Hard links, by index, and the names that they lead to.
     hard: Vec<(usize, PathBuf)>,
-    /// Symbolic links, below the prefix.
-    links: Vec<(PathBuf, Vec<u8>)>,
 }
 
 enum Failed {
@@ -69,13 +65,11 @@ impl Opening<'_> {
             account: Account::new(self.step.limits, packed),
             entries: Vec::new(),
             hard: Vec::new(),
-            links: Vec::new(),
         };
         let content = listing.read(file, format).map_err(|failed| match failed {
             Failed::Refused(why) => refuse(&why),
             Failed::Error(error) => error,
         })?;
-        listing.refuse_detours().map_err(|why| refuse(&why))?;
         listing.resolve_hard_links()?;
         builder.source(Opened {
             label: label.into(),
@@ -127,7 +121,6 @@ impl Listing<'_> {
                 // With leading names dropped, fewer steps lead outside.
                 safe_path::link_stays(&path, &to)
                     .map_err(|why| Refused::Unsafe(format!("the link {:?} leads outside: {why}", member.path)))?;
-                self.links.push((path, to));
                 (Kind::Link, Share::Alone)
             }
             MemberKind::Hard(to) => {
@@ -161,31 +154,6 @@ impl Listing<'_> {
         };
         let left: PathBuf = path.components().skip(self.opening.step.strip as usize).collect();
         (!left.as_os_str().is_empty()).then_some(left)
-    }
-
-    /// What comes after `..` lies elsewhere when the name before it is a link: `up -> ../..`, then `out -> up/../secret`.
-    fn refuse_detours(&self) -> Result<(), Refused> {
-        let links: HashSet<&Path> = self.links.iter().map(|(path, _)| path.as_path()).collect();
-        for (path, to) in &self.links {
-            let mut at = path.parent().unwrap_or(Path::new("")).to_owned();
-            let mut through = false;
-            for component in Path::new(OsStr::from_bytes(to)).components() {
-                match component {
-                    Component::ParentDir if through => {
-                        return Err(Refused::Unsafe(format!(
-                            "the link {path:?} leads outside or may do so: it goes up from another link"
-                        )));
-                    }
-                    Component::ParentDir => drop(at.pop()),
-                    Component::Normal(name) => {
-                        at.push(name);
-                        through = through || links.contains(at.as_path());
-                    }
-                    Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-                }
-            }
-        }
-        Ok(())
     }
 
     /// A hard link is the file that it leads to, which comes before it.

@@ -28,7 +28,7 @@ impl Opening<'_> {
         let in_place = self.in_place(&label)?;
         let known = in_place
             .as_ref()
-            .and_then(|found| found.identity.strip_prefix("etag:"))
+            .and_then(|found| found.identity.strip_prefix("etag:")?.strip_suffix(&format!(" {label}")))
             .map(str::to_owned);
         let what = Download {
             url,
@@ -55,7 +55,8 @@ impl Opening<'_> {
         };
         let identity = match (self.expected, &fetched.tag) {
             (Some(expected), _) => expected.to_string(),
-            (None, Some(tag)) => format!("etag:{tag}"),
+            // A tag means something at its own URL only.
+            (None, Some(tag)) => format!("etag:{tag} {label}"),
             (None, None) => format!("sha256:{}", fetched.sha256),
         };
         let name = self.file_name(url)?;
@@ -187,7 +188,14 @@ fn key(url: &WebUrl, expected: Option<&Expected>) -> String {
 }
 
 /// The digest that the step's one file has to have, wherever it is written down.
-pub(crate) fn expected(step: &Step, client: &Client, name: &str) -> Result<Option<Expected>, Error> {
+///
+/// `source` is where the file itself comes from: its credentials are for a checksum file at the same origin only.
+pub(crate) fn expected(
+    step: &Step,
+    client: &Client,
+    name: &str,
+    source: Option<&WebUrl>,
+) -> Result<Option<Expected>, Error> {
     let (text, from) = match &step.checksum {
         None => return Ok(None),
         Some(Checksum::Given(expected)) => return Ok(Some(expected.clone())),
@@ -198,7 +206,11 @@ pub(crate) fn expected(step: &Step, client: &Client, name: &str) -> Result<Optio
             file.take(MAX_FILE).read_to_string(&mut text).at("read", path)?;
             (text, path.display().to_string())
         }
-        Some(Checksum::Url(url)) => (ask(client, url, step.tries)?, url.to_string()),
+        Some(Checksum::Url(url)) => {
+            let own = source.is_some_and(|source| source.same_origin(url));
+            let authorization = if own { client.credentials().own()? } else { None };
+            (ask(client, url, authorization.as_deref(), step.tries)?, url.to_string())
+        }
     };
     Expected::from_file(&text, name).map(Some).map_err(|why| {
         Error::new(
@@ -209,15 +221,14 @@ pub(crate) fn expected(step: &Step, client: &Client, name: &str) -> Result<Optio
     })
 }
 
-fn ask(client: &Client, url: &WebUrl, tries: u32) -> Result<String, Error> {
+fn ask(client: &Client, url: &WebUrl, authorization: Option<&str>, tries: u32) -> Result<String, Error> {
     use std::io::Read as _;
     let mut backoff = crate::fetch::Backoff::new(tries);
-    let authorization = client.credentials().own()?;
     loop {
         let request = Request {
             url,
             headers: &[],
-            authorization: authorization.as_deref(),
+            authorization,
         };
         let answer = match client.get(&request) {
             Ok(answer) if answer.status() == 200 => {
@@ -237,6 +248,9 @@ fn ask(client: &Client, url: &WebUrl, tries: u32) -> Result<String, Error> {
             Ok(text) => return Ok(text),
             Err(Problem::Final(failure)) => return Err(failure.into()),
             Err(Problem::Passing { why, after }) => match backoff.next(after, fastrand::f64()) {
+                Some(pause) if client.deadline().left().is_some_and(|left| left <= pause) => {
+                    return Err(client.deadline().failure(&why.cause).into());
+                }
                 Some(pause) => std::thread::sleep(pause),
                 None => return Err(why.into()),
             },

@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
             source: 0,
             number: 0,
             kind,
-            mode: (stat.st_mode & 0o777) as u16,
+            mode: (stat.st_mode & 0o7777) as u16,
             share: Share::Alone,
             fingerprint: Fingerprint::of(stat),
             rendered: None,

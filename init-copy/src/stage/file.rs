@@ -162,6 +162,13 @@ impl<'w> Worker<'w> {
         if Fingerprint::of(&stat) != entry.fingerprint || copied != size {
             return Err(Error::Changed(origin()));
         }
+        // A file of /proc has no size, and content all the same.
+        if size == 0 && rustix::io::pread(&source, &mut [0; 1][..], 0).is_ok_and(|read| read > 0) {
+            return Err(Error::Special {
+                path: origin(),
+                kind: "file whose size is not what it holds",
+            });
+        }
         if let (Some(expected), Some(digest)) = (job.expected, &digest) {
             expected
                 .verify(digest)
@@ -214,22 +221,37 @@ impl<'w> Worker<'w> {
         self.finish(entry, &target, None, Some(hex(&rendered.digest)))
     }
 
-    /// What was fetched lies in the same file system: it gets a second name, and loses the first when all is done.
+    /// What was fetched lies in the same file system, and is moved; content that two names are for is copied, so that they stay two.
     fn fetched(&mut self, at: usize, part: &Path) -> Result<Done, Error> {
         let entry = self.entry(at);
         let shown = self.shown(entry);
-        let path = self.staging.path(self.job.plan, at);
-        let name = path.file_name().unwrap_or_default();
-        link_or_move(self.staging.base, part, self.target.parent(&path, false)?, name).at("write", &shown)?;
-        let parent = self.target.parent(&path, false)?;
-        let fd = openat(
-            parent,
-            name,
-            OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .at("write", &shown)?;
-        let file = File::from(fd);
+        let base = self.staging.base;
+        let users = self
+            .job
+            .plan
+            .sources
+            .iter()
+            .filter(|source| source.part.as_deref() == Some(part));
+        let file = if users.count() > 1 {
+            let source = openat(
+                base,
+                part,
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            );
+            let (source, target) = (File::from(source.at("read", &shown)?), self.create(at)?);
+            let size = entry.fingerprint.size;
+            let copied = self.job.engine.copy(&source, size, &target, &mut self.scratch);
+            copied.map_err(|failed| side(failed, part, &shown))?;
+            target
+        } else {
+            let path = self.staging.path(self.job.plan, at);
+            let name = path.file_name().unwrap_or_default();
+            let parent = self.target.parent(&path, false)?;
+            renameat(base, part, parent, name).at("write", &shown)?;
+            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            File::from(openat(parent, name, flags, Mode::empty()).at("write", &shown)?)
+        };
         // It was created for nobody else to read.
         let mode = self.job.attributes.masked(u32::from(entry.mode));
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).at("set the mode of", &shown)?;
@@ -426,18 +448,6 @@ pub(super) fn link(base: &Root, from: &Path, to: &Path) -> rustix::io::Result<()
                 .map(drop)
                 .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
         }
-        other => other,
-    }
-}
-
-fn link_or_move(
-    base: &Root,
-    part: &Path,
-    dir: std::os::fd::BorrowedFd<'_>,
-    name: &std::ffi::OsStr,
-) -> rustix::io::Result<()> {
-    match linkat(base, part, dir, name, AtFlags::empty()) {
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => renameat(base, part, dir, name),
         other => other,
     }
 }

@@ -229,7 +229,36 @@ fn cp_means_what_cp_means() {
         &["is a directory: give -r or -a"],
     );
     assert_refused(&run(BIN, &["cp", &war]), 2, &["SRC"]);
-    assert_refused(&run(BIN, &["cp", "-L", &war, &dest("x")]), 2, &["-L"]);
+    for refused in ["-L", "-H", "-u", "-n", "-x"] {
+        assert_refused(
+            &run(BIN, &["cp", refused, &war, &dest("x")]),
+            2,
+            &[refused, "is not supported"],
+        );
+    }
+    // As in a ConfigMap: a named link is followed, unless directories are copied too.
+    std::os::unix::fs::symlink("sample.war", volume.source("link.war")).unwrap();
+    let link = text(&volume.source("link.war"));
+    assert_done(&run(BIN, &["cp", &link, &dest("followed.war")]));
+    assert!(fs::symlink_metadata(volume.dest("followed.war")).unwrap().is_file());
+    assert_done(&run(BIN, &["cp", "-a", &link, &dest("kept.war")]));
+    assert!(fs::symlink_metadata(volume.dest("kept.war")).unwrap().is_symlink());
+    fs::set_permissions(volume.source("tree/conf"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_done(&run(BIN, &["cp", "-r", &tree, &dest("new/")]));
+    assert_eq!(
+        mode(&volume.dest("new/conf")),
+        0o700,
+        "a slash behind a DEST that is not there says nothing"
+    );
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options()
+        .write(true)
+        .open(volume.source("sample.war"))
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    assert_done(&run(BIN, &["cp", "--preserve=timestamps", &war, &dest("old.war")]));
+    assert_eq!(fs::metadata(volume.dest("old.war")).unwrap().modified().unwrap(), old);
 }
 
 #[test]

@@ -119,29 +119,69 @@ fn a_link_or_a_directory_that_is_not_ours_is_not_switched() {
 }
 
 #[test]
-fn pruning_exchanges_what_is_all_ours_and_renames_beside_what_is_not() {
+fn pruning_by_itself_renames_and_a_directory_that_is_made_appears_as_a_whole() {
     let volume = Volume::new();
     fs::write(volume.source("tree/gone"), "x").unwrap();
-    assert_done(&copy(&volume, &[], "tree/", "agent"));
-    fs::remove_file(volume.source("tree/gone")).unwrap();
-    assert_eq!(way(&copy(&volume, &["--prune"], "tree/", "agent")), "exchange");
-    assert!(!volume.dest("agent/gone").exists());
-
-    fs::write(volume.dest("agent/by-the-application"), "x").unwrap();
-    fs::write(volume.source("tree/new"), "x").unwrap();
-    fs::remove_file(volume.source("tree/link")).unwrap();
     assert_eq!(way(&copy(&volume, &["--prune"], "tree/", "agent")), "rename");
-    assert_eq!(
-        volume.names(),
-        [
-            "agent",
-            "agent/by-the-application",
-            "agent/conf",
-            "agent/conf/app.yaml",
-            "agent/conf/empty",
-            "agent/new"
-        ]
+    fs::write(volume.dest("agent/by-the-application"), "x").unwrap();
+    fs::remove_file(volume.source("tree/gone")).unwrap();
+    assert_eq!(way(&copy(&volume, &["--prune"], "tree/", "agent")), "rename");
+    assert!(!volume.dest("agent/gone").exists() && volume.dest("agent/by-the-application").exists());
+}
+
+#[test]
+fn an_exchange_is_refused_where_something_would_be_lost() {
+    let volume = Volume::new();
+    fs::create_dir(volume.dest("other")).unwrap();
+    symlink("other", volume.dest("link")).unwrap();
+    assert_refused(
+        &copy(&volume, &["--publish", "exchange"], "tree/", "link"),
+        16,
+        &["is a symbolic link"],
     );
+    fs::write(volume.dest("other/manager.war"), "x").unwrap();
+    let output = copy(&volume, &["--publish", "exchange"], "sample.war", "other/ROOT.war");
+    assert_refused(&output, 2, &["only a directory is exchanged"]);
+    assert!(volume.dest("other/manager.war").exists());
+}
+
+#[test]
+fn an_exchanged_directory_keeps_the_mode_of_the_old_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let volume = Volume::new();
+    assert_done(&copy(&volume, &[], "tree/", "agent"));
+    fs::set_permissions(volume.dest("agent"), fs::Permissions::from_mode(0o2770)).unwrap();
+    fs::write(volume.source("tree/new"), "x").unwrap();
+    assert_done(&copy(&volume, &["--publish", "exchange"], "tree/", "agent"));
+    assert_eq!(
+        fs::metadata(volume.dest("agent")).unwrap().permissions().mode() & 0o7777,
+        0o2770
+    );
+}
+
+#[test]
+fn closed_directories_are_replaced_and_removed_too() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let volume = Volume::new();
+    fs::set_permissions(volume.dest(""), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(volume.source("tree/conf"), fs::Permissions::from_mode(0o555)).unwrap();
+    for number in 0..3 {
+        fs::write(volume.source("tree/number"), number.to_string()).unwrap();
+        let output = testbed::process::unprivileged(BIN, volume.dir.path())
+            .args(["--preserve", "mode", "--publish", "exchange"])
+            .args([
+                format!("{}/", text(&volume.source("tree"))),
+                text(&volume.dest("agent")),
+            ])
+            .output()
+            .unwrap();
+        assert_done(&output);
+        assert!(
+            !volume.names().iter().any(|name| name.starts_with(".init-copy-")),
+            "{:?}",
+            volume.names()
+        );
+    }
 }
 
 #[test]

@@ -301,6 +301,47 @@ fn a_digest_is_verified_while_copying() {
     assert_done(&run(BIN, &args));
     assert_refused(&run(BIN, &["--sha256", &found, "a", "b", "c"]), 2, &["one source"]);
     assert_refused(&run(BIN, &["--sha256", "abc", "a", "b"]), 2, &["--sha256", "64"]);
+    // A digest that is asked for later is not proven by what was copied without it.
+    let wrong = [
+        "--sha256",
+        good,
+        &text(&volume.source("sample.war")),
+        &text(&volume.dest("")),
+    ];
+    assert_refused(&run(BIN, &wrong), 11, &["not what was asked for"]);
+    fs::write(volume.source("other.war"), "x").unwrap();
+    let pattern = [
+        "--sha256",
+        &found,
+        &text(&volume.source("*.war")),
+        &text(&volume.dest("")),
+    ];
+    assert_refused(&run(BIN, &pattern), 2, &["one source, and there are 2"]);
+    let oci = ["--sha256", &found, "oci://localhost/a:1", &text(&volume.dest(""))];
+    assert_refused(&run(BIN, &oci), 2, &["behind the reference"]);
+}
+
+#[test]
+fn a_receipt_that_is_damaged_does_not_verify() {
+    let volume = Volume::new();
+    let dest = text(&volume.dest(""));
+    assert_done(&run(BIN, &[&text(&volume.source("tree/")), &dest]));
+    let path = volume.dest(".init-copy.receipt");
+    let receipt = fs::read_to_string(&path).unwrap();
+    let without: Vec<_> = receipt.lines().filter(|line| !line.contains("app.yaml")).collect();
+    fs::write(&path, without.join("\n") + "\n").unwrap();
+    assert_refused(&run(BIN, &["verify", &dest]), 11, &["the receipt itself"]);
+}
+
+#[test]
+fn a_file_of_proc_is_refused() {
+    let volume = Volume::new();
+    assert_refused(
+        &run(BIN, &["/proc/version", &text(&volume.dest(""))]),
+        10,
+        &["whose size is not what it holds"],
+    );
+    assert!(volume.names().is_empty());
 }
 
 #[test]

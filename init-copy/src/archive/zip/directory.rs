@@ -59,6 +59,11 @@ pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
     Ok(())
 }
 
+/// Has the file of `size` bytes an end record, and a directory before it?
+pub(super) fn is_there<R: ReadAt + ?Sized>(zip: &R, size: u64) -> bool {
+    Directory::find(zip, size).is_ok_and(|found| found.count > 0)
+}
+
 /// The same bytes in two members: how a small file becomes petabytes.
 fn refuse_overlaps(mut places: Vec<Range<u64>>, directory: u64) -> Result<(), Refused> {
     places.sort_unstable_by_key(|place| place.start);
@@ -105,8 +110,16 @@ impl Directory {
         };
         let mut disks = [u32::from(u16_at(record, 4)), u32::from(u16_at(record, 6))];
         let mut behind = tail_at + end as u64;
-        let maxed = found.at == u64::from(u32::MAX) || found.length == u64::from(u32::MAX) || found.count == 0xffff;
-        if maxed && let Some((large, at)) = Self::find64(zip, behind)? {
+        // Some writers add the 64-bit record also where the plain one holds all.
+        if let Some((large, at)) = Self::find64(zip, behind)? {
+            let agrees = |narrow: u64, maxed: u64, wide: u64| narrow == maxed || narrow == wide;
+            let max = u64::from(u32::MAX);
+            if !agrees(found.at, max, large.at)
+                || !agrees(found.length, max, large.length)
+                || !agrees(found.count, 0xffff, large.count)
+            {
+                return Err(Refused::Unsafe("it has two end records that disagree".into()));
+            }
             (found, disks, behind) = (large, [0, 0], at);
         } else if u16_at(record, 8) != u16_at(record, 10) {
             return Err(Refused::Unsupported("it is split over several files".into()));

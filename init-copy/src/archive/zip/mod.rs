@@ -107,6 +107,11 @@ impl Zip {
 
 pub(crate) use extract::Scratch;
 
+/// Is there a central directory? A zip may begin with something else, such as a start script.
+pub(crate) fn has_directory(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| directory::is_there(file, meta.len()))
+}
+
 /// Little-endian numbers at fixed places.
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])

@@ -122,7 +122,6 @@ fn devices_pipes_and_what_is_not_known_are_refused() {
         (b'6', "is a named pipe"),
         (b'S', "is sparse"),
         (b'M', "unknown type"),
-        (b'V', "unknown type"),
         (b'8', "unknown type"),
         (b'Z', "unknown type"),
     ] {
@@ -136,6 +135,10 @@ fn devices_pipes_and_what_is_not_known_are_refused() {
         .concat()],
         "sparse",
     );
+    for record in ["17 path=evil.txt\n", "17 linkpath=evil\n", "10 size=1\n"] {
+        let global = member("pax_global_header", b'g', record);
+        refused(&[[global, member("good.txt", b'0', "x")].concat()], "global header");
+    }
     for kind in [b'1', b'2'] {
         let header = Header::new("link", kind, 600).link("good.txt");
         refused(&[with(&header, &noise(600))], "has content");

@@ -33,7 +33,7 @@ fn a_file_is_downloaded_under_its_name_or_another() {
 }
 
 #[test]
-fn an_empty_file_and_one_without_a_length_are_whole() {
+fn an_empty_file_and_a_chunked_one_are_whole_and_one_without_an_end_is_not_believed() {
     let volume = Volume::new();
     let site = Site::start(|_, request| match request.target.as_str() {
         "/empty" => Reply::text(200, ""),
@@ -44,8 +44,18 @@ fn an_empty_file_and_one_without_a_length_are_whole() {
         )),
         _ => Reply::Raw(super::raw("200 OK", &[("Connection", "close")], b"until the end")),
     });
-    for (path, content) in [("/empty", ""), ("/chunked", "abcdefg"), ("/closed", "until the end")] {
-        assert_done(&fetch(&volume, &[], &site.url(path)));
+    assert_refused(
+        &fetch(&volume, &[], &site.url("/closed")),
+        12,
+        &["gives no length", "--sha256"],
+    );
+    let digest = format!("--sha256={}", sha256(b"until the end"));
+    for (path, flags, content) in [
+        ("/empty", [].as_slice(), ""),
+        ("/chunked", &[], "abcdefg"),
+        ("/closed", &[digest.as_str()], "until the end"),
+    ] {
+        assert_done(&fetch(&volume, flags, &site.url(path)));
         assert_eq!(fs::read_to_string(volume.dest(&path[1..])).unwrap(), content);
     }
     assert_eq!(volume.names(), ["chunked", "closed", "empty"]);
@@ -147,7 +157,8 @@ fn bytes_are_counted() {
     for path in ["/known", "/unknown"] {
         for (limit, good) in [(999, false), (1000, true), (1001, true)] {
             let volume = Volume::new();
-            let output = fetch(&volume, &[&format!("--max-bytes={limit}B")], &site.url(path));
+            let digest = format!("--sha256={}", sha256(&[b'x'; 1000]));
+            let output = fetch(&volume, &[&format!("--max-bytes={limit}B"), &digest], &site.url(path));
             if good {
                 assert_done(&output);
                 assert_eq!(volume.names(), [&path[1..]]);
