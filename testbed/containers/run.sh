@@ -22,6 +22,8 @@ mkdir -p "$cache"
 . "$here/images.sh"
 # shellcheck source=observe.sh
 . "$here/observe.sh"
+# shellcheck source=ports.sh
+. "$here/ports.sh"
 # shellcheck source=prometheus.sh
 . "$here/prometheus.sh"
 # shellcheck source=specs.sh

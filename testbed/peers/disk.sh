@@ -1,0 +1,1 @@
+unmount_disks() { :; }
