@@ -55,44 +55,20 @@ pub(crate) fn download(
     progress: &Progress,
 ) -> Result<Option<Fetched>, Error> {
     let mut transfer = Transfer::resume(client, root, what, progress)?;
-    let mut backoff = Backoff::new(what.tries);
-    loop {
-        let before = transfer.at;
-        let problem = match transfer.attempt() {
-            Ok(Some(End::Unchanged)) => {
+    match transfer.persevere() {
+        Ok(End::Complete) => transfer.complete().map(Some),
+        Ok(End::Unchanged) => {
+            transfer.part.remove();
+            Ok(None)
+        }
+        Err(error) => {
+            if !transfer.can_go_on() {
                 transfer.part.remove();
-                return Ok(None);
             }
-            Ok(Some(End::Complete)) if transfer.is_stale() => {
-                tracing::warn!(url = %what.url, "what an earlier run had fetched does not belong to it: starting over");
-                transfer.restart(Facts::default())?;
-                continue;
-            }
-            Ok(Some(End::Complete)) => break,
-            Ok(None) => continue,
-            Err(Stop::Error(error)) => return Err(error),
-            Err(Stop::Problem(problem)) => problem,
-        };
-        let (why, after) = match problem {
-            Problem::Final(failure) => return Err(failure.into()),
-            Problem::Passing { why, after } => (why, after),
-        };
-        if transfer.at > before {
-            backoff.progressed();
+            Err(error)
         }
-        let Some(pause) = backoff.next(after, fastrand::f64()) else {
-            let cause = format!("{}, {} tries without progress", why.cause, backoff.tries());
-            return Err(Failure::new(why.code, cause).remedy(why.remedy).into());
-        };
-        if client.deadline().left().is_some_and(|left| left <= pause) {
-            return Err(client.deadline().failure(&why.cause).into());
-        }
-        tracing::warn!(error = why.cause, at = transfer.at, again_in = ?pause, "the download is interrupted");
-        thread::sleep(pause);
     }
-    transfer.complete().map(Some)
 }
-
 /// Forgets the part of a download that has been published.
 pub(crate) fn forget(root: &Root, part: &std::path::Path) {
     if let Some(key) = part
@@ -210,6 +186,47 @@ impl<'t> Transfer<'t> {
         self.progress.set_done(0);
         self.hashers = (self.what.expected.map(Expected::hasher), Hasher::sha256());
         Ok(())
+    }
+
+    /// Tries until it is done, there is no use in it, or it was tried often enough.
+    fn persevere(&mut self) -> Result<End, Error> {
+        let mut backoff = Backoff::new(self.what.tries);
+        loop {
+            let before = self.at;
+            let problem = match self.attempt() {
+                Ok(Some(End::Complete)) if self.is_stale() => {
+                    tracing::warn!(url = %self.what.url, "what an earlier run had fetched does not belong to it: starting over");
+                    self.restart(Facts::default())?;
+                    continue;
+                }
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => continue,
+                Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Problem(problem)) => problem,
+            };
+            let (why, after) = match problem {
+                Problem::Final(failure) => return Err(failure.into()),
+                Problem::Passing { why, after } => (why, after),
+            };
+            if self.at > before {
+                backoff.progressed();
+            }
+            let Some(pause) = backoff.next(after, fastrand::f64()) else {
+                let cause = format!("{}, {} tries without progress", why.cause, backoff.tries());
+                return Err(Failure::new(why.code, cause).remedy(why.remedy).into());
+            };
+            let deadline = self.client.deadline();
+            if deadline.left().is_some_and(|left| left <= pause) {
+                return Err(deadline.failure(&why.cause).into());
+            }
+            tracing::warn!(error = why.cause, at = self.at, again_in = ?pause, "the download is interrupted");
+            thread::sleep(pause);
+        }
+    }
+
+    /// Are the bytes so far of use to a next run?
+    fn can_go_on(&self) -> bool {
+        self.at > 0 && (self.what.expected.is_some() || self.facts.validator.is_some())
     }
 
     /// One request; `None` asks for another one at once.
