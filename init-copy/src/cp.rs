@@ -18,7 +18,8 @@ pub(crate) const VERB: Verb = Verb {
     name: "cp",
     about: "Behave like cp: init-copy cp -a SRC... DEST; also when the binary is called cp",
     after_help: "-a keeps modes, times, links, hard links, holes and, where that is allowed, owners and extended attributes. \
-                 Accepted and without effect, since it is always so: -d -f -P -x -u --sparse --reflink --no-dereference.",
+                 A SRC that is a link is copied as a link with -a, -r, -d or -P, else it is followed. \
+                 Accepted and without effect, since it is always so: -f -x -u --sparse --reflink.",
     flags,
 };
 
@@ -85,6 +86,7 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     let recursive = archive || on("recursive");
     let keep = on("keep");
     let whole = on("no-target-directory");
+    let keep_links = recursive || on("no-dereference-preserve") || on("no-follow") || on("no-dereference");
     if on("dereference") {
         return settings.refuse("-L is not supported: copy what the links lead to by its own name");
     }
@@ -116,6 +118,7 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     step.sources = sources;
     step.dest = Some(dest);
     step.as_cp = true;
+    step.keep_links = keep_links;
     step.attributes = Attributes::new(None, None, None, kept);
     step.durable = false;
     Some(step)

@@ -65,6 +65,8 @@ pub(crate) struct Step {
     pub(crate) dest: Option<PathBuf>,
     /// DEST and SRC mean what they mean to `cp`.
     pub(crate) as_cp: bool,
+    /// SRC that is a link stays one; else it is what it leads to.
+    pub(crate) keep_links: bool,
     pub(crate) exclude: Vec<Glob>,
     pub(crate) unpack: Unpack,
     pub(crate) strip: u32,
@@ -279,6 +281,7 @@ impl Step {
             sources,
             dest,
             as_cp: false,
+            keep_links: false,
             exclude: exclude?,
             unpack: unpack?,
             strip: strip?,
