@@ -71,14 +71,9 @@ const GENERATION: &str = ".init-copy.";
 
 impl Staging<'_> {
     /// Gives every unit its name below `root`, in the order of the sources, so that the last one named appears last.
-    pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root, dirs: &[usize]) -> Result<(), Error> {
+    pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root) -> Result<(), Error> {
         let plan = job.plan;
         let mut cursor = root.cursor();
-        for &index in dirs {
-            let entry = &plan.entries[index];
-            let fd = cursor.dir(&entry.target, false)?;
-            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
-        }
         let mut order: Vec<usize> = (0..self.units.len()).collect();
         order.sort_by_key(|&unit| plan.entries[self.todo[self.units[unit].entries.start]].source);
         let mut touched: BTreeSet<PathBuf> = BTreeSet::new();
@@ -111,6 +106,17 @@ impl Staging<'_> {
                 let shown = root.path().join(&directory);
                 beneath::sync(cursor.dir(&directory, false)?).at("sync", &shown)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Gives directories that are there their attributes: names that came and went have changed their times.
+    pub(crate) fn settle_dirs(job: &Job<'_>, root: &Root, dirs: &[usize]) -> Result<(), Error> {
+        let mut cursor = root.cursor();
+        for &index in dirs {
+            let entry = &job.plan.entries[index];
+            let fd = cursor.dir(&entry.target, false)?;
+            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
         }
         Ok(())
     }

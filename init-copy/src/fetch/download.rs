@@ -69,6 +69,7 @@ pub(crate) fn download(
         }
     }
 }
+
 /// Forgets the part of a download that has been published.
 pub(crate) fn forget(root: &Root, part: &std::path::Path) {
     if let Some(key) = part
