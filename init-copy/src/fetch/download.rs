@@ -62,7 +62,8 @@ pub(crate) fn download(
             Ok(None)
         }
         Err(error) => {
-            if !transfer.can_go_on() {
+            // On a full volume, it would keep out everything else for nothing.
+            if !transfer.can_go_on() || error.is_no_space() {
                 transfer.part.remove();
             }
             Err(error)
@@ -148,7 +149,9 @@ impl<'t> Transfer<'t> {
             transfer.resumed = true;
             tracing::info!(url = %what.url, at = there, "going on with an interrupted download");
         } else {
-            transfer.restart(Facts::default())?;
+            transfer
+                .restart(Facts::default())
+                .inspect_err(|_| transfer.part.remove())?;
         }
         if let Some(total) = transfer.total {
             progress.set_total(total);
@@ -313,6 +316,7 @@ impl<'t> Transfer<'t> {
         if let Some(total) = self.total {
             self.progress.set_total(total);
             self.refuse_too_much(total)?;
+            self.part.refuse_too_large(total)?;
         }
         Ok(())
     }
