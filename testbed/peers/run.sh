@@ -50,6 +50,8 @@ binary=$work/init-copy
 # Everybody may come in: some checks are made as another user than root.
 chmod 755 "$work"
 umask 022
+# Names in other letters, for unzip too.
+export LC_ALL=C.UTF-8
 
 # Nothing of this machine's own logins and proxies.
 export HOME=$work/home PATH=$cache:$PATH INIT_COPY_LOG_FORMAT=text INIT_COPY_PROGRESS=off
