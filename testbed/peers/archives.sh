@@ -56,7 +56,7 @@ split_gzip() {
 # A WAR by the JDK, if it is here; else what one is, by zip.
 java_archives() {
     if command -v jar >/dev/null; then
-        (cd "$www/tree" && find . -type f | xargs -d '\n' jar --create --file ../app.war)
+        (cd "$www/tree" && find . -type f -exec jar --create --file ../app.war {} +)
     else
         echo "     no jar on this machine: app.war is made by zip"
         (cd "$www/tree" && zip --quiet --recurse-paths ../app.war .)

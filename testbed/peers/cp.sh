@@ -107,7 +107,7 @@ same_copy() {
     *' -a'* | *' -rp '* | *' -p '*) options+=(--times) ;;
     esac
     # Times of folders that were there before change with every copy into them; ours holds a receipt.
-    differing=$(rsync "${options[@]}" --omit-link-times --dry-run --itemize-changes --delete --exclude '.init-copy.jsonl' "$wanted/" "$found/" |
+    differing=$(rsync "${options[@]}" --omit-link-times --dry-run --itemize-changes --delete --exclude '.init-copy*' "$wanted/" "$found/" |
         grep -v -x -e '\.d\.\.t\.* \./' -e '\.d\.\.t\.* there/' || true)
     if [ -n "$differing" ]; then
         echo "$differing"

@@ -61,7 +61,7 @@ same_content() {
 holds_only() {
     local dir=$1
     shift
-    diff <(printf '%s\n' "$@" | sort) <(find "$dir" -mindepth 1 -printf '%P\n' | sort)
+    diff <(printf '%s\n' "$@" | sort) <(find "$dir" -mindepth 1 -maxdepth 1 -printf '%P\n' | sort)
 }
 
 # logged PATTERN: a line of nginx's access log matches; it is written when the answer is out.

@@ -18,10 +18,22 @@ mkdir -p "$cache"
 . "$here/../containers/report.sh"
 # shellcheck source=../containers/ports.sh
 . "$here/../containers/ports.sh"
-for part in servers observe oci web archives cp mode disk; do
-    # shellcheck source=/dev/null
-    . "$here/$part.sh"
-done
+# shellcheck source=servers.sh
+. "$here/servers.sh"
+# shellcheck source=observe.sh
+. "$here/observe.sh"
+# shellcheck source=oci.sh
+. "$here/oci.sh"
+# shellcheck source=web.sh
+. "$here/web.sh"
+# shellcheck source=archives.sh
+. "$here/archives.sh"
+# shellcheck source=cp.sh
+. "$here/cp.sh"
+# shellcheck source=mode.sh
+. "$here/mode.sh"
+# shellcheck source=disk.sh
+. "$here/disk.sh"
 
 clean_up() {
     set +e
