@@ -37,6 +37,10 @@ find_example() {
     app=$(compose port app 8080)
 }
 
+run_init_again() {
+    docker start --attach "$(container init-copy)"
+}
+
 becomes_healthy() {
     expect "it becomes healthy" app eventually 30 is_healthy
 }

@@ -21,6 +21,7 @@ example_up() {
     # From an empty folder: podman takes one that is named like an image for its build context.
     mkdir -p "$work/empty"
     (cd "$work/empty" && podman kube play --start=false --network "$example_network" "$spec")
+    podman inspect "$(container init-copy)" >"$work/init.json"
     # What the kubelet does with an emptyDir and fsGroup; podman 4.3 leaves it to root with mode 0755.
     for volume in $(emptied "$spec"); do
         path=$(podman volume inspect --format '{{.Mountpoint}}' "$volume")
@@ -45,6 +46,14 @@ start_registry() {
 
 find_example() {
     app=$(address_of "$(podman pod inspect --format '{{.InfraContainerID}}' "$case_name")"):8080
+}
+
+# Podman removes an init container that is done: another one like it.
+run_init_again() {
+    local arguments options
+    mapfile -t options < <(jq --raw-output '.[0] | (.Mounts[] | "--volume=\(.Name):\(.Destination)"), (.Config.Env[] | "--env=\(.)")' "$work/init.json")
+    mapfile -t arguments < <(jq --raw-output '.[0] | .ImageName, .Config.Cmd[]' "$work/init.json")
+    podman run --rm --network "$example_network" --user 65532:65532 --read-only --cap-drop ALL "${options[@]}" "${arguments[@]}"
 }
 
 # Podman 4.3 knows no startup probe.

@@ -124,7 +124,7 @@ ends_with() {
 # runs_once_more TEXT: the init container succeeds, and says this.
 runs_once_more() {
     local said
-    said=$("$engine" start --attach "$(container init-copy)" 2>&1) || { echo "$said"; return 1; }
+    said=$(run_init_again 2>&1) || { echo "$said"; return 1; }
     echo "$said"
     grep --quiet --fixed-strings -- "$1" <<<"$said"
 }

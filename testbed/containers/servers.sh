@@ -19,7 +19,7 @@ fi
 
 for engine in "$@"; do
     "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 8080' \
-        --change 'CMD ["nginx", "-e", "stderr", "-c", "/etc/nginx/site.conf"]' "$tree" localhost/nginx:dev >/dev/null
+        --change 'CMD ["/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/nginx/site.conf"]' "$tree" localhost/nginx:dev >/dev/null
     "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 5000' \
-        --change 'CMD ["docker-registry", "serve", "/etc/docker/registry/plain.yml"]' "$tree" localhost/registry:dev >/dev/null
+        --change 'CMD ["/usr/bin/docker-registry", "serve", "/etc/docker/registry/plain.yml"]' "$tree" localhost/registry:dev >/dev/null
 done

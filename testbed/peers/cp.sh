@@ -16,6 +16,8 @@ check_cp() {
     subject=cp
     a_second_time
     what_cp_refuses
+    subject="ConfigMap"
+    as_the_kubelet_mounts
 }
 
 make_source() {
@@ -148,4 +150,37 @@ what_cp_refuses() {
     chown root: "$cases/private" "$cases/closed"
     expect "a file that one may not read exits 15" - exits 15 copies nobody "$binary" cp "$cases/private" "$work/cases-nobody/private"
     expect "a folder that one may not write to exits 15" - exits 15 copies nobody "$binary" cp one.txt "$cases/closed/"
+}
+
+# Files that are links into a hidden folder, which is exchanged as a whole when the ConfigMap changes.
+as_the_kubelet_mounts() {
+    local dir=$work/configmap out=$work/configmap-out
+    mkdir -p "$dir/..1"
+    # shellcheck disable=SC2016  # init-copy puts it in
+    echo 'greeting=${GREETING}' >"$dir/..1/app.properties"
+    ln -s ..1 "$dir/..data"
+    ln -s ..data/app.properties "$dir/app.properties"
+    local run=(env GREETING=hello "$binary" --substitute '*.properties' "$dir/*" "$out/")
+    expect "its files, by a pattern, with a variable" - "${run[@]}"
+    expect "are files, and have it" - grep -x greeting=hello "$out/app.properties"
+    expect "not links" - test ! -L "$out/app.properties"
+    expect "and nothing hidden comes along" - same_names "$out" app.properties
+    expect "a second run has nothing to do" - nothing_to_do "${run[@]}"
+    mkdir "$dir/..2"
+    # shellcheck disable=SC2016
+    echo 'farewell=${GREETING}' >"$dir/..2/app.properties"
+    ln -s ..2 "$dir/..data_tmp"
+    mv -T "$dir/..data_tmp" "$dir/..data"
+    expect "a change of it" - "${run[@]}"
+    expect "is taken up" - grep -x farewell=hello "$out/app.properties"
+    expect "a change of the variable" - env GREETING=bye "$binary" --substitute '*.properties' "$dir/*" "$out/"
+    expect "is taken up, too" - grep -x farewell=bye "$out/app.properties"
+    expect "a variable that is not set is refused" - exits 1 "$binary" --substitute '*.properties' "$dir/*" "$out/"
+}
+
+# same_names DIR NAME...: besides the receipt.
+same_names() {
+    local dir=$1
+    shift
+    diff <(printf '%s\n' "$@" | sort) <(find "$dir" -mindepth 1 ! -name '.init-copy*' -printf '%P\n' | sort)
 }
