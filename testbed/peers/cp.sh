@@ -175,7 +175,7 @@ as_the_kubelet_mounts() {
     expect "is taken up" - grep -x farewell=hello "$out/app.properties"
     expect "a change of the variable" - env GREETING=bye "$binary" --substitute '*.properties' "$dir/*" "$out/"
     expect "is taken up, too" - grep -x farewell=bye "$out/app.properties"
-    expect "a variable that is not set is refused" - exits 1 "$binary" --substitute '*.properties' "$dir/*" "$out/"
+    expect "a variable that is not set is named: exit 10" - fails_with 10 'GREETING is not set' "$binary" --substitute '*.properties' "$dir/*" "$out/"
 }
 
 # same_names DIR NAME...: besides the receipt.
