@@ -63,6 +63,9 @@ files_of_oras() {
     expect "an artifact of image-spec 1.0" plain init_copy --plain-http "oci://$plain/demo/old:v1" "$out/old/"
     expect "has its bytes, too" - cmp "$src/a.txt" "$out/old/a.txt"
     expect "an unknown tag exits 10" plain exits 10 init_copy --plain-http "oci://$plain/demo/one:v9" "$out/none/"
+    (cd "$src/tree" && quietly oras push --plain-http --no-tty "$plain/demo/dot:v1" .)
+    expect "a directory that was pushed as ." plain init_copy --plain-http "oci://$plain/demo/dot:v1" "$out/dot/"
+    expect "has its contents right there" - same_tree "$src/tree" "$out/dot"
     (cd "$src" && tar -czf packed.tar.gz tree)
     quietly push "$plain/demo/packed:v1" packed.tar.gz
     expect "an archive in an artifact, with --unpack" plain init_copy --plain-http --unpack --strip-components 1 "oci://$plain/demo/packed:v1" "$out/packed/"
