@@ -38,7 +38,7 @@ start_registry() {
     : "${server_port[$name]:=$(free_port)}"
     {
         echo "version: 0.1"
-        echo "log: {level: info, accesslog: {disabled: false}}"
+        echo "log: {level: error, accesslog: {disabled: false}}"
         echo "storage: {filesystem: {rootdirectory: $dir/data}, delete: {enabled: true}}"
         echo "http:"
         echo "  addr: 127.0.0.1:${server_port[$name]}"
