@@ -77,6 +77,16 @@ impl Error {
     pub(crate) fn new(code: u8, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Other(Failure::new(code, cause).remedy(remedy))
     }
+
+    /// Is it for want of space?
+    pub(crate) fn is_no_space(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } => true,
+            Self::Io { action, path, error } => of_io(action, path, error).0 == NO_SPACE,
+            Self::Other(failure) => failure.code == NO_SPACE,
+            _ => false,
+        }
+    }
 }
 
 /// Adds what was attempted, and on which path, to an I/O error.

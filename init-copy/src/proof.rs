@@ -44,6 +44,8 @@ pub(crate) struct Found {
     pub(crate) todo: Vec<usize>,
     /// Directories that are there, and get other attributes.
     pub(crate) dirs: Vec<usize>,
+    /// All directories that are there and that this step made, if directories are to have attributes at all.
+    pub(crate) own_dirs: Vec<usize>,
     /// What this step put there before and no longer wants.
     pub(crate) stale: Vec<Record>,
     /// Does the receipt hold records of other steps?
@@ -69,6 +71,7 @@ impl Comparison<'_> {
         let mut found = Found {
             todo: Vec::new(),
             dirs: Vec::new(),
+            own_dirs: Vec::new(),
             stale: Vec::new(),
             others: false,
         };
@@ -99,8 +102,11 @@ impl Comparison<'_> {
             let fresh = wanted.is_some_and(|r| r.stamp == self.plan.stamp(entry));
             match entry.kind {
                 // Somebody else's directory keeps its attributes.
-                Kind::Dir if self.dir_attributes && !fresh && record.is_some_and(|r| *r.by == *self.by) => {
-                    found.dirs.push(index)
+                Kind::Dir if self.dir_attributes && record.is_some_and(|r| *r.by == *self.by) => {
+                    found.own_dirs.push(index);
+                    if !fresh {
+                        found.dirs.push(index);
+                    }
                 }
                 Kind::Dir => {}
                 _ if !self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => found.todo.push(index),
@@ -183,6 +189,7 @@ impl Found {
         Self {
             todo: (0..plan.entries.len()).collect(),
             dirs: Vec::new(),
+            own_dirs: Vec::new(),
             stale: Vec::new(),
             others: false,
         }

@@ -71,7 +71,7 @@ const GENERATION: &str = ".init-copy.";
 
 impl Staging<'_> {
     /// Gives every unit its name below `root`, in the order of the sources, so that the last one named appears last.
-    pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root, dirs: &[usize]) -> Result<(), Error> {
+    pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root) -> Result<(), Error> {
         let plan = job.plan;
         let mut cursor = root.cursor();
         let mut order: Vec<usize> = (0..self.units.len()).collect();
@@ -100,17 +100,23 @@ impl Staging<'_> {
                 done.fingerprint = Fingerprint::of(&stat);
             }
         }
-        for &index in dirs {
-            let entry = &plan.entries[index];
-            let fd = cursor.dir(&entry.target, false)?;
-            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
-        }
         self.look_again_at_links(plan, root)?;
         if job.durable {
             for directory in touched {
                 let shown = root.path().join(&directory);
                 beneath::sync(cursor.dir(&directory, false)?).at("sync", &shown)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Gives directories that are there their attributes: names that came and went have changed their times.
+    pub(crate) fn settle_dirs(job: &Job<'_>, root: &Root, dirs: &[usize]) -> Result<(), Error> {
+        let mut cursor = root.cursor();
+        for &index in dirs {
+            let entry = &job.plan.entries[index];
+            let fd = cursor.dir(&entry.target, false)?;
+            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
         }
         Ok(())
     }

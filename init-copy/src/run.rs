@@ -273,12 +273,13 @@ impl Work<'_> {
         let job = self.job(plan)?;
         let todo = std::mem::take(&mut found.todo);
         let mut staging = self.stage(&job, &place.base, &todo, false)?;
-        staging.rename(&job, &place.base, &found.dirs)?;
+        staging.rename(&job, &place.base)?;
         let (stay, pruned) = if self.step.prune {
             prune(&place.base, found.stale)
         } else {
             (found.stale, Ok(()))
         };
+        Staging::settle_dirs(&job, &place.base, &found.own_dirs)?;
         let receipt = ReceiptOf {
             plan,
             step: self.step,

@@ -22,6 +22,15 @@ build_images() {
     build_one "$engine" peers "$here/peers.Dockerfile" "$BIN_DIR/peers"
 }
 
+# Those of examples/init-copy.
+build_example_images() {
+    local engine=$1
+    quietly "$root/images/build.sh" "$engine"
+    quietly "$here/tomcat.sh" "$cache" "$engine"
+    quietly "$here/servers.sh" "$cache" "$engine"
+    build_one "$engine" sample-war "$root/examples/all-four/Dockerfile" "$(sample_war)"
+}
+
 # build_one ENGINE NAME DOCKERFILE FILE: the context is this one file.
 build_one() {
     local engine=$1 name=$2 dockerfile=$3 file=$4 context=$work/context/$1/$2

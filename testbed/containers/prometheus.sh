@@ -18,10 +18,6 @@ stop_prometheus() {
     prometheus_pid=
 }
 
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 # prometheus_finds QUERY: it has at least one result.
 prometheus_finds() {
     local answer

@@ -40,7 +40,7 @@ expect() {
         tail -n 20 <<<"$output" | sed 's/^/     | /'
         if [ "$role" != - ]; then
             echo "     log of $role:"
-            "$engine" logs --tail 20 "$(container "$role")" 2>&1 | cut -c 1-400 | sed 's/^/     | /'
+            "$engine" logs --tail 20 "$(container "$role")" 2>&1 | cut -c 1-400 | sed 's/^/     | /' || true
         fi
     fi
 }

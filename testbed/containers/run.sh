@@ -2,7 +2,9 @@
 # Runs the story of examples/all-four with a real Tomcat and a real Prometheus, under `podman kube play` and Docker Compose,
 # and asserts each step from outside. As root, on Debian 12. Starts its own engines in a temporary folder, and ends them.
 #
-#   testbed/containers/run.sh [specs|podman|compose]...   without arguments: all three
+# The part `examples` does the same with the examples of examples/init-copy.
+#
+#   testbed/containers/run.sh [specs|podman|compose|examples]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the four binaries and `peers` from DIR instead of compiling them
 set -euo pipefail
@@ -20,8 +22,12 @@ mkdir -p "$cache"
 . "$here/engine.sh"
 # shellcheck source=images.sh
 . "$here/images.sh"
+# shellcheck source=examples.sh
+. "$here/examples.sh"
 # shellcheck source=observe.sh
 . "$here/observe.sh"
+# shellcheck source=ports.sh
+. "$here/ports.sh"
 # shellcheck source=prometheus.sh
 . "$here/prometheus.sh"
 # shellcheck source=specs.sh
@@ -33,6 +39,7 @@ prometheus_pid=
 docker_pid=
 podman_started=
 pod_is_up=
+example_is_up=
 network_saved=
 
 clean_up() {
@@ -40,6 +47,7 @@ clean_up() {
     [ -z "$traffic" ] || kill "$traffic"
     [ -z "$prometheus_pid" ] || stop_prometheus
     [ -z "$pod_is_up" ] || pod_down >/dev/null 2>&1
+    [ -z "$example_is_up" ] || example_down >/dev/null 2>&1
     [ -z "$podman_started" ] || stop_podman
     [ -z "$docker_pid" ] || stop_docker
     [ -z "$network_saved" ] || restore_network
@@ -65,7 +73,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- specs podman compose; fi
+if [ $# -eq 0 ]; then set -- specs podman compose examples; fi
 
 "$here/install.sh"
 save_network
@@ -96,8 +104,28 @@ for part in "$@"; do
         stop_docker
         docker_pid=
         ;;
+    examples)
+        # shellcheck source=examples-podman.sh
+        . "$here/examples-podman.sh"
+        subject=podman
+        compile
+        podman_started=yes
+        start_podman
+        build_example_images podman
+        init_copy_examples
+        stop_podman
+        podman_started=
+        # shellcheck source=examples-compose.sh
+        . "$here/examples-compose.sh"
+        subject=compose
+        start_docker
+        build_example_images docker
+        init_copy_examples
+        stop_docker
+        docker_pid=
+        ;;
     *)
-        echo "run.sh: unknown argument '$part': specs, podman or compose" >&2
+        echo "run.sh: unknown argument '$part': specs, podman, compose or examples" >&2
         exit 2
         ;;
     esac

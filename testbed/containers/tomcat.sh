@@ -9,19 +9,12 @@ shift
 inputs=$(cat "$0" "$here"/tomcat/* "$here"/ops-webapp/*.jsp "$here/ops-webapp/WEB-INF/web.xml" | sha256sum)
 tree=$dir/tomcat-${inputs:0:12}.tar
 
-# The Debian mirrors this machine is set up with, and nothing else it has in its sources.
-sources() {
-    # shellcheck disable=SC2016  # the fields are apt's
-    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' | sort -u
-}
+# shellcheck source=debian.sh
+. "$here/debian.sh"
 
 if [ ! -e "$tree" ]; then
     rm -f "$dir"/tomcat-*
-    # shellcheck source=/dev/null
-    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    sources | mmdebstrap --quiet --format=tar --variant=minbase --include=tomcat10,openjdk-17-jre-headless \
-        --customize-hook="$here/tomcat/prepare.sh \"\$1\"" "$release" "$tree.part" -
-    mv "$tree.part" "$tree"
+    debian_tree "$tree" tomcat10,openjdk-17-jre-headless --customize-hook="$here/tomcat/prepare.sh \"\$1\""
 fi
 
 for engine in "$@"; do

@@ -55,57 +55,19 @@ pub(crate) fn download(
     progress: &Progress,
 ) -> Result<Option<Fetched>, Error> {
     let mut transfer = Transfer::resume(client, root, what, progress)?;
-    let outcome = complete(&mut transfer);
-    if transfer.at == 0 && outcome.is_err() {
-        // Nothing to go on with.
-        transfer.part.remove();
-    }
-    if outcome? {
-        transfer.complete().map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-/// Tries until all bytes are there; `false` when what is known is still right.
-fn complete(transfer: &mut Transfer<'_>) -> Result<bool, Error> {
-    let (client, what) = (transfer.client, transfer.what);
-    let mut backoff = Backoff::new(what.tries);
-    // Only what goes beyond is progress: a download that starts over again and again gains nothing.
-    let mut furthest = transfer.at;
-    loop {
-        let problem = match transfer.attempt() {
-            Ok(Some(End::Unchanged)) => {
+    match transfer.persevere() {
+        Ok(End::Complete) => transfer.complete().map(Some),
+        Ok(End::Unchanged) => {
+            transfer.part.remove();
+            Ok(None)
+        }
+        Err(error) => {
+            // On a full volume, it would keep out everything else for nothing.
+            if !transfer.can_go_on() || error.is_no_space() {
                 transfer.part.remove();
-                return Ok(false);
             }
-            Ok(Some(End::Complete)) if transfer.is_stale() => {
-                tracing::warn!(url = %what.url, "its parts do not belong together: starting over");
-                transfer.restart(Facts::default())?;
-                continue;
-            }
-            Ok(Some(End::Complete)) => return Ok(true),
-            Ok(None) => continue,
-            Err(Stop::Error(error)) => return Err(error),
-            Err(Stop::Problem(problem)) => problem,
-        };
-        let (why, after) = match problem {
-            Problem::Final(failure) => return Err(failure.into()),
-            Problem::Passing { why, after } => (why, after),
-        };
-        if transfer.at > furthest {
-            furthest = transfer.at;
-            backoff.progressed();
+            Err(error)
         }
-        let Some(pause) = backoff.next(after, fastrand::f64()) else {
-            let cause = format!("{}, {} tries without progress", why.cause, backoff.tries());
-            return Err(Failure::new(why.code, cause).remedy(why.remedy).into());
-        };
-        if client.deadline().left().is_some_and(|left| left <= pause) {
-            return Err(client.deadline().failure(&why.cause).into());
-        }
-        tracing::warn!(error = why.cause, at = transfer.at, again_in = ?pause, "the download is interrupted");
-        thread::sleep(pause);
     }
 }
 
@@ -187,7 +149,9 @@ impl<'t> Transfer<'t> {
             transfer.resumed = true;
             tracing::info!(url = %what.url, at = there, "going on with an interrupted download");
         } else {
-            transfer.restart(Facts::default())?;
+            transfer
+                .restart(Facts::default())
+                .inspect_err(|_| transfer.part.remove())?;
         }
         if let Some(total) = transfer.total {
             progress.set_total(total);
@@ -226,6 +190,49 @@ impl<'t> Transfer<'t> {
         self.progress.set_done(0);
         self.hashers = (self.what.expected.map(Expected::hasher), Hasher::sha256());
         Ok(())
+    }
+
+    /// Tries until it is done, there is no use in it, or it was tried often enough.
+    fn persevere(&mut self) -> Result<End, Error> {
+        let mut backoff = Backoff::new(self.what.tries);
+        // Only what goes beyond is progress: a download that starts over again and again gains nothing.
+        let mut furthest = self.at;
+        loop {
+            let problem = match self.attempt() {
+                Ok(Some(End::Complete)) if self.is_stale() => {
+                    tracing::warn!(url = %self.what.url, "its parts do not belong together: starting over");
+                    self.restart(Facts::default())?;
+                    continue;
+                }
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => continue,
+                Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Problem(problem)) => problem,
+            };
+            let (why, after) = match problem {
+                Problem::Final(failure) => return Err(failure.into()),
+                Problem::Passing { why, after } => (why, after),
+            };
+            if self.at > furthest {
+                furthest = self.at;
+                backoff.progressed();
+            }
+            let Some(pause) = backoff.next(after, fastrand::f64()) else {
+                let cause = format!("{}, {} tries without progress", why.cause, backoff.tries());
+                return Err(Failure::new(why.code, cause).remedy(why.remedy).into());
+            };
+            let deadline = self.client.deadline();
+            if deadline.left().is_some_and(|left| left <= pause) {
+                return Err(deadline.failure(&why.cause).into());
+            }
+            tracing::warn!(error = why.cause, at = self.at, again_in = ?pause, "the download is interrupted");
+            thread::sleep(pause);
+        }
+    }
+
+    /// Are the bytes so far of use to a next run?
+    fn can_go_on(&self) -> bool {
+        self.at > 0 && (self.what.expected.is_some() || self.facts.validator.is_some())
     }
 
     /// One request; `None` asks for another one at once.
@@ -314,6 +321,7 @@ impl<'t> Transfer<'t> {
         if let Some(total) = self.total {
             self.progress.set_total(total);
             self.refuse_too_much(total)?;
+            self.part.refuse_too_large(total)?;
         }
         Ok(())
     }
@@ -348,21 +356,10 @@ impl<'t> Transfer<'t> {
             };
             self.refuse_too_much(self.at + read as u64)?;
             let shown = self.part.shown();
-            if let Err(error) = self.part.file.write_all_at(&self.buffer[..read], self.at) {
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                ) {
-                    // It would only take the space from others.
-                    self.part.remove();
-                }
-                return Err(Error::Io {
-                    action: "write",
-                    path: shown,
-                    error,
-                }
-                .into());
-            }
+            self.part
+                .file
+                .write_all_at(&self.buffer[..read], self.at)
+                .at("write", &shown)?;
             self.hash(read);
             self.at += read as u64;
             self.progress.add(read as u64);

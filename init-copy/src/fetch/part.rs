@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fdatasync, ftruncate, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fdatasync, fstatvfs, ftruncate, openat, unlinkat};
 use serde::{Deserialize, Serialize};
 
 use crate::beneath::Root;
@@ -55,6 +55,21 @@ impl<'r> Part<'r> {
 
     pub(super) fn length(&self) -> Result<u64, Error> {
         Ok(self.file.metadata().at("look at", &self.shown())?.len())
+    }
+
+    /// Refuses, before it is fetched, what the file system has no room for.
+    pub(super) fn refuse_too_large(&self, total: u64) -> Result<(), Error> {
+        let needed = total.saturating_sub(self.length()?);
+        let stat = fstatvfs(self.root).at("look at", self.root.path())?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if needed <= free {
+            return Ok(());
+        }
+        Err(Error::TooLarge {
+            dest: self.root.path().to_owned(),
+            needed,
+            free,
+        })
     }
 
     /// What is known of the bytes; nothing if that cannot be read.

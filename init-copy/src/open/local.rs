@@ -14,7 +14,7 @@ use crate::source::Walk;
 impl Opening<'_> {
     pub(super) fn local(&self, path: &Path, builder: &mut Builder) -> Result<(), Error> {
         let followed = fs::metadata(path);
-        let meta = match (&followed, self.step.as_cp) {
+        let meta = match (&followed, self.step.keep_links) {
             // `cp -a` copies a link as a link, wherever it leads.
             (_, true) if self.step.keep_links => fs::symlink_metadata(path),
             _ => followed,

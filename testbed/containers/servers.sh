@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds localhost/nginx:dev and localhost/registry:dev from Debian's packages: servers.sh DIR [docker|podman]...
+# DIR keeps the root file system, so that the second engine need not build it again.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$1
+shift
+# Another one as soon as something that goes into it is another.
+inputs=$(cat "$0" "$here"/servers/* | sha256sum)
+tree=$dir/servers-${inputs:0:12}.tar
+
+# shellcheck source=debian.sh
+. "$here/debian.sh"
+
+if [ ! -e "$tree" ]; then
+    rm -f "$dir"/servers-*
+    debian_tree "$tree" nginx-light,docker-registry --customize-hook="$here/servers/prepare.sh \"\$1\""
+fi
+
+for engine in "$@"; do
+    "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 8080' \
+        --change 'CMD ["/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/nginx/site.conf"]' "$tree" localhost/nginx:dev >/dev/null
+    "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 5000' \
+        --change 'CMD ["/usr/bin/docker-registry", "serve", "/etc/docker/registry/plain.yml"]' "$tree" localhost/registry:dev >/dev/null
+done

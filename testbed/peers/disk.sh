@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# Volumes that are too small: of memory, and where this machine lets us mount one, ext4.
+
+disks=()
+
+unmount_disks() {
+    local disk
+    for disk in "${disks[@]}"; do umount "$disk" 2>/dev/null || umount --lazy "$disk"; done
+    disks=()
+}
+
+check_disk() {
+    mkdir -p "$work/disk/src" "$work/disk/many" "$work/www"
+    start_nginx
+    head -c 3000000 /dev/urandom >"$work/disk/src/large.bin"
+    head -c 100000 /dev/urandom >"$work/disk/src/small.bin"
+    (cd "$work/disk/many" && touch {1..200})
+    tar -C "$work/disk" -czf "$work/disk/tree.tar.gz" src
+    (cd "$work/disk" && zip --quiet --recurse-paths tree.zip src)
+    cp "$work/disk/src/large.bin" "$work/disk/tree.tar.gz" "$work/www/"
+
+    subject="disk of memory"
+    mkdir "$work/disk/tmpfs"
+    mount -t tmpfs -o size=2m,nr_inodes=100 tmpfs "$work/disk/tmpfs"
+    disks+=("$work/disk/tmpfs")
+    on_a_full_disk "$work/disk/tmpfs"
+
+    subject="disk of ext4"
+    mkdir "$work/disk/ext4"
+    truncate --size 2M "$work/disk/image"
+    quietly mkfs.ext4 -q -N 64 -m 0 "$work/disk/image"
+    if mount -o loop "$work/disk/image" "$work/disk/ext4" 2>"$work/disk/why"; then
+        disks+=("$work/disk/ext4")
+        on_a_full_disk "$work/disk/ext4"
+    else
+        echo "WARNING: no ext4 was filled, only memory: this machine mounts no images ($(cat "$work/disk/why"))" >&2
+    fi
+    unmount_disks
+    stop_server nginx
+}
+
+# on_a_full_disk DIR: exit 14, and nothing but what was there.
+on_a_full_disk() {
+    local dir=$1 src=$work/disk/src before
+    cp "$src/small.bin" "$dir/"
+    quietly init_copy "$src/small.bin" "$dir/app/"
+    before=$(listing_of_all "$dir")
+    full "a file that does not fit" "$src/large.bin" "$dir/new/"
+    full "into a folder that is there" "$src/large.bin" "$dir/app/"
+    full "over a file that is there" "$src/large.bin" "$dir/app/small.bin"
+    full "a tree" "$src" "$dir/app/"
+    full "a tree as a whole" --publish exchange "$src/" "$dir/app/"
+    full "a tree behind a link" --publish symlink "$src/" "$dir/current/"
+    full "a tar" --unpack "$work/disk/tree.tar.gz" "$dir/new/"
+    full "a zip" --unpack "$work/disk/tree.zip" "$dir/new/"
+    full "a download" "http://127.0.0.1:${server_port[nginx]}/large.bin" "$dir/new/"
+    full "an archive from a server" --unpack "http://127.0.0.1:${server_port[nginx]}/tree.tar.gz" "$dir/new/"
+    full "more files than inodes" "$work/disk/many/" "$dir/new/"
+    expect "plan says so before: exit 14" - exits 14 init_copy plan "$src/large.bin" "$dir/new/"
+    expect "what was there is as it was copied" - init_copy verify --full "$dir/app"
+    expect "and what fits is copied" - init_copy "$src/small.bin" "$dir/other/"
+}
+
+# full TEXT ARGUMENT...
+full() {
+    local text=$1
+    shift
+    expect "$text: exit 14" - exits 14 init_copy "$@"
+    expect "$text: nothing but what was there" - diff <(echo "$before") <(listing_of_all "$dir")
+}
+
+listing_of_all() {
+    (cd "$1" && find . -mindepth 1 -printf '%P %y %m %s\n' | sort)
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what run.sh needs and is not there yet: install.sh DIR puts `oras` into DIR, the rest is Debian's.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+into=$1
+
+packages=(
+    docker-registry skopeo nginx-light apache2-utils openssl
+    tar zip unzip zstd libarchive-tools rsync attr e2fsprogs
+    ca-certificates curl jq python3 util-linux
+)
+missing=()
+for package in "${packages[@]}"; do
+    if [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+        missing+=("$package")
+    fi
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update --quiet=2
+    # In runlevel 1 no package starts its daemon: run.sh starts its own.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Debian has no oras. go.sum pins it, and all that it is made of; another version is another file.
+version=$(sed -n 's/^\toras.land\/oras \(v[^ ]*\).*/\1/p' "$here/oras/go.mod")
+if [ ! -x "$into/oras-$version" ]; then
+    if ! command -v go >/dev/null; then
+        echo "install.sh: oras is compiled with Go ($(grep '^go ' "$here/oras/go.mod") or later), and there is no 'go'" >&2
+        exit 1
+    fi
+    (cd "$here/oras" && go build -mod=readonly -trimpath -o "$into/oras-$version" oras.land/oras/cmd/oras)
+fi
+ln -sfn "oras-$version" "$into/oras"

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# init-copy against what it meets outside: docker-registry, oras and skopeo; nginx; tar, zip and their like; GNU cp and chmod;
+# file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and ends them.
+#
+#   testbed/peers/run.sh [oci|web|cp|mode|disk]...   without arguments: all of them
+#
+#   BIN_DIR=DIR   take init-copy from DIR instead of compiling it
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+cache=$target/peers
+work=$(mktemp -d)
+mkdir -p "$cache"
+
+# shellcheck source=../containers/report.sh
+. "$here/../containers/report.sh"
+# shellcheck source=../containers/ports.sh
+. "$here/../containers/ports.sh"
+# shellcheck source=servers.sh
+. "$here/servers.sh"
+# shellcheck source=observe.sh
+. "$here/observe.sh"
+# shellcheck source=oci.sh
+. "$here/oci.sh"
+# shellcheck source=web.sh
+. "$here/web.sh"
+# shellcheck source=archives.sh
+. "$here/archives.sh"
+# shellcheck source=cp.sh
+. "$here/cp.sh"
+# shellcheck source=mode.sh
+. "$here/mode.sh"
+# shellcheck source=disk.sh
+. "$here/disk.sh"
+
+clean_up() {
+    set +e
+    stop_servers
+    unmount_disks
+    # A mount that is left over must not be emptied.
+    rm -rf --one-file-system "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "run.sh: has to be run by root" >&2
+    exit 1
+fi
+if [ $# -eq 0 ]; then set -- oci web cp mode disk; fi
+
+"$here/install.sh" "$cache"
+if [ -n "${BIN_DIR:-}" ]; then
+    install -m 0755 "$BIN_DIR/init-copy" "$work/init-copy"
+else
+    "$root/images/build.sh" binaries
+    install -m 0755 "$target/images/init-copy" "$work/init-copy"
+fi
+binary=$work/init-copy
+# Everybody may come in: some checks are made as another user than root.
+chmod 755 "$work"
+umask 022
+# Names in other letters, for unzip too.
+export LC_ALL=C.UTF-8
+
+# Nothing of this machine's own logins and proxies.
+export HOME=$work/home PATH=$cache:$PATH INIT_COPY_LOG_FORMAT=text INIT_COPY_PROGRESS=off
+mkdir -p "$HOME"
+unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+unset SSL_CERT_FILE DOCKER_CONFIG REGISTRY_AUTH_FILE
+password=$(openssl rand -hex 16)
+quietly make_certificates
+quietly make_logins
+
+for part in "$@"; do
+    case $part in
+    oci) check_oci ;;
+    web) check_web ;;
+    cp) check_cp ;;
+    mode) check_mode ;;
+    disk) check_disk ;;
+    *)
+        echo "run.sh: unknown argument '$part': oci, web, cp, mode or disk" >&2
+        exit 2
+        ;;
+    esac
+done
+conclude
