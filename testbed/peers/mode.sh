@@ -39,14 +39,15 @@ preserved() {
     local dir=$work/mode/preserved
     make_tree "$dir/src"
     chmod 2775 "$dir/src/lib"
+    chmod 1777 "$dir/src/empty"
     chmod 4755 "$dir/src/bin/start"
     cp -a "$dir/src" "$dir/wanted"
-    chmod u-s,g-s "$dir/wanted/lib" "$dir/wanted/bin/start"
+    chmod u-s "$dir/wanted/bin/start"
     (
         umask 077
         init_copy --preserve mode "$dir/src/" "$dir/found/"
     ) 2>"$dir/log"
-    expect "--preserve mode, whatever the umask, without special bits" - same_tree "$dir/wanted" "$dir/found"
+    expect "--preserve mode, whatever the umask; files lose special bits, folders keep theirs" - same_tree "$dir/wanted" "$dir/found"
     expect "--owner, by root" - init_copy --owner 1234:5678 "$dir/src/" "$dir/owned/"
     expect "gives everything to them" - all_owned "$dir/owned"
 }
