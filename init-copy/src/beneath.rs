@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir as ReadDir, FileType, Mode, OFlags, Stat, chmodat, fstat, fsync, mkdirat, openat, statat,
-    unlinkat,
+    AtFlags, CWD, Dir as ReadDir, FileType, Mode, OFlags, Stat, chmodat, fstat, fsync, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -81,7 +80,7 @@ impl Cursor<'_> {
             Some(name) => name,
             None => return fstat(self.root).map(Some).at("look at", &self.root.path),
         };
-        let parent = match self.parent(relative, false) {
+        let parent = match self.parent(relative) {
             Ok(parent) => parent,
             Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
@@ -93,19 +92,19 @@ impl Cursor<'_> {
         }
     }
 
-    /// Opens the directory that holds `relative`, creating what is missing if `create`.
-    pub(crate) fn parent(&mut self, relative: &Path, create: bool) -> Result<BorrowedFd<'_>, Error> {
-        self.dir(relative.parent().unwrap_or(Path::new("")), create)
+    /// Opens the directory that holds `relative`.
+    pub(crate) fn parent(&mut self, relative: &Path) -> Result<BorrowedFd<'_>, Error> {
+        self.dir(relative.parent().unwrap_or(Path::new("")))
     }
 
-    /// Opens the directory `relative`, creating what is missing if `create`.
-    pub(crate) fn dir(&mut self, relative: &Path, create: bool) -> Result<BorrowedFd<'_>, Error> {
+    /// Opens the directory `relative`.
+    pub(crate) fn dir(&mut self, relative: &Path) -> Result<BorrowedFd<'_>, Error> {
         let mut depth = 0;
         for component in relative.components() {
             let Component::Normal(name) = component else { continue };
             if self.open.get(depth).is_none_or(|(open, _)| open != name) {
                 self.open.truncate(depth);
-                self.enter(name, create)?;
+                self.enter(name)?;
             }
             depth += 1;
         }
@@ -117,17 +116,11 @@ impl Cursor<'_> {
         self.open.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
     }
 
-    fn enter(&mut self, name: &OsStr, create: bool) -> Result<(), Error> {
+    fn enter(&mut self, name: &OsStr) -> Result<(), Error> {
         let shown = || {
             let walked: PathBuf = self.open.iter().map(|(name, _)| name).collect();
             self.root.path.join(walked).join(name)
         };
-        if create {
-            match mkdirat(self.here(), name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(e) => return Err(e).at("create", &shown()),
-            }
-        }
         let fd = openat(self.here(), name, DIR | OFlags::NOFOLLOW, Mode::empty());
         let fd = match fd {
             Ok(fd) => fd,

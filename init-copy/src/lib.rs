@@ -18,6 +18,7 @@ pub mod checksum;
 mod config;
 mod copy;
 mod cp;
+mod entered;
 mod error;
 mod fetch;
 mod fingerprint;
@@ -42,6 +43,7 @@ mod source;
 mod stage;
 mod step;
 mod substitute;
+mod target;
 mod verify;
 mod wait;
 

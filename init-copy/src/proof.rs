@@ -206,7 +206,7 @@ impl Found {
 
 /// The digest of the file at `target`; `None` when it is none, or cannot be read.
 pub(crate) fn digest_at(cursor: &mut Cursor<'_>, target: &Path) -> Result<Option<String>, Error> {
-    let parent = cursor.parent(target, false)?;
+    let parent = cursor.parent(target)?;
     let name = target.file_name().unwrap_or_default();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match openat(parent, name, flags, Mode::empty()) {
@@ -241,7 +241,7 @@ pub(crate) fn refuse_closed_parents(plan: &Plan, root: &Root, todo: &[usize]) ->
             continue;
         }
         tried = Some(parent.to_owned());
-        let dir = match cursor.dir(parent, false) {
+        let dir = match cursor.dir(parent) {
             Ok(dir) => dir,
             // It will be made, and what is above it has been tried.
             Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => continue,

@@ -57,7 +57,7 @@ fn remove(cursor: &mut Cursor<'_>, record: &Record, name: &OsStr, shown: &Path) 
     } else {
         AtFlags::empty()
     };
-    match unlinkat(cursor.parent(&record.path, false)?, name, flags) {
+    match unlinkat(cursor.parent(&record.path)?, name, flags) {
         Ok(()) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::NOTDIR | Errno::EXIST) => Ok(false),
         Err(e) => Err(e).at("remove", shown),

@@ -82,7 +82,7 @@ impl Staging<'_> {
             let Some(temp) = unit.temp.take() else { continue };
             let shown = root.path().join(&unit.target);
             let name = unit.target.file_name().unwrap_or_default();
-            let parent = match cursor.parent(&unit.target, false) {
+            let parent = match cursor.parent(&unit.target) {
                 Ok(parent) => parent,
                 Err(e) => {
                     unit.temp = Some(temp);
@@ -104,7 +104,7 @@ impl Staging<'_> {
         if job.durable {
             for directory in touched {
                 let shown = root.path().join(&directory);
-                beneath::sync(cursor.dir(&directory, false)?).at("sync", &shown)?;
+                beneath::sync(cursor.dir(&directory)?).at("sync", &shown)?;
             }
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Staging<'_> {
         let mut cursor = root.cursor();
         for &index in dirs {
             let entry = &job.plan.entries[index];
-            let fd = cursor.dir(&entry.target, false)?;
+            let fd = cursor.dir(&entry.target)?;
             finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
         }
         Ok(())
@@ -178,7 +178,7 @@ impl Staging<'_> {
         };
         let stat = rustix::fs::fstat(current).at("look at", current.path())?;
         let mut cursor = self.base.cursor();
-        let fd = cursor.dir(temp, false)?;
+        let fd = cursor.dir(temp)?;
         let (uid, gid) = (
             rustix::fs::Uid::from_raw(stat.st_uid),
             rustix::fs::Gid::from_raw(stat.st_gid),
@@ -265,7 +265,7 @@ impl Staging<'_> {
 
 fn fchmod_dir(base: &Root, temp: &Path) -> Result<(), Error> {
     let mut cursor = base.cursor();
-    let fd = cursor.dir(temp, false)?;
+    let fd = cursor.dir(temp)?;
     let mode = rustix::fs::fstat(fd).at("look at", base.path())?.st_mode & 0o777;
     if mode & 0o500 == 0o500 {
         return Ok(());

@@ -14,9 +14,10 @@ use crate::place::is_mount_point;
 use crate::plan::{Content, Kind, Plan};
 use crate::progress::Progress;
 use crate::proof::Found;
-use crate::run::{Run, Target, comparison, options, refuse_into_itself};
+use crate::run::{Run, comparison, options};
 use crate::source::Source;
 use crate::step::Step;
+use crate::target::{Target, refuse_into_itself};
 
 /// Entries that are named; the others are only counted.
 const SHOWN: usize = 20;

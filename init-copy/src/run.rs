@@ -1,7 +1,7 @@
 //! One step after the other: wait, fetch, plan, stage, publish, prune, receipt.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use crate::beneath::Root;
 use crate::checksum::Expected;
 use crate::config::Network;
 use crate::copy::Engine;
+use crate::entered::Entered;
 use crate::error::{Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
 use crate::inventory::Inventory;
@@ -21,49 +22,10 @@ use crate::progress::Progress;
 use crate::proof::{self, Comparison, Found};
 use crate::prune::prune;
 use crate::publish::{Publish, Way};
-use crate::receipt::{Receipt, Record, Writer};
 use crate::stage::{self, Job, Staging};
 use crate::step::Step;
+use crate::target::{Target, refuse_into_itself};
 use crate::wait::wait_for;
-
-/// What a destination is called, and what goes there.
-pub(crate) struct Target {
-    /// DEST as a directory.
-    pub(crate) dir: PathBuf,
-    /// The name of the one file, when DEST names a file.
-    pub(crate) rename: Option<PathBuf>,
-    /// A single directory becomes DEST itself.
-    pub(crate) contents: bool,
-}
-
-impl Target {
-    /// See the help text for what DEST means.
-    pub(crate) fn of(step: &Step, named: &[Named], dest: &Path) -> Self {
-        let slash = dest.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let into = |dir: &Path| Self {
-            dir: dir.to_owned(),
-            rename: None,
-            contents: false,
-        };
-        // To cp, a slash behind a DEST that is not there says nothing when a directory is copied.
-        let slash = slash && !(step.as_cp && matches!(named, [Named::Path(path)] if path.is_dir()));
-        if named.len() > 1 || slash || dest.is_dir() || step.unpack != Unpack::Off {
-            return into(dest);
-        }
-        match named {
-            [Named::Path(path)] if path.is_dir() => Self {
-                contents: step.as_cp,
-                ..into(dest)
-            },
-            [Named::Oci(_)] => into(dest),
-            _ => Self {
-                dir: pod_contract::publish::parent(dest).to_owned(),
-                rename: dest.file_name().map(PathBuf::from),
-                contents: false,
-            },
-        }
-    }
-}
 
 /// Everything that the steps share.
 pub(crate) struct Run<'a> {
@@ -280,7 +242,7 @@ impl Work<'_> {
             (found.stale, Ok(()))
         };
         Staging::settle_dirs(&job, &place.base, &found.own_dirs)?;
-        let receipt = ReceiptOf {
+        let receipt = Entered {
             plan,
             step: self.step,
             options: &self.options,
@@ -307,7 +269,7 @@ impl Work<'_> {
         let job = self.job(plan)?;
         let mut staging = self.stage(&job, &place.base, &all, true)?;
         staging.settle_links(plan)?;
-        ReceiptOf {
+        Entered {
             plan,
             step: self.step,
             options: &self.options,
@@ -329,87 +291,6 @@ impl Work<'_> {
             bytes: staging.bytes(plan),
             way: place.way,
         })
-    }
-}
-
-/// What the receipt will say.
-struct ReceiptOf<'r> {
-    plan: &'r Plan,
-    step: &'r Step,
-    options: &'r Arc<str>,
-    dirs: &'r [usize],
-}
-
-impl ReceiptOf<'_> {
-    fn record(&self, index: usize, done: &stage::Done) -> Record {
-        let entry = &self.plan.entries[index];
-        Record {
-            path: entry.target.to_path_buf(),
-            by: Arc::clone(&self.step.name),
-            from: Arc::clone(&self.plan.sources[entry.source as usize].label),
-            options: Arc::clone(self.options),
-            stamp: self.plan.stamp(entry),
-            dir: entry.kind == crate::plan::Kind::Dir,
-            at: done.fingerprint,
-            sha256: done.sha256.clone(),
-        }
-    }
-
-    /// The old records, those of the staged entries anew, and without what was pruned.
-    fn write(&self, root: &Root, staging: &Staging<'_>, stay: Vec<Record>) -> Result<(), Error> {
-        let mut old = Receipt::open(root);
-        let mut writer = Writer::create(root.path())?;
-        let mut stay = stay.into_iter().peekable();
-        let mut done = staging.todo.iter().zip(&staging.done).peekable();
-        for (index, entry) in self.plan.entries.iter().enumerate() {
-            while let Some(record) = old.next_before(&entry.target) {
-                self.carry(&mut writer, record, &mut stay)?;
-            }
-            let before = old.next_at(&entry.target);
-            if let Some((_, done)) = done.next_if(|(staged, _)| **staged == index) {
-                if let Some(done) = done {
-                    writer.add(&self.record(index, done))?;
-                }
-            } else if let Some(mut record) = before {
-                // Who wants it last is who prunes it.
-                record.by = Arc::clone(&self.step.name);
-                if self.dirs.binary_search(&index).is_ok() {
-                    record.options = Arc::clone(self.options);
-                    record.stamp = self.plan.stamp(entry);
-                }
-                writer.add(&record)?;
-            }
-        }
-        for record in old {
-            self.carry(&mut writer, record, &mut stay)?;
-        }
-        writer.publish(self.step.durable)
-    }
-
-    /// A record of another step stays; one of this step only if its entry does.
-    fn carry(
-        &self,
-        writer: &mut Writer,
-        record: Record,
-        stay: &mut std::iter::Peekable<impl Iterator<Item = Record>>,
-    ) -> Result<(), Error> {
-        if record.by != self.step.name || stay.next_if(|kept| kept.path == record.path).is_some() {
-            writer.add(&record)?;
-        }
-        Ok(())
-    }
-
-    fn write_staged(&self, staging: &Staging<'_>, durable: bool) -> Result<(), Error> {
-        let Some(temp) = staging.units.first().and_then(|unit| unit.temp.as_deref()) else {
-            return Ok(());
-        };
-        let mut writer = Writer::create(&staging.base.path().join(temp))?;
-        for (index, done) in staging.todo.iter().zip(&staging.done) {
-            if let Some(done) = done {
-                writer.add(&self.record(*index, done))?;
-            }
-        }
-        writer.publish(durable)
     }
 }
 
@@ -468,22 +349,4 @@ fn forget_parts(plan: &Plan, base: &Root) {
     for part in plan.sources.iter().filter_map(|source| source.part.as_deref()) {
         forget(base, part);
     }
-}
-
-pub(crate) fn refuse_into_itself(named: &[Named], dest: &Path) -> Result<(), Error> {
-    use crate::error::At as _;
-    for source in named {
-        let Named::Path(path) = source else { continue };
-        if !path.is_dir() {
-            continue;
-        }
-        let source_dir = std::fs::canonicalize(path).at("read", path)?;
-        let nearest = dest
-            .ancestors()
-            .find_map(|p| std::fs::canonicalize(if p.as_os_str().is_empty() { Path::new(".") } else { p }).ok());
-        if let Some(dest) = nearest.filter(|dest| dest.starts_with(&source_dir)) {
-            return Err(Error::IntoItself { source_dir, dest });
-        }
-    }
-    Ok(())
 }

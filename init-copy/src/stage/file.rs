@@ -85,7 +85,7 @@ impl<'w> Worker<'w> {
         // Without a mode asked for, the umask takes its part and a default ACL applies, as for any new file.
         let mode = Mode::from_raw_mode(self.job.attributes.creation_mode(u32::from(entry.mode)));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let parent = self.target.parent(&path, false)?;
+        let parent = self.target.parent(&path)?;
         let fd = openat(parent, path.file_name().unwrap_or_default(), flags, mode);
         Ok(File::from(fd.at_path("write", || self.shown(entry))?))
     }
@@ -126,12 +126,7 @@ impl<'w> Worker<'w> {
         let fd: rustix::io::Result<OwnedFd> = match (plan.below(entry), &mut self.sources[entry.source as usize]) {
             (Some(below), Some(cursor)) => {
                 let name = below.file_name().unwrap_or_default();
-                openat(
-                    cursor.parent(below, false)?,
-                    name,
-                    flags | OFlags::NOFOLLOW,
-                    Mode::empty(),
-                )
+                openat(cursor.parent(below)?, name, flags | OFlags::NOFOLLOW, Mode::empty())
             }
             _ => openat(CWD, base, flags, Mode::empty()),
         };
@@ -192,7 +187,7 @@ impl<'w> Worker<'w> {
         let shown = self.shown(entry);
         let path = self.staging.path(self.job.plan, at);
         let name = Path::new(path.file_name().unwrap_or_default());
-        let parent = self.target.parent(&path, false)?;
+        let parent = self.target.parent(&path)?;
         symlinkat(to, parent, name).at("write", &shown)?;
         self.job
             .attributes
@@ -247,7 +242,7 @@ impl<'w> Worker<'w> {
         } else {
             let path = self.staging.path(self.job.plan, at);
             let name = path.file_name().unwrap_or_default();
-            let parent = self.target.parent(&path, false)?;
+            let parent = self.target.parent(&path)?;
             renameat(base, part, parent, name).at("write", &shown)?;
             let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             File::from(openat(parent, name, flags, Mode::empty()).at("write", &shown)?)
@@ -431,8 +426,8 @@ pub(super) fn link(base: &Root, from: &Path, to: &Path) -> rustix::io::Result<()
     let mut cursors = (base.cursor(), base.cursor());
     let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
     let lost = |_| Errno::NOENT;
-    let from_dir = cursors.0.parent(from, false).map_err(lost)?;
-    let to_dir = cursors.1.parent(to, false).map_err(lost)?;
+    let from_dir = cursors.0.parent(from).map_err(lost)?;
+    let to_dir = cursors.1.parent(to).map_err(lost)?;
     match linkat(from_dir, name(from), to_dir, name(to), AtFlags::empty()) {
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
             let source = openat(

@@ -144,7 +144,7 @@ impl<'a> Staging<'a> {
                 let entry = &plan.entries[self.todo[at]];
                 if entry.kind == Kind::Dir && !entry.target.as_os_str().is_empty() {
                     let path = self.path(plan, at);
-                    let parent = cursor.parent(&path, false)?;
+                    let parent = cursor.parent(&path)?;
                     mkdirat(parent, path.file_name().unwrap_or_default(), Mode::from_raw_mode(0o777))
                         .at("create", &self.base.path().join(&entry.target))?;
                 }
@@ -265,7 +265,7 @@ impl<'a> Staging<'a> {
             return Ok(());
         };
         let mut cursor = self.base.cursor();
-        let fd = cursor.dir(temp, false)?;
+        let fd = cursor.dir(temp)?;
         let root = job
             .plan
             .entries
@@ -291,7 +291,7 @@ impl<'a> Staging<'a> {
                 continue;
             }
             let path = self.path(job.plan, at);
-            let fd = cursor.dir(&path, false)?;
+            let fd = cursor.dir(&path)?;
             let shown = self.base.path().join(&entry.target);
             finish_dir(job, entry, fd).at("set the attributes of", &shown)?;
             if sync {
