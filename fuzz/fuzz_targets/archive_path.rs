@@ -41,7 +41,7 @@ fn is_name(part: &Component<'_>) -> bool {
     matches!(part, Component::Normal(_))
 }
 
-/// Goes from the link where its content says, as a shell's `cd -L` would, and never above the root.
+/// Goes from the link where its content says, as a shell's `cd -L` would, never above the root, and never up after it went down.
 fn stays(link: &Path, to: &[u8]) -> bool {
     let to = Path::new(OsStr::from_bytes(to));
     if to.as_os_str().is_empty() || to.as_os_str().len() > MAX_PATH || to.as_os_str().as_bytes().contains(&0) {
@@ -50,9 +50,14 @@ fn stays(link: &Path, to: &[u8]) -> bool {
     let root = Path::new("/volume/root");
     let mut at: PathBuf = root.join(link);
     at.pop();
+    let mut down = false;
     for part in to.components() {
         match part {
-            Component::Normal(name) => at.push(name),
+            Component::Normal(name) => {
+                at.push(name);
+                down = true;
+            }
+            Component::ParentDir if down => return false,
             Component::ParentDir => drop(at.pop()),
             Component::CurDir => {}
             Component::RootDir | Component::Prefix(_) => return false,
