@@ -13,16 +13,12 @@ use crate::fetch::Deadline;
 /// How often a taken lock is asked for again: a lock that is waited for in the kernel has no deadline.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Held while a run changes the destination, as long as the [`Root`] is open; ends with the process, however that ends.
-#[derive(Debug)]
-pub(crate) struct Lock;
-
-/// Waits for the lock on the destination directory.
-pub(crate) fn take(root: &Root, deadline: Deadline) -> Result<Lock, Error> {
+/// Waits for the lock on the directory, which is held as long as `root` is open, however the process ends.
+pub(crate) fn take(root: &Root, deadline: Deadline) -> Result<(), Error> {
     let mut told = false;
     loop {
         match flock(root, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Lock),
+            Ok(()) => return Ok(()),
             Err(Errno::WOULDBLOCK) if deadline.has_passed() => {
                 return Err(deadline
                     .failure(&format!("another init-copy holds {}", root.path().display()))
@@ -37,7 +33,7 @@ pub(crate) fn take(root: &Root, deadline: Deadline) -> Result<Lock, Error> {
             }
             Err(Errno::BADF | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
                 tracing::warn!(dest = %root.path().display(), "the file system has no locks: do not run two at a time");
-                return Ok(Lock);
+                return Ok(());
             }
             Err(Errno::INTR) => {}
             Err(e) => return Err(e).at("lock", root.path()),

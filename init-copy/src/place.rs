@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, fstat, statx};
 use crate::beneath::Root;
 use crate::error::{CONFLICT, Error};
 use crate::fetch::Deadline;
-use crate::lock::{self, Lock};
+use crate::lock;
 use crate::publish::{Publish, Way, current_generation};
 
 /// The destination, opened and locked.
@@ -21,7 +21,6 @@ pub(crate) struct Place {
     pub(crate) current: Option<Root>,
     /// The name of DEST in `base`, when it is made or replaced as a whole.
     pub(crate) name: Option<OsString>,
-    _locks: Vec<Lock>,
 }
 
 impl Place {
@@ -79,7 +78,7 @@ impl Place {
     fn by_rename(dir: &Path, deadline: Deadline) -> Result<Self, Error> {
         loop {
             let base = Root::open_or_create(dir)?;
-            let lock = lock::take(&base, deadline)?;
+            lock::take(&base, deadline)?;
             // Another run may have replaced the directory while this one waited for the old one's lock.
             if same(&base, dir) {
                 return Ok(Self {
@@ -87,7 +86,6 @@ impl Place {
                     base,
                     current: None,
                     name: None,
-                    _locks: vec![lock],
                 });
             }
         }
@@ -95,7 +93,7 @@ impl Place {
 
     fn whole(parent: &Path, name: OsString, way: Way, deadline: Deadline) -> Result<Self, Error> {
         let base = Root::open_or_create(parent)?;
-        let mut locks = vec![lock::take(&base, deadline)?];
+        lock::take(&base, deadline)?;
         if way == Way::Symlink {
             current_generation(&base, &name)?;
         }
@@ -110,7 +108,7 @@ impl Place {
             }
             Ok(_) => {
                 let root = Root::open(&path)?;
-                locks.push(lock::take(&root, deadline)?);
+                lock::take(&root, deadline)?;
                 Some(root)
             }
             Err(_) => None,
@@ -120,7 +118,6 @@ impl Place {
             base,
             current,
             name: Some(name),
-            _locks: locks,
         })
     }
 

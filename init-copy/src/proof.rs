@@ -9,7 +9,7 @@ use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, opena
 use rustix::io::Errno;
 
 use crate::beneath::{Cursor, Root, kind_name};
-use crate::checksum::{Hasher, hex};
+use crate::checksum::{self, Hasher, hex};
 use crate::error::{At as _, Error};
 use crate::fingerprint::Fingerprint;
 use crate::inventory::{Inventory, Look};
@@ -145,7 +145,7 @@ impl Comparison<'_> {
                 }
                 let origin = self.plan.origin(entry);
                 let file = File::open(&origin).at("read", &origin)?;
-                Ok(digest(file, &origin)? == *wanted)
+                Ok(digest(&file, &origin)? == *wanted)
             }
         }
     }
@@ -210,24 +210,16 @@ pub(crate) fn digest_at(cursor: &mut Cursor<'_>, target: &Path) -> Result<Option
     let name = target.file_name().unwrap_or_default();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match openat(parent, name, flags, Mode::empty()) {
-        Ok(fd) => digest(File::from(fd), target).map(Some),
+        Ok(fd) => digest(&File::from(fd), target).map(Some),
         Err(Errno::LOOP | Errno::NOENT) => Ok(None),
         Err(e) => Err(e).at("read", target),
     }
 }
 
-fn digest(mut file: File, shown: &Path) -> Result<String, Error> {
-    use std::io::Read as _;
-    let mut hasher = Hasher::sha256();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hasher.finish())),
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e).at("read", shown),
-        }
-    }
+fn digest(file: &File, shown: &Path) -> Result<String, Error> {
+    checksum::digest(file, Hasher::sha256())
+        .map(|digest| hex(&digest))
+        .at("read", shown)
 }
 
 /// A rename that fails half way would leave some entries new and others old; so every directory that takes one is tried before.

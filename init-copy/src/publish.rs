@@ -100,7 +100,9 @@ impl Staging<'_> {
                 done.fingerprint = Fingerprint::of(&stat);
             }
         }
-        self.look_again_at_links(plan, root)?;
+        self.look_again(plan, root, |this, plan, at| {
+            plan.entries[this.todo[at]].target.to_path_buf()
+        })?;
         if job.durable {
             for directory in touched {
                 let shown = root.path().join(&directory);
@@ -121,29 +123,25 @@ impl Staging<'_> {
         Ok(())
     }
 
-    /// Each name that a file got after the first look has changed its status.
-    fn look_again_at_links(&mut self, plan: &Plan, root: &Root) -> Result<(), Error> {
-        let mut cursor = root.cursor();
-        for (at, &index) in self.todo.iter().enumerate() {
-            let entry = &plan.entries[index];
-            if has_one_name(plan, entry) {
-                continue;
-            }
-            if let (Some(stat), Some(done)) = (cursor.stat(&entry.target)?, &mut self.done[at]) {
-                done.fingerprint = Fingerprint::of(&stat);
-            }
-        }
-        Ok(())
-    }
-
     /// Looks at hard links in a generation that is about to be published.
     pub(crate) fn settle_links(&mut self, plan: &Plan) -> Result<(), Error> {
-        let mut cursor = self.base.cursor();
+        let base = self.base;
+        self.look_again(plan, base, Self::path)
+    }
+
+    /// Each name that a file got, or lost, after the first look has changed its status; `path` is where an entry is below `root` now.
+    fn look_again(
+        &mut self,
+        plan: &Plan,
+        root: &Root,
+        path: impl Fn(&Self, &Plan, usize) -> PathBuf,
+    ) -> Result<(), Error> {
+        let mut cursor = root.cursor();
         for at in 0..self.todo.len() {
             if has_one_name(plan, &plan.entries[self.todo[at]]) {
                 continue;
             }
-            if let (Some(stat), Some(done)) = (cursor.stat(&self.path(plan, at))?, &mut self.done[at]) {
+            if let (Some(stat), Some(done)) = (cursor.stat(&path(self, plan, at))?, &mut self.done[at]) {
                 done.fingerprint = Fingerprint::of(&stat);
             }
         }
@@ -164,11 +162,7 @@ impl Staging<'_> {
         }
         .at("publish", &shown)?;
         self.units[0].temp = None;
-        if durable {
-            beneath::sync(base).at("sync", base.path())
-        } else {
-            Ok(())
-        }
+        sync_names(base, durable)
     }
 
     /// Gives the one unit the mode and, where that is allowed, the owner of the directory that it replaces.
@@ -221,11 +215,7 @@ impl Staging<'_> {
             }
             Err(e) => return Err(e).at("publish", &shown),
         }
-        if durable {
-            beneath::sync(base).at("sync", base.path())
-        } else {
-            Ok(())
-        }
+        sync_names(base, durable)
     }
 
     /// Makes `name` a link to the one unit; the generation before the last one goes.
@@ -242,7 +232,7 @@ impl Staging<'_> {
             .to_owned();
         let generation = OsString::from_vec([GENERATION.as_bytes(), name.as_bytes(), b".", random.as_bytes()].concat());
         // Who switches must be able to read it: a link in a world-writable sticky directory is followed for its owner only.
-        fchmod_dir(base, &temp)?;
+        let_owner_read(base, &temp)?;
         renameat(base, &temp, base, &generation).at("publish", &shown)?;
         self.units[0].temp = Some(PathBuf::from(&generation));
         let link = PathBuf::from(format!("{PREFIX}{random}-1"));
@@ -256,14 +246,20 @@ impl Staging<'_> {
             return Err(error).at("publish", &shown);
         }
         self.units[0].temp = None;
-        if durable {
-            beneath::sync(base).at("sync", base.path())?;
-        }
+        sync_names(base, durable)?;
         remove_generations(base, name, &[Some(generation), previous])
     }
 }
 
-fn fchmod_dir(base: &Root, temp: &Path) -> Result<(), Error> {
+fn sync_names(base: &Root, durable: bool) -> Result<(), Error> {
+    if durable {
+        beneath::sync(base).at("sync", base.path())
+    } else {
+        Ok(())
+    }
+}
+
+fn let_owner_read(base: &Root, temp: &Path) -> Result<(), Error> {
     let mut cursor = base.cursor();
     let fd = cursor.dir(temp)?;
     let mode = rustix::fs::fstat(fd).at("look at", base.path())?.st_mode & 0o777;

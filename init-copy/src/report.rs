@@ -35,7 +35,7 @@ impl Run<'_> {
         let progress = Progress::default();
         refuse_into_itself(&named, dest)?;
         let expected = self.expected(step, &named, &client)?;
-        let options = options(step) + &expected.as_ref().map_or_else(String::new, |e| format!(";expected={e}"));
+        let options = options(step, expected.as_ref());
         let opening = Opening {
             step,
             client: &client,

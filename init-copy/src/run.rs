@@ -95,7 +95,7 @@ impl Run<'_> {
             client: &client,
             target: &target,
             expected: expected.as_ref(),
-            options: (options(step) + &expected.as_ref().map_or_else(String::new, |e| format!(";expected={e}"))).into(),
+            options: options(step, expected.as_ref()).into(),
             progress: Progress::default(),
         };
         let copied = work.carry_out(&named)?;
@@ -306,13 +306,16 @@ pub(crate) fn comparison<'c>(step: &'c Step, plan: &'c Plan, options: &'c str) -
 }
 
 /// What is wanted beside the content; a change of it makes entries unproven.
-pub(crate) fn options(step: &Step) -> String {
+pub(crate) fn options(step: &Step, expected: Option<&Expected>) -> String {
     let mut text = step.attributes.describe();
     if step.unpack != Unpack::Off {
         text += &format!(";unpack={:?};strip={}", step.unpack, step.strip);
         for glob in &step.exclude {
             text += &format!(";exclude={}", glob.as_str());
         }
+    }
+    if let Some(expected) = expected {
+        text += &format!(";expected={expected}");
     }
     text
 }

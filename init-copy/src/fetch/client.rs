@@ -11,7 +11,7 @@ use ureq::{Agent, Body, http};
 
 use super::credentials::Credentials;
 use super::proxy::proxy_for;
-use super::retry::{Deadline, Problem, retry_after};
+use super::retry::{Backoff, Deadline, Problem, retry_after};
 use super::url::WebUrl;
 use crate::error::{AUTH, NETWORK, SOURCE};
 
@@ -132,6 +132,31 @@ impl Client {
 
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline
+    }
+
+    /// Tries until it works, fails for good, or was tried often enough; what is waited for is told as `what`.
+    pub(crate) fn persist<T>(
+        &self,
+        tries: u32,
+        what: &str,
+        mut attempt: impl FnMut() -> Result<T, Problem>,
+    ) -> Result<T, Failure> {
+        let mut backoff = Backoff::new(tries);
+        loop {
+            let (why, after) = match attempt() {
+                Ok(found) => return Ok(found),
+                Err(Problem::Final(failure)) => return Err(failure),
+                Err(Problem::Passing { why, after }) => (why, after),
+            };
+            let Some(pause) = backoff.next(after, fastrand::f64()) else {
+                return Err(why);
+            };
+            if self.deadline.left().is_some_and(|left| left <= pause) {
+                return Err(self.deadline.failure(&why.cause));
+            }
+            tracing::warn!(error = why.cause, again_in = ?pause, "{what} does not answer");
+            std::thread::sleep(pause);
+        }
     }
 
     /// Asks, follows redirects, and returns whatever answer is no redirect.

@@ -10,7 +10,7 @@ use super::challenge::{self, Challenge};
 use super::docker_config::{DockerConfig, Login};
 use super::reference::Reference;
 use crate::error::{AUTH, NETWORK};
-use crate::fetch::{Answer, Backoff, Client, Problem, Request, WebUrl, basic};
+use crate::fetch::{Answer, Client, Problem, Request, WebUrl, basic};
 
 /// A manifest or a token with more is none (OCI Distribution Specification: registries accept at least 4 MiB).
 const MAX_DOCUMENT: u64 = 4 << 20;
@@ -78,25 +78,8 @@ impl<'c> Registry<'c> {
 
     /// The document at `url`, and the digest that the registry gives it.
     pub(super) fn document(&self, url: &WebUrl, accept: &str) -> Result<(Vec<u8>, Option<String>), Failure> {
-        let mut backoff = Backoff::new(self.tries);
-        loop {
-            let problem = match self.try_document(url, accept) {
-                Ok(found) => return Ok(found),
-                Err(problem) => problem,
-            };
-            let (why, after) = match problem {
-                Problem::Final(failure) => return Err(failure),
-                Problem::Passing { why, after } => (why, after),
-            };
-            let Some(pause) = backoff.next(after, fastrand::f64()) else {
-                return Err(why);
-            };
-            if self.client.deadline().left().is_some_and(|left| left <= pause) {
-                return Err(self.client.deadline().failure(&why.cause));
-            }
-            tracing::warn!(error = why.cause, again_in = ?pause, "the registry does not answer");
-            std::thread::sleep(pause);
-        }
+        self.client
+            .persist(self.tries, "the registry", || self.try_document(url, accept))
     }
 
     fn try_document(&self, url: &WebUrl, accept: &str) -> Result<(Vec<u8>, Option<String>), Problem> {

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Opening;
 use crate::archive::Unpack;
-use crate::checksum::Expected;
+use crate::checksum::{self, Expected};
 use crate::error::{At as _, Error, SOURCE, UNSAFE};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Builder, Content, Opened};
@@ -93,21 +93,9 @@ impl Opening<'_> {
 
 /// Reads the file once and compares its digest.
 fn verify(file: &File, path: &Path, expected: &Expected) -> Result<(), Error> {
-    use std::os::unix::fs::FileExt as _;
-    let mut hasher = expected.hasher();
-    let mut buffer = vec![0; crate::copy::BUFFER];
-    let mut at = 0;
-    loop {
-        match file.read_at(&mut buffer, at).at("read", path)? {
-            0 => break,
-            read => {
-                hasher.update(&buffer[..read]);
-                at += read as u64;
-            }
-        }
-    }
+    let found = checksum::digest(file, expected.hasher()).at("read", path)?;
     expected
-        .verify(&hasher.finish())
+        .verify(&found)
         .map_err(|why| crate::stage::mismatch(&path.display().to_string(), &why))
 }
 

@@ -10,7 +10,7 @@ use super::Opening;
 use crate::archive::Unpack;
 use crate::checksum::{Expected, MAX_FILE, hex};
 use crate::error::{At as _, DIGEST, Error, SOURCE};
-use crate::fetch::{Client, Download, Fetched, Problem, Request, WebUrl, download, forget};
+use crate::fetch::{Client, Download, Fetched, Request, WebUrl, download, forget};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
 use crate::safe_path;
@@ -223,37 +223,21 @@ pub(crate) fn expected(
 
 fn ask(client: &Client, url: &WebUrl, authorization: Option<&str>, tries: u32) -> Result<String, Error> {
     use std::io::Read as _;
-    let mut backoff = crate::fetch::Backoff::new(tries);
-    loop {
-        let request = Request {
+    let text = client.persist(tries, "the server of the checksum file", || {
+        let answer = client.get(&Request {
             url,
             headers: &[],
             authorization,
-        };
-        let answer = match client.get(&request) {
-            Ok(answer) if answer.status() == 200 => {
-                let mut text = String::new();
-                let read = answer
-                    .response
-                    .into_body()
-                    .into_reader()
-                    .take(MAX_FILE)
-                    .read_to_string(&mut text);
-                read.map(|_| text).map_err(|e| client.sort(url, ureq::Error::from(e)))
-            }
-            Ok(answer) => Err(Client::refuse(&answer)),
-            Err(problem) => Err(problem),
-        };
-        match answer {
-            Ok(text) => return Ok(text),
-            Err(Problem::Final(failure)) => return Err(failure.into()),
-            Err(Problem::Passing { why, after }) => match backoff.next(after, fastrand::f64()) {
-                Some(pause) if client.deadline().left().is_some_and(|left| left <= pause) => {
-                    return Err(client.deadline().failure(&why.cause).into());
-                }
-                Some(pause) => std::thread::sleep(pause),
-                None => return Err(why.into()),
-            },
+        })?;
+        if answer.status() != 200 {
+            return Err(Client::refuse(&answer));
         }
-    }
+        let mut text = String::new();
+        let body = answer.response.into_body().into_reader();
+        body.take(MAX_FILE)
+            .read_to_string(&mut text)
+            .map(|_| text)
+            .map_err(|e| client.sort(url, ureq::Error::from(e)))
+    })?;
+    Ok(text)
 }
