@@ -55,7 +55,7 @@ pub(crate) fn flags() -> Vec<Arg> {
         ),
         setting("max-body", "SIZE", "Longest body that passes through [default: 64MiB]"),
         setting("max-document", "SIZE", "Longest health document [default: 256KiB]"),
-        setting("grace", "DURATION", "On stop, give up after [default: 25s]"),
+        setting("grace", "DURATION", "On stop, give up after [default: 10s]"),
         admin::flag("Where /healthz, /readyz and the adapter's own /metrics listen, or off [default: 0.0.0.0:9603]"),
     ]
 }

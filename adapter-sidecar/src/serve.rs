@@ -12,8 +12,9 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use pod_contract::admin::{self, Admin};
 use pod_contract::exit::Failure as ExitFailure;
+use pod_contract::last_words::LastWords;
 use pod_contract::lifecycle::{self, CancellationToken};
-use pod_contract::metrics as exposition_of_self;
+use pod_contract::metrics::{self as exposition_of_self, Counted};
 use pod_contract::ready::{Latch, Ready};
 use pod_contract::serve::{announce, bind, serve};
 use tokio::net::TcpStream;
@@ -37,13 +38,16 @@ const RETURNED: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER];
 const GREET_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM, then finishes what it is answering, and returns.
-pub fn run(config: Config) -> Result<(), ExitFailure> {
-    lifecycle::run(config.grace, || "answers under way".into(), |stop| start(config, stop))
+pub fn run(config: Config, words: LastWords) -> Result<(), ExitFailure> {
+    let metrics = Metrics::default();
+    let counted = metrics.clone();
+    let left = move || format!("{} requests not yet answered", counted.under_way.get());
+    lifecycle::run(config.grace, &words, left, |stop| start(config, metrics, stop))
 }
 
-async fn start(config: Config, stop: CancellationToken) -> Result<(), ExitFailure> {
+async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<(), ExitFailure> {
     let mut registry = exposition_of_self::registry("adapter", env!("CARGO_PKG_VERSION"));
-    let metrics = Metrics::register(&mut registry);
+    metrics.register(&mut registry);
     let ready = Ready::default();
     let starting = ready.latch("application");
     let admin = admin::listen(config.admin).await?;
@@ -99,6 +103,7 @@ impl Adapter {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let _under_way = Counted::on(&self.metrics.under_way);
         let (route, target) = match request.uri().path() {
             "/health" => ("health", &self.health_from),
             "/metrics" => ("metrics", &self.metrics_from),

@@ -78,6 +78,7 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Say what would be done, what it takes, and whether it fits; change nothing",
         after_help: "Exit codes: 0 it would work, otherwise as for the copy itself",
         flags,
+        is_probe: false,
     },
     Verb {
         name: "verify",
@@ -92,6 +93,7 @@ pub(crate) const VERBS: &[Verb] = &[
                 ),
             ]
         },
+        is_probe: true,
     },
     Verb {
         name: "wait",
@@ -106,6 +108,7 @@ pub(crate) const VERBS: &[Verb] = &[
             all.extend(network_flags());
             all
         },
+        is_probe: false,
     },
     cp::VERB,
 ];

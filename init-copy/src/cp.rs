@@ -20,6 +20,7 @@ pub(crate) const VERB: Verb = Verb {
     after_help: "-a keeps modes, times, links, hard links, holes and, where that is allowed, owners and extended attributes. \
                  Accepted and without effect, since it is always so: -f --sparse --reflink. Not supported, and refused: -L -H -u -n -x.",
     flags,
+    is_probe: false,
 };
 
 fn flags() -> Vec<Arg> {

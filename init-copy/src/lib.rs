@@ -51,6 +51,7 @@ use std::io::Write as _;
 
 use pod_contract::cli::Program;
 use pod_contract::exit::Failure;
+use pod_contract::last_words::LastWords;
 
 pub use config::Config;
 use config::Task;
@@ -70,12 +71,20 @@ pub const PROGRAM: Program = Program {
 };
 
 /// Does what the configuration says, then returns; what it found and did is in the log.
-pub fn run(config: Config) -> Result<(), Failure> {
-    signals::until_stopped(move || carry_out(&config))
+pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
+    let said = words.clone();
+    signals::until_stopped(&words, move || {
+        carry_out(&config, &said)?;
+        if !said.so_far().is_empty() {
+            said.meanwhile("done");
+        }
+        Ok(())
+    })
 }
 
-fn carry_out(config: &Config) -> Result<(), Failure> {
+fn carry_out(config: &Config, words: &LastWords) -> Result<(), Failure> {
     let run = Run {
+        words,
         network: &config.network,
         deadline: Deadline::after(config.network.deadline),
         interval: config.progress,
@@ -96,7 +105,7 @@ fn carry_out(config: &Config) -> Result<(), Failure> {
                 config.network.stall,
                 run.deadline,
             )?;
-            wait::wait_for(conditions, &client)
+            wait::wait_for(conditions, &client, words)
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pod_contract::last_words::LastWords;
+
 use crate::archive::Unpack;
 use crate::beneath::Root;
 use crate::checksum::Expected;
@@ -30,6 +32,7 @@ use crate::wait::wait_for;
 /// Everything that the steps share.
 pub(crate) struct Run<'a> {
     pub(crate) network: &'a Network,
+    pub(crate) words: &'a LastWords,
     pub(crate) deadline: Deadline,
     pub(crate) interval: Option<Duration>,
 }
@@ -72,7 +75,7 @@ impl Run<'_> {
         let started = Instant::now();
         let client = self.client(step)?;
         if !step.wait_for.is_empty() {
-            wait_for(&step.wait_for, &client)?;
+            wait_for(&step.wait_for, &client, self.words)?;
         }
         let Some(dest) = &step.dest else { return Ok(()) };
         let named = open::name(&step.sources)?;

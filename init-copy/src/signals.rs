@@ -7,6 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use pod_contract::exit::Failure;
+use pod_contract::last_words::LastWords;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -15,8 +16,11 @@ enum Event {
     Signal(i32),
 }
 
-/// Does `work` on a thread of its own, and returns its result, or a failure as soon as a signal comes.
-pub(crate) fn until_stopped(work: impl FnOnce() -> Result<(), Failure> + Send + 'static) -> Result<(), Failure> {
+/// Does `work` on a thread of its own, and returns its result, or a failure as soon as a signal comes, which tells what it was at.
+pub(crate) fn until_stopped(
+    words: &LastWords,
+    work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
     let (events, next) = sync_channel(2);
     watch(events.clone())?;
     thread::Builder::new()
@@ -28,7 +32,11 @@ pub(crate) fn until_stopped(work: impl FnOnce() -> Result<(), Failure> + Send + 
         Ok(Event::Signal(signal)) => {
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
             let code = u8::try_from(128 + signal).unwrap_or(pod_contract::exit::FAILED);
-            Err(Failure::new(code, format!("stopped by {name} before it was done"))
+            let at = match words.so_far() {
+                so_far if so_far.is_empty() => so_far,
+                so_far => format!(": {so_far}"),
+            };
+            Err(Failure::new(code, format!("stopped by {name} before it was done{at}"))
                 .remedy("what is visible is whole, and the next run goes on; was the pod's deadline too short?"))
         }
         Err(_) => Err(Failure::failed("the work ended without a result")),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
 use pod_contract::exit::Failure;
+use pod_contract::last_words::LastWords;
 use pod_contract::lifecycle::{self, CancellationToken};
 use pod_contract::metrics;
 use pod_contract::ready::{Latch, Ready};
@@ -27,10 +28,15 @@ use crate::sink::Sink;
 const GREET_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM, then reads to the end, delivers, and returns.
-pub fn run(config: Config) -> Result<(), Failure> {
+pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
     let ledger = Ledger::default();
     let left = ledger.clone();
-    lifecycle::run(config.grace, move || left.summary(), |stop| serve(config, ledger, stop))
+    lifecycle::run(
+        config.grace,
+        &words,
+        move || left.summary(),
+        |stop| serve(config, ledger, stop),
+    )
 }
 
 async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Result<(), Failure> {

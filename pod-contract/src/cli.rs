@@ -11,9 +11,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::config::{Setting as _, Settings, variable};
 use crate::exit::{self, Failure};
 use crate::install_self::install_self;
+use crate::last_words::LastWords;
 use crate::log::{self, Format, Level};
 use crate::probe;
-use crate::termination::{DEFAULT_PATH, TerminationLog};
+use crate::termination::TerminationLog;
 
 /// One binary: its name, what its help says, and its own settings.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,8 @@ pub struct Verb {
     pub after_help: &'static str,
     /// Its settings beyond the shared ones.
     pub flags: fn() -> Vec<Arg>,
+    /// Made to be an exec probe, such as one of a neighbour's container, whose termination message is not its own.
+    pub is_probe: bool,
 }
 
 /// A flag `--name VALUE` with an environment twin and a YAML key of the same name.
@@ -75,27 +78,52 @@ impl Program {
     pub fn start<C>(
         &self,
         prove: impl FnOnce(&mut Settings<'_>) -> Option<C>,
-        run: impl FnOnce(C) -> Result<(), Failure>,
+        run: impl FnOnce(C, LastWords) -> Result<(), Failure>,
     ) -> ExitCode {
-        let matches = match self.command().try_get_matches_from(self.arguments()) {
+        let arguments = self.arguments();
+        let matches = match self.command().try_get_matches_from(&arguments) {
             Ok(matches) => matches,
-            // Help and version are printed to stdout and are no error.
-            Err(e) => {
-                return finish(
-                    e.print()
-                        .map_or(exit::FAILED, |()| if e.use_stderr() { exit::USAGE } else { exit::DONE }),
-                );
-            }
+            Err(error) => return self.no_command(&arguments, &error),
         };
         match matches.subcommand() {
-            Some(("probe", sub)) => report(self.name, probe_once(sub)),
-            Some(("install-self", sub)) => report(self.name, self.install(sub)),
-            Some(("check", sub)) => self.prove_and(sub, None, prove, |_| {
+            Some(("probe", sub)) => end(&self.last_words(Some("probe"), None), probe_once(sub)),
+            Some(("install-self", sub)) => end(&self.last_words(None, None), self.install(sub)),
+            Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _| {
                 say(&format!("{}: the configuration is valid", self.name))
             }),
             Some((verb, sub)) => self.prove_and(sub, Some(verb), prove, run),
             None => self.prove_and(&matches, None, prove, run),
         }
+    }
+
+    /// Help and version are printed to stdout and are no error; a mistake has to reach whoever only sees the pod.
+    fn no_command(&self, arguments: &[OsString], error: &clap::Error) -> ExitCode {
+        let printed = error.print();
+        if !error.use_stderr() {
+            return finish(printed.map_or(exit::FAILED, |()| exit::DONE));
+        }
+        let verb = arguments.get(1).and_then(|word| word.to_str());
+        let words = self.last_words(verb, named(arguments));
+        let text = error.render().to_string();
+        words.end(&Failure::new(exit::USAGE, text.trim_start_matches("error: ")));
+        finish(exit::USAGE)
+    }
+
+    /// Into the file that the settings name, or else that the variable names, or else Kubernetes' own.
+    fn last_words(&self, verb: Option<&str>, named: Option<PathBuf>) -> LastWords {
+        let variable = self.prefix() + &variable("termination-log");
+        let named = named.or_else(|| std::env::var_os(variable).map(PathBuf::from));
+        let is_probe = verb == Some("probe") || self.verb(verb).is_some_and(|verb| verb.is_probe);
+        let is_guest = is_probe && std::process::id() != 1;
+        let log = match named {
+            Some(path) => Some(TerminationLog::at(path)),
+            None => (!is_guest).then(TerminationLog::default_path),
+        };
+        LastWords::new(self.name, log)
+    }
+
+    fn verb(&self, name: Option<&str>) -> Option<&Verb> {
+        self.verbs.iter().find(|verb| Some(verb.name) == name)
     }
 
     /// The command line; called by the name of a verb, as through a link, the binary is that verb.
@@ -120,18 +148,18 @@ impl Program {
         flags: &ArgMatches,
         verb: Option<&str>,
         prove: impl FnOnce(&mut Settings<'_>) -> Option<C>,
-        run: impl FnOnce(C) -> Result<(), Failure>,
+        run: impl FnOnce(C, LastWords) -> Result<(), Failure>,
     ) -> ExitCode {
         let file = flags.get_one::<String>("config").map(PathBuf::from);
         let prefix = self.prefix();
         let mut settings = Settings::new(flags, &prefix, file.as_deref()).for_verb(verb);
+        // By itself: a mistake in another setting must not keep it from being told there.
+        let named = settings.optional::<PathBuf>("termination-log").flatten();
         let shared = Shared::prove(&mut settings);
         let config = prove(&mut settings);
         settings.finish(&self.names(verb));
         let problems = settings.problems();
-        let termination = shared
-            .as_ref()
-            .map_or_else(TerminationLog::default_path, |s| s.termination.clone());
+        let words = self.last_words(verb, named);
         let (Some(shared), Some(config), []) = (shared, config, problems.as_slice()) else {
             let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
             let count = if lines.len() == 1 {
@@ -140,10 +168,10 @@ impl Program {
                 format!("{} mistakes", lines.len())
             };
             let failure = Failure::new(exit::USAGE, format!("{count} in the configuration:{}", lines.concat()));
-            return end(self.name, &termination, Err(failure));
+            return end(&words, Err(failure));
         };
         log::start(shared.level, shared.format);
-        end(self.name, &termination, run(config))
+        end(&words, run(config, words.clone()))
     }
 
     fn install(&self, matches: &ArgMatches) -> Result<(), Failure> {
@@ -191,8 +219,7 @@ impl Program {
 
     fn names(&self, verb: Option<&str>) -> Vec<&'static str> {
         let shared = ["log-level", "log-format", "termination-log"];
-        let verb = self.verbs.iter().find(|v| Some(v.name) == verb);
-        let own = verb.map_or(self.flags, |v| v.flags)()
+        let own = self.verb(verb).map_or(self.flags, |v| v.flags)()
             .into_iter()
             .filter_map(|arg| arg.get_long().map(|_| arg.get_id().to_string().leak() as &str));
         own.chain(shared).chain(self.sections.iter().copied()).collect()
@@ -235,7 +262,6 @@ impl Program {
 struct Shared {
     level: Level,
     format: Format,
-    termination: TerminationLog,
 }
 
 impl Shared {
@@ -243,14 +269,9 @@ impl Shared {
         let info = Level::parse("info").ok()?;
         let level = settings.or("log-level", info);
         let format = settings.or("log-format", Format::Auto);
-        let termination = settings.optional::<PathBuf>("termination-log").map(|path| match path {
-            Some(path) if path != Path::new(DEFAULT_PATH) => TerminationLog::at(path),
-            _ => TerminationLog::default_path(),
-        });
         Some(Self {
             level: level?,
             format: format?,
-            termination: termination?,
         })
     }
 }
@@ -288,24 +309,30 @@ fn probe_once(matches: &ArgMatches) -> Result<(), Failure> {
         .map_err(|why| Failure::failed(format!("{text}: {why}")))
 }
 
-fn end(name: &str, termination: &TerminationLog, result: Result<(), Failure>) -> ExitCode {
-    if let Err(failure) = &result
-        && let Err(e) = termination.write(&format!("{name}: {failure}\n"))
-    {
-        tracing::warn!(error = %e, "cannot write the termination message");
-    }
-    report(name, result)
+/// The file named on a command line that clap refuses; the last one counts.
+fn named(arguments: &[OsString]) -> Option<PathBuf> {
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let mut values =
+        texts
+            .iter()
+            .enumerate()
+            .filter_map(|(at, text)| match text.strip_prefix("--termination-log")? {
+                "" => texts.get(at + 1).map(|value| value.as_ref()),
+                rest => rest.strip_prefix('='),
+            });
+    values.next_back().map(PathBuf::from)
 }
 
 #[expect(
     clippy::print_stderr,
     reason = "the one report of why the process ends, also where the log never started"
 )]
-fn report(name: &str, result: Result<(), Failure>) -> ExitCode {
+fn end(words: &LastWords, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => finish(exit::DONE),
         Err(failure) => {
-            eprintln!("{name}: {failure}");
+            words.end(&failure);
+            eprintln!("{}: {failure}", words.name());
             finish(failure.code)
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pod spec ──flags, env, YAML──▶ cli ─▶ config ─▶ proved Config ─▶ the binary's run
-//! kubelet  ◀─exit code, termination message── exit, termination
+//! kubelet  ◀─exit code, termination message── exit, last_words, termination
 //! kubelet  ──httpGet──▶ admin (/healthz /readyz /metrics) ◀── ready, metrics
 //! kubelet  ──exec──▶ probe          SIGTERM ──▶ lifecycle ──▶ drain
 //! neighbours ◀── publish (whole files or none), install_self
@@ -18,6 +18,7 @@ pub mod config;
 pub mod exit;
 pub mod explain;
 pub mod install_self;
+pub mod last_words;
 #[cfg(feature = "sidecar")]
 pub mod lifecycle;
 pub mod log;

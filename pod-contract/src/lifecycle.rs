@@ -12,16 +12,23 @@ use tokio::time;
 pub use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::last_words::LastWords;
 
-/// Kubernetes kills 30 s after SIGTERM unless told otherwise; five of them are left for the kubelet and the exit.
-pub const DEFAULT_GRACE: Duration = Duration::from_secs(25);
+/// A native sidecar is told to stop only after the application has, and is killed when the pod's period, usually 30 s, is over: of that
+/// it gets what the application has left. Its writers and clients are gone by then, so what is left to do is short.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// While draining, what is left is looked at so often.
+const TELL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs `main` on a single-threaded runtime until it returns.
 ///
 /// On SIGTERM or SIGINT the token given to `main` is cancelled; `main` then drains and returns. After `grace`, or on a second signal,
-/// the process gives up on what `left` names and ends with an error.
+/// the process gives up on what `left` names and ends with an error. Nobody knows whether SIGKILL comes earlier: so `left` is the
+/// termination message from the signal on, and what it says at the end stays there.
 pub fn run<F: Future<Output = Result<(), Failure>>>(
     grace: Duration,
+    words: &LastWords,
     left: impl Fn() -> String,
     main: impl FnOnce(CancellationToken) -> F,
 ) -> Result<(), Failure> {
@@ -41,8 +48,10 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
         }
         stop.cancel();
         tokio::select! {
+            biased;
+            never = tell(words, &left) => match never {},
             result = time::timeout(grace, main) => match result {
-                Ok(result) => result,
+                Ok(result) => result.inspect(|()| words.meanwhile(format!("stopped: {}", left()))),
                 Err(_) => Err(Failure::failed(format!("not drained within {grace:?}: {}", left()))
                     .remedy("raise --grace together with the pod's terminationGracePeriodSeconds")),
             },
@@ -52,6 +61,17 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     // A resolver's blocking call may outlive its caller; do not wait for it.
     runtime.shutdown_background();
     result
+}
+
+/// Keeps the termination message at what would be left if the process were killed now.
+async fn tell(words: &LastWords, left: &impl Fn() -> String) -> std::convert::Infallible {
+    loop {
+        words.meanwhile(format!(
+            "killed while stopping: {}\nremedy: raise the pod's terminationGracePeriodSeconds",
+            left()
+        ));
+        time::sleep(TELL_INTERVAL).await;
+    }
 }
 
 /// The soft limit is for programs that cannot handle many files; ours can, up to what the container is allowed.

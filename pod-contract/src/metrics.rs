@@ -9,7 +9,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 pub use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
@@ -28,6 +28,24 @@ pub fn registry(prefix: &'static str, version: &'static str) -> Registry {
         .sub_registry_with_prefix(prefix)
         .register("build", "The running build", info);
     registry
+}
+
+/// Adds one to a gauge while it lives.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// One more, until this is dropped.
+    pub fn on(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The registry in OpenMetrics 1.0.

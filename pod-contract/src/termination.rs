@@ -4,7 +4,8 @@
 //! <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// Kubernetes cuts a longer message.
@@ -23,9 +24,10 @@ pub struct TerminationLog {
 impl TerminationLog {
     /// The file that the user named, created if missing.
     pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
         Self {
-            path: path.into(),
-            explicit: true,
+            explicit: path != Path::new(DEFAULT_PATH),
+            path,
         }
     }
 
@@ -37,17 +39,32 @@ impl TerminationLog {
         }
     }
 
-    /// Writes `message`, cut to [`MAX_BYTES`] at a character boundary.
+    /// Writes `message`, cut to [`MAX_BYTES`] at a character boundary, in place of an earlier one.
+    ///
+    /// Whenever the process is killed, the file has one or the other whole: the new one is written over the old one before the rest of
+    /// that is cut off.
     pub fn write(&self, message: &str) -> io::Result<()> {
-        match open(&self.path, self.explicit).and_then(|mut file| file.write_all(cut(message).as_bytes())) {
+        match write_over(&self.path, self.explicit, cut(message).as_bytes()) {
             Err(_) if !self.explicit => Ok(()),
             other => other,
         }
     }
 }
 
-fn open(path: &Path, create: bool) -> io::Result<std::fs::File> {
-    OpenOptions::new().write(true).truncate(true).create(create).open(path)
+fn write_over(path: &Path, create: bool, message: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(create)
+        .truncate(false)
+        .open(path)?;
+    let before = usize::try_from(file.metadata()?.len())
+        .unwrap_or(usize::MAX)
+        .min(MAX_BYTES);
+    let mut text = message.to_vec();
+    // What is longer than ever written here is nobody's message of ours: it is cut off like the rest.
+    text.resize(message.len().max(before), b'\n');
+    file.write_all_at(&text, 0)?;
+    file.set_len(message.len() as u64)
 }
 
 fn cut(message: &str) -> &str {

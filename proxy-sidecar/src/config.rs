@@ -108,7 +108,7 @@ pub(crate) fn flags() -> Vec<Arg> {
             "DURATION",
             "On stop, serve until nobody asked for so long [default: 1s]",
         ),
-        setting("grace", "DURATION", "On stop, give up after [default: 25s]"),
+        setting("grace", "DURATION", "On stop, give up after [default: 10s]"),
         admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9602]"),
     ]
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
 use pod_contract::exit::Failure;
+use pod_contract::last_words::LastWords;
 use pod_contract::lifecycle::{self, CancellationToken, note_panic};
-use pod_contract::metrics as exposition;
+use pod_contract::metrics::{self as exposition, Counted};
 use pod_contract::ready::{Latch, Ready};
 use pod_contract::serve::{announce, bind};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +17,7 @@ use tokio::time::{self, Instant};
 
 use crate::config::{Config, Protocol};
 use crate::deadline::Deadline;
-use crate::metrics::{Counted, Metrics, ServiceMetrics};
+use crate::metrics::{Metrics, ServiceMetrics};
 use crate::service::Service;
 use crate::{http1, tunnel};
 
@@ -30,7 +31,7 @@ const GREET_PAUSE: Duration = Duration::from_secs(1);
 type Served = Rc<RefCell<Vec<Rc<ServiceMetrics>>>>;
 
 /// Runs until SIGTERM, then serves on until the application is quiet, and returns.
-pub fn run(config: Config) -> Result<(), Failure> {
+pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
     let served = Served::default();
     let counted = Rc::clone(&served);
     let left = move || {
@@ -41,7 +42,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
             sum(|m| m.under_way.get())
         )
     };
-    lifecycle::run(config.grace, left, |stop| serve(config, served, stop))
+    lifecycle::run(config.grace, &words, left, |stop| serve(config, served, stop))
 }
 
 async fn serve(config: Config, served: Served, stop: CancellationToken) -> Result<(), Failure> {

@@ -2,6 +2,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use testbed::client::{get, get_with};
+use testbed::contract::killed_while_stopping;
 use testbed::http::Reply;
 use testbed::wait;
 
@@ -202,4 +203,22 @@ fn an_absurd_deadline_is_no_panic() {
             "{header}"
         );
     }
+}
+
+#[test]
+fn killed_while_it_stops_what_is_unanswered_is_in_the_termination_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = dir.path().join("message");
+    let (_application, adapter, address) = adapter(
+        |_| Reply::Hang(Vec::new()),
+        &["--termination-log", message.to_str().unwrap(), "--timeout", "60s"],
+    );
+    let asker = std::thread::spawn(move || get(&address, "/metrics").map(drop));
+    let admin = adapter.address("admin listening");
+    wait::until("the request to be under way", || {
+        let metrics = get(&admin, "/metrics").unwrap().text();
+        metrics.contains("adapter_under_way 1").then_some(())
+    });
+    killed_while_stopping(adapter, &message, "1 requests not yet answered");
+    asker.join().unwrap().unwrap_err();
 }

@@ -1,3 +1,4 @@
+use testbed::contract::assert_usage_errors_are_last_words;
 use testbed::process::{code_and_stderr, run};
 
 use crate::BIN;
@@ -43,4 +44,9 @@ fn there_has_to_be_something_to_answer_with() {
     let (code, stderr) = code_and_stderr(&run(BIN, &["--listen", ":0"]));
     assert_eq!(code, Some(2));
     assert!(stderr.contains("give health-from, metrics-from, or both"), "{stderr}");
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_in_the_termination_message() {
+    assert_usage_errors_are_last_words(BIN);
 }

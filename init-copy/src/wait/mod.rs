@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use pod_contract::exit::Failure;
+use pod_contract::last_words::LastWords;
 
 pub(crate) use condition::Condition;
 
@@ -15,7 +16,9 @@ use crate::fetch::{Backoff, Client};
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Waits until every condition has held once; a line in the log for each change, not for each try.
-pub(crate) fn wait_for(conditions: &[Condition], client: &Client) -> Result<(), Failure> {
+///
+/// What does not hold yet is the termination message meanwhile: a wait is what a pod is killed in.
+pub(crate) fn wait_for(conditions: &[Condition], client: &Client, words: &LastWords) -> Result<(), Failure> {
     let mut pending: Vec<(&Condition, String)> =
         conditions.iter().map(|condition| (condition, String::new())).collect();
     let mut backoff = Backoff::endless(LONGEST);
@@ -34,16 +37,19 @@ pub(crate) fn wait_for(conditions: &[Condition], client: &Client) -> Result<(), 
             }
         });
         if pending.is_empty() {
+            words.meanwhile("killed after the wait, before it was done");
             return Ok(());
         }
+        let reasons: Vec<_> = pending
+            .iter()
+            .map(|(condition, why)| format!("{condition}: {why}"))
+            .collect();
+        let reasons = reasons.join("; ");
+        words.meanwhile(format!("killed while waiting for {reasons}"));
         let pause = backoff.next(None, fastrand::f64()).unwrap_or(LONGEST);
         let left = client.deadline().left();
         if left.is_some_and(|left| left.is_zero()) {
-            let names: Vec<_> = pending
-                .iter()
-                .map(|(condition, why)| format!("{condition}: {why}"))
-                .collect();
-            return Err(client.deadline().failure(&names.join("; ")));
+            return Err(client.deadline().failure(&reasons));
         }
         thread::sleep(left.map_or(pause, |left| pause.min(left)));
     }

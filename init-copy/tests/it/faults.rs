@@ -43,7 +43,7 @@ fn an_unreadable_source_and_a_closed_destination_are_explained() {
     assert_refused(
         &copy_as_nobody(&volume),
         15,
-        &["cannot read", "this process is uid", "mode 0000", "fsGroup"],
+        &["cannot read", "this process is uid", "mode 0000", "runAsGroup"],
     );
     assert!(volume.names().is_empty());
 

@@ -1,3 +1,4 @@
+use testbed::contract::assert_usage_errors_are_last_words;
 use testbed::process::{command, run};
 
 use crate::{BIN, Volume, assert_done, assert_refused, text};
@@ -103,4 +104,9 @@ fn installs_itself() {
         1,
         &["cannot install", "remedy"],
     );
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_in_the_termination_message() {
+    assert_usage_errors_are_last_words(BIN);
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use testbed::http::{Reply, Server};
 use testbed::process::{Running, code_and_stderr, command, run};
+use testbed::wait;
 
 use crate::{BIN, Volume, assert_done, assert_refused, text};
 
@@ -414,5 +415,28 @@ fn a_signal_is_told_with_its_code_and_a_termination_message() {
     waiting.terminate();
     assert_eq!(waiting.exit().code(), Some(143));
     let told = fs::read_to_string(message).unwrap();
-    assert!(told.contains("stopped by SIGTERM"), "{told}");
+    assert!(told.contains("stopped by SIGTERM") && told.contains(&absent), "{told}");
+}
+
+#[test]
+fn killed_while_it_waits_the_reason_is_in_the_termination_message() {
+    let volume = Volume::new();
+    let (path, file) = (volume.dir.path().join("message"), volume.dest("file"));
+    let message = text(&path);
+    let (nowhere, absent) = ("dns://no-such-host.invalid", format!("file:{}", text(&file)));
+    let read = || fs::read_to_string(&path).unwrap_or_default();
+    let waiting = Running::start(BIN, &["wait", nowhere, &absent, "--termination-log", &message]);
+    wait::until("the reasons", || read().contains(&absent).then_some(()));
+    waiting.kill();
+    let told = read();
+    assert!(
+        told.starts_with("init-copy: killed while waiting for dns://no-such-host.invalid: ")
+            && told.contains("No such file"),
+        "{told}"
+    );
+    let mut waiting = Running::start(BIN, &["wait", &absent, "--termination-log", &message]);
+    waiting.wait_for_log("waiting");
+    fs::write(&file, "").unwrap();
+    assert_eq!(waiting.exit().code(), Some(0));
+    assert_eq!(read(), "init-copy: done\n", "what it waited for is no reason any more");
 }

@@ -178,7 +178,7 @@ fn a_file_it_may_not_read_is_named_with_who_and_what_to_change_and_read_when_all
     fs::set_permissions(pod.log("app.log"), fs::Permissions::from_mode(0o000)).unwrap();
     let mut running = start_unprivileged(&pod, "*.log");
     let told = running.wait_for_log("cannot read a file that matches");
-    for word in ["app.log", "this process is uid", "mode 0000", "fsGroup"] {
+    for word in ["app.log", "this process is uid", "mode 0000", "runAsGroup"] {
         assert!(told.contains(word), "{word:?} is not in: {told}");
     }
     fs::set_permissions(pod.log("app.log"), fs::Permissions::from_mode(0o644)).unwrap();

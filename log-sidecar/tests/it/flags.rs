@@ -1,3 +1,4 @@
+use testbed::contract::assert_usage_errors_are_last_words;
 use testbed::process::{code_and_stderr, command, run};
 
 use crate::BIN;
@@ -63,4 +64,9 @@ fn what_is_required_is_named() {
         stderr.contains("include is missing") && stderr.contains("to is missing"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_in_the_termination_message() {
+    assert_usage_errors_are_last_words(BIN);
 }

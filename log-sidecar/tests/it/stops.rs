@@ -1,3 +1,4 @@
+use testbed::contract::killed_while_stopping;
 use testbed::wait;
 
 use crate::Pod;
@@ -107,4 +108,27 @@ fn writers_that_never_rest_do_not_use_up_the_grace() {
     pod.wait_for(written);
     pod.stop(running);
     pod.assert_lines(written);
+}
+
+#[test]
+fn killed_while_it_stops_its_account_is_in_the_termination_message() {
+    let pod = Pod::new();
+    let message = pod.dir.path().join("message");
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start_with(&["--termination-log", message.to_str().unwrap()]);
+    running.wait_for_log("did not take everything");
+    pod.append_lines("app.log", 10..15);
+    killed_while_stopping(
+        running,
+        &message,
+        "read 15, acked 0, rejected 0, in flight 15, unread 0 bytes",
+    );
+    pod.store.refuse_all(None);
+    let running = pod.start_with(&["--termination-log", message.to_str().unwrap()]);
+    pod.wait_for(15);
+    pod.stop(running);
+    pod.assert_lines(15);
+    let told = std::fs::read_to_string(message).unwrap();
+    assert!(told.starts_with("log-sidecar: stopped: read 15, acked 15, "), "{told}");
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pod_contract::lifecycle::CancellationToken;
+use pod_contract::metrics::Counted;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
@@ -12,13 +13,12 @@ use super::exchange::{Next, exchange};
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::head::{self, Request};
-use crate::metrics::Counted;
 use crate::respond::Error;
 use crate::service::Service;
 use crate::tunnel;
 
-/// From the first byte of a head to its last; less than the usual grace, so that half a head does not hold up a stop.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the first byte of a head to its last; half of the usual grace, so that half a head does not hold up a stop.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a client still sends after the last answer is read for so long: closing on unread bytes would reset the answer away.
 const LINGER: Duration = Duration::from_secs(1);
 

@@ -1,3 +1,4 @@
+use testbed::contract::assert_usage_errors_are_last_words;
 use testbed::process::{code_and_stderr, run};
 
 use crate::BIN;
@@ -116,4 +117,9 @@ fn what_cannot_work_is_refused() {
     let (code, stderr) = check(&["--config", file.path().to_str().unwrap(), "--listen", "127.0.0.1:82"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("not both"), "{stderr}");
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_in_the_termination_message() {
+    assert_usage_errors_are_last_words(BIN);
 }

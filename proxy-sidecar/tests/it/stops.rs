@@ -2,6 +2,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::mpsc::sync_channel;
 
+use testbed::contract::killed_while_stopping;
 use testbed::peer::Backend;
 use testbed::wait;
 
@@ -161,4 +162,17 @@ fn all_services_are_there_until_the_application_is_quiet_on_all() {
     sender.send(()).unwrap();
     assert_eq!(busy.response().status, 200);
     assert_eq!(proxy.exit().code(), Some(0));
+}
+
+#[test]
+fn killed_while_it_stops_what_is_under_way_is_in_the_termination_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = dir.path().join("message");
+    let endpoint = raw_endpoint(|mut stream| drop(read_until(&mut stream, b"never")));
+    let (proxy, address) = proxy("http", &[&endpoint], &["--termination-log", message.to_str().unwrap()]);
+    let mut clients = [Client::connect(&address), Client::connect(&address)];
+    for client in &mut clients {
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    killed_while_stopping(proxy, &message, "2 connections and 2 requests under way");
 }

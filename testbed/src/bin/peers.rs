@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use testbed::peer::{Backend, Store};
 
 fn main() -> ExitCode {
@@ -16,14 +18,14 @@ fn main() -> ExitCode {
             "usage: peers store --listen ADDR | peers backend --listen ADDR --name NAME",
         )),
     };
-    match started {
-        Ok(peer) => {
-            // The peer serves on threads of its own until the process is killed.
-            loop {
-                std::thread::park();
-                std::hint::black_box(&peer);
-            }
-        }
+    // The peer serves on threads of its own until a signal comes.
+    let ended = started.and_then(|peer| {
+        Signals::new([SIGTERM, SIGINT])?.forever().next();
+        drop(peer);
+        Ok(())
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE

@@ -1,5 +1,7 @@
 //! Permission errors in the words of a pod spec: who this process is, whose the file is, and which lines help.
 
+mod mount;
+
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, statfs, statvfs, statx};
 use rustix::process::{getegid, geteuid, getgroups};
+
+use self::mount::{Origin, origin};
 
 /// What stands between this process and `path`, and what to set so that it does not.
 pub fn denied(path: &Path) -> String {
@@ -62,6 +66,7 @@ struct Place {
     mode: u32,
     kind: &'static str,
     file_system: &'static str,
+    origin: Origin,
     read_only: bool,
     /// Immutable or append-only, which no permission bit shows.
     locked: bool,
@@ -85,6 +90,7 @@ impl Place {
                 _ => "file",
             },
             file_system: statfs(path).map_or("an unknown file system", |found| file_system(i128::from(found.f_type))),
+            origin: origin(path),
             read_only: statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY)),
             locked: attributes.is_ok_and(|found| found.intersects(locked)),
         })
@@ -145,6 +151,14 @@ fn advice(me: &Me, place: &Place) -> String {
     if place.uid == me.uid {
         return "its owner lacks a permission bit: chmod it where it is made (COPY --chmod, defaultMode), or choose another directory".into();
     }
+    if let Origin::Node(dir) = &place.origin {
+        return format!(
+            "{dir} is a directory of the node (hostPath), which the kubelet leaves as it is; on the node:\n  \
+             chgrp {gid} {dir} && chmod g+rwxs {dir}",
+            dir = dir.display(),
+            gid = me.gid
+        );
+    }
     let network = matches!(place.file_system, "nfs" | "cifs" | "9p" | "fuse");
     if me.has_group(place.gid) && !network {
         return format!(
@@ -158,11 +172,16 @@ fn advice(me: &Me, place: &Place) -> String {
             place.uid, place.gid
         );
     }
+    if place.origin == Origin::Image {
+        return format!(
+            "it is of the image or of the container's own root; mount a volume there to write to it, or run in its group and let that group have what is missing:\n  \
+             securityContext: {{runAsGroup: {}}}   # of this container",
+            place.gid
+        );
+    }
     let group = if place.gid == 0 { me.gid.max(1) } else { place.gid };
     format!(
-        "for a volume, let the kubelet give it to a group that every container of the pod has:\n  securityContext: {{fsGroup: {group}}}   # of the pod\n\
-         for a file of an image, run in its group and let that group have what is missing:\n  securityContext: {{runAsGroup: {}}}   # of this container",
-        place.gid
+        "let the kubelet give the volume to a group that every container of the pod has:\n  securityContext: {{fsGroup: {group}}}   # of the pod"
     )
 }
 
@@ -178,6 +197,7 @@ mod tests {
             mode,
             kind: "directory",
             file_system,
+            origin: Origin::Volume,
             read_only: false,
             locked: false,
         }
@@ -193,7 +213,20 @@ mod tests {
         for (place, words) in [
             (place(0, 0, 0o755, "ext4"), "fsGroup: 65532}"),
             (place(0, 1500, 0o775, "ext4"), "fsGroup: 1500}"),
-            (place(0, 1500, 0o775, "ext4"), "runAsGroup: 1500}"),
+            (
+                Place {
+                    origin: Origin::Image,
+                    ..place(0, 1500, 0o775, "overlayfs")
+                },
+                "runAsGroup: 1500}",
+            ),
+            (
+                Place {
+                    origin: Origin::Node("/srv/data".into()),
+                    ..place(0, 0, 0o755, "ext4")
+                },
+                "chgrp 65532 /srv/data",
+            ),
             (place(0, 2000, 0o755, "xfs"), "its group lacks a permission bit"),
             (place(65_532, 0, 0o500, "tmpfs"), "its owner lacks"),
             (place(1000, 1000, 0o1777, "tmpfs"), "sticky"),
@@ -215,6 +248,11 @@ mod tests {
         ] {
             let told = advice(&me, &place);
             assert!(told.contains(words), "{words:?} is not in {told:?}");
+            let helps = place.origin == Origin::Volume && place.file_system != "nfs";
+            assert!(
+                helps || !told.contains("{fsGroup"),
+                "fsGroup does nothing there: {told:?}"
+            );
         }
     }
 
