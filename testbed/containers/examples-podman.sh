@@ -17,17 +17,8 @@ prepare_example() {
 }
 
 example_up() {
-    local spec=$root/examples/init-copy/$case_name/pod.yaml volume path
-    # From an empty folder: podman takes one that is named like an image for its build context.
-    mkdir -p "$work/empty"
-    (cd "$work/empty" && podman kube play --start=false --network "$example_network" "$spec")
+    "$root/examples/podman-up.sh" --create "$root/examples/init-copy/$case_name/pod.yaml" --network "$example_network"
     podman inspect "$(container init-copy)" >"$work/init.json"
-    # What the kubelet does with an emptyDir and fsGroup; podman 4.3 leaves it to root with mode 0755.
-    for volume in $(emptied "$spec"); do
-        path=$(podman volume inspect --format '{{.Mountpoint}}' "$volume")
-        chgrp 65532 "$path"
-        chmod 2777 "$path"
-    done
     podman pod start "$case_name"
 }
 

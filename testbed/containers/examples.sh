@@ -10,21 +10,6 @@ init_copy_examples() {
     example war a_war_is_deployed
 }
 
-# What `files` serves, and what is pushed to `registry`.
-make_site() {
-    local dir=$work/files
-    mkdir -p "$dir/site/css"
-    echo '<p>first</p>' >"$dir/site/index.html"
-    seq 1 5000 >"$dir/site/css/style.css"
-    pack_site
-    "$root/testbed/peers/install.sh" "$target/peers"
-    oras=$target/peers/oras
-}
-
-pack_site() {
-    (cd "$work/files" && tar -czf site.tar.gz site && sha256sum site.tar.gz >SHA256SUMS)
-}
-
 # example CASE CHECK: up, checked, and down again.
 example() {
     local before=$failed
@@ -50,13 +35,13 @@ the_wait_ends() {
     find_example
     expect "the application has the configuration, with variables in it" app eventually 30 says '^hello from .* at /greeting$' "$app/greeting"
     expect "and the site" app eventually 30 serves "$work/files/site/index.html" "$app/index.html"
-    expect "its probe is content" app "$engine" exec "$(container app)" /tools/init-copy verify /site
-    expect "also with what was configured" app "$engine" exec "$(container app)" /tools/init-copy verify --full /config
+    expect "its probe is content" app exec_in app /tools/init-copy verify /site
+    expect "also with what was configured" app exec_in app /tools/init-copy verify --full /config
     becomes_healthy
     echo changed >"$(mounted app /site)/index.html"
-    expect "its probe notices what was changed: exit 11" app ends_with 11 "$engine" exec "$(container app)" /tools/init-copy verify /site
+    expect "its probe notices what was changed: exit 11" app ends_with 11 exec_in app /tools/init-copy verify /site
     expect "init-copy repairs it" init-copy runs_once_more '"copied":1'
-    expect "and the probe is content again" app "$engine" exec "$(container app)" /tools/init-copy verify /site
+    expect "and the probe is content again" app exec_in app /tools/init-copy verify /site
 }
 
 a_site_is_served() {
@@ -100,25 +85,8 @@ a_war_is_deployed() {
     expect "a second run has nothing to do" init-copy runs_once_more 'nothing to do'
 }
 
-push() {
-    (cd "$work/files/site" && HOME=$work "$oras" push --plain-http --no-tty "$@")
-}
-
-# serves FILE URL
-serves() {
-    curl --silent --show-error --fail --max-time 10 "http://$2" | cmp - "$1"
-}
-
 logs_of() {
     "$engine" logs "$(container "$1")" 2>&1 | grep --fixed-strings -- "$2"
-}
-
-ends_with() {
-    local wanted=$1 code=0
-    shift
-    "$@" || code=$?
-    echo "exit code $code"
-    [ "$code" -eq "$wanted" ]
 }
 
 # runs_once_more TEXT: the init container succeeds, and says this.

@@ -1,32 +1,11 @@
 # shellcheck shell=bash
-# What a step of the story looks at.
-
-# address_of CONTAINER: its address on the engine's network.
-address_of() {
-    "$engine" inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"
-}
-
-pid_of() {
-    "$engine" inspect --format '{{.State.Pid}}' "$(container "$1")"
-}
-
-# mounted ROLE PATH: where a volume of the container lies on the host.
-mounted() {
-    "$engine" inspect --format "{{range .Mounts}}{{if eq .Destination \"$2\"}}{{.Source}}{{end}}{{end}}" "$(container "$1")"
-}
+# What a step of the story looks at, whatever runs the containers.
 
 # runs_again ROLE PID: another process than this one runs.
 runs_again() {
     local pid
     pid=$(pid_of "$1")
     [ "$pid" -gt 0 ] && [ "$pid" -ne "$2" ] && [ -d "/proc/$pid" ]
-}
-
-has_exited() {
-    local state
-    state=$("$engine" inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$(container "$1")")
-    echo "$state"
-    [ "$state" = "exited $2" ]
 }
 
 # answers CODE URL
@@ -43,6 +22,20 @@ says() {
     body=$(curl --silent --show-error --fail --max-time 10 "http://$2") || return
     echo "$body"
     grep -Eq "$1" <<<"$body"
+}
+
+# serves FILE URL
+serves() {
+    curl --silent --show-error --fail --max-time 10 "http://$2" | cmp - "$1"
+}
+
+# ends_with CODE COMMAND...
+ends_with() {
+    local wanted=$1 code=0
+    shift
+    "$@" || code=$?
+    echo "exit code $code"
+    [ "$code" -eq "$wanted" ]
 }
 
 lints() {
@@ -68,13 +61,7 @@ share_work() {
     [ "$(wc -l <<<"$tally")" -eq 3 ]
 }
 
-# The lines of all files in the volume, each after the path that log-sidecar knows it by.
-written() {
-    cd "$(mounted tomcat /tomcat/logs)"
-    find . -type f -exec awk '{ sub(/^\./, "/logs", FILENAME); print FILENAME "\t" $0 }' {} +
-}
-
-# The same of the documents in the store.
+# The lines of all documents in the store, as `written` gives those of the files.
 stored() {
     curl --silent --show-error --fail --max-time 10 "http://$store/app/_docs" |
         jq --raw-output '._source | .log.file.path + "\t" + .message'

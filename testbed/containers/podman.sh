@@ -19,14 +19,7 @@ pod_up() {
         podman run --detach --network "$network" --name "backend-$n" localhost/peers:dev \
             backend --listen 0.0.0.0:8080 --name "b$n"
     done
-    # The example leaves some air; the promise is to work with a fiftieth of a CPU.
-    sed 's/limits: {cpu: 100m,/limits: {cpu: 20m,/' "$root/examples/all-four/pod.yaml" >"$work/pod.yaml"
-    grep -q 'limits: {cpu: 20m, memory: 32Mi}' "$work/pod.yaml"
-    # From an empty folder: podman takes one that is named like an image for its build context.
-    mkdir -p "$work/empty"
-    (cd "$work/empty" && podman kube play --start=false --network "$network" "$work/pod.yaml")
-    own_volumes
-    podman pod start all-four
+    "$root/examples/podman-up.sh" "$root/examples/all-four/pod.yaml" --network "$network"
 }
 
 find_addresses() {
@@ -35,16 +28,6 @@ find_addresses() {
     app=$pod:8080
     adapter=$pod:9102
     store=$(address_of store):9200
-}
-
-# What the kubelet does with an emptyDir and fsGroup; podman 4.3 leaves it to root with mode 0755.
-own_volumes() {
-    local volume path
-    for volume in webapps logs state; do
-        path=$(podman volume inspect --format '{{.Mountpoint}}' "$volume")
-        chgrp 65532 "$path"
-        chmod 2777 "$path"
-    done
 }
 
 # SIGTERM for all at once. Not by `podman stop` or `podman pod stop` for all: 4.3 ends the pod's network first, and sends a

@@ -26,7 +26,7 @@ quietly() {
     fi
 }
 
-# expect TEXT ROLE COMMAND...: ROLE is the container whose log explains a failure, or - for none.
+# expect TEXT ROLE COMMAND...: ROLE is the container whose log explains a failure, or - for none; `log_of ROLE` shows it.
 expect() {
     local text=$1 role=$2 output status
     shift 2
@@ -40,7 +40,7 @@ expect() {
         tail -n 20 <<<"$output" | sed 's/^/     | /'
         if [ "$role" != - ]; then
             echo "     log of $role:"
-            "$engine" logs --tail 20 "$(container "$role")" 2>&1 | cut -c 1-400 | sed 's/^/     | /' || true
+            log_of "$role" 2>&1 | tail -n 20 | cut -c 1-400 | sed 's/^/     | /' || true
         fi
     fi
 }

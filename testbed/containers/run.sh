@@ -20,6 +20,8 @@ mkdir -p "$cache"
 . "$here/report.sh"
 # shellcheck source=engine.sh
 . "$here/engine.sh"
+# shellcheck source=container.sh
+. "$here/container.sh"
 # shellcheck source=images.sh
 . "$here/images.sh"
 # shellcheck source=examples.sh
@@ -30,6 +32,8 @@ mkdir -p "$cache"
 . "$here/ports.sh"
 # shellcheck source=prometheus.sh
 . "$here/prometheus.sh"
+# shellcheck source=site.sh
+. "$here/site.sh"
 # shellcheck source=specs.sh
 . "$here/specs.sh"
 # shellcheck source=story.sh
@@ -64,6 +68,7 @@ run_story() {
     if [ "$failed" -eq "$before" ]; then
         find_addresses
         story
+        everything_stops_in_time
     fi
     pod_down >/dev/null 2>&1 || true
     pod_is_up=

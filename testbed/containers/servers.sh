@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds localhost/nginx:dev and localhost/registry:dev from Debian's packages: servers.sh DIR [docker|podman]...
+# Builds localhost/nginx:dev, localhost/registry:dev, and localhost/debian:dev, which has a shell, from Debian's packages: servers.sh DIR [docker|podman]...
 # DIR keeps the root file system, so that the second engine need not build it again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,4 +22,5 @@ for engine in "$@"; do
         --change 'CMD ["/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/nginx/site.conf"]' "$tree" localhost/nginx:dev >/dev/null
     "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 5000' \
         --change 'CMD ["/usr/bin/docker-registry", "serve", "/etc/docker/registry/plain.yml"]' "$tree" localhost/registry:dev >/dev/null
+    "$engine" import --change 'USER 65532:65532' "$tree" localhost/debian:dev >/dev/null
 done

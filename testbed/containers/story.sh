@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The story, step by step, seen from outside: the same for both engines.
+# The story, step by step, seen from outside: the same for Docker, podman and Kubernetes.
 
 story() {
     wait_for_start
@@ -8,7 +8,6 @@ story() {
     every_line_is_stored_once
     traffic_survives_a_backend
     monitoring_is_served
-    everything_stops_in_time
 }
 
 wait_for_start() {
@@ -22,12 +21,9 @@ the_war_is_deployed() {
 }
 
 probes_need_no_shell() {
-    expect "an exec probe of log-sidecar" log-sidecar "$engine" exec "$(container log-sidecar)" \
-        /log-sidecar probe http://127.0.0.1:9601/healthz
-    expect "an exec probe of proxy-sidecar's loopback listener" proxy-sidecar "$engine" exec "$(container proxy-sidecar)" \
-        /proxy-sidecar probe tcp://127.0.0.1:9200
-    expect "an exec probe of adapter-sidecar" adapter-sidecar "$engine" exec "$(container adapter-sidecar)" \
-        /adapter-sidecar probe http://127.0.0.1:9603/readyz
+    expect "an exec probe of log-sidecar" log-sidecar exec_in log-sidecar /log-sidecar probe http://127.0.0.1:9601/healthz
+    expect "an exec probe of proxy-sidecar's loopback listener" proxy-sidecar exec_in proxy-sidecar /proxy-sidecar probe tcp://127.0.0.1:9200
+    expect "an exec probe of adapter-sidecar" adapter-sidecar exec_in adapter-sidecar /adapter-sidecar probe http://127.0.0.1:9603/readyz
 }
 
 every_line_is_stored_once() {
@@ -55,11 +51,11 @@ traffic_survives_a_backend() {
     traffic=$!
     eventually 30 at_least 200 "$codes"
     expect "all three backends take their share" proxy-sidecar eventually 5 share_work "$answers"
-    "$engine" kill "$(container backend-2)" >/dev/null
+    backend_ends
     wait_for_traffic
     expect "with one of them killed, all $requests requests are answered 200" proxy-sidecar \
         all_lines 200 "$requests" "$codes"
-    "$engine" start "$(container backend-2)" >/dev/null
+    backend_returns
     expect "it is used again when it is back" proxy-sidecar eventually 60 says '^hello from b2' "$app/orders"
 }
 

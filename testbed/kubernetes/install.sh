@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs from Debian what the cluster needs and is not there yet, and compiles Kubernetes itself: install.sh DIR puts `node`, its
+# `kubectl`, and the image of pods' first container into DIR.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1"
+into=$(realpath "$1")
+
+packages=(
+    containerd runc containernetworking-plugins nftables iproute2 iptables util-linux
+    mount openssl ca-certificates jq
+)
+missing=()
+for package in "${packages[@]}"; do
+    if [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+        missing+=("$package")
+    fi
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update --quiet=2
+    # In runlevel 1 no package starts its daemon: `up` starts its own.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# With a warm cache of Go's this is a link; without, it takes some ten minutes. A build cut short leaves the old binary, and what was
+# compiled is in Go's cache for the next one.
+version=$(sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' "$here/node/go.mod")
+started=$SECONDS
+work=$(mktemp -d "$into/part.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+compile() {
+    (cd "$here/node" && CGO_ENABLED=0 go build -mod=readonly -trimpath -tags providerless \
+        -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$work/$1" "$2")
+}
+if ! compile node . || ! compile pause ./pause; then
+    echo "install.sh: Kubernetes $version was not compiled: see above; what is compiled already is not compiled again" >&2
+    exit 1
+fi
+
+# The image as `docker save` would write it, so that no engine is needed.
+mkdir "$work/image"
+tar -C "$work" --owner 0 --group 0 -cf "$work/image/layer.tar" pause
+jq --null-input --arg layer "sha256:$(sha256sum <"$work/image/layer.tar" | cut -d ' ' -f 1)" '{
+    architecture: "amd64", os: "linux", config: {User: "65535:65535", Entrypoint: ["/pause"]},
+    rootfs: {type: "layers", diff_ids: [$layer]}
+}' >"$work/image/config.json"
+echo '[{"Config": "config.json", "RepoTags": ["localhost/pause:dev"], "Layers": ["layer.tar"]}]' >"$work/image/manifest.json"
+tar -C "$work/image" -cf "$work/pause.tar" manifest.json config.json layer.tar
+
+mv "$work/node" "$work/pause.tar" "$into/"
+ln -sfn node "$into/kubectl"
+echo "Kubernetes $version: $(stat -c %s "$into/node") bytes, $((SECONDS - started)) s"

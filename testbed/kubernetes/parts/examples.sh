@@ -1,0 +1,25 @@
+# shellcheck shell=bash
+# Every pod spec of examples/, as it stands.
+
+check_examples() {
+    local spec registry
+    enter examples
+    make_site
+    meet store backend-1 backend-2 backend-3 files registry
+    registry=$(address_of registry):5000
+    expect "oras pushes the artifact" registry eventually 30 push "$registry/site:v1" index.html css
+    for spec in "$root"/examples/*/pod*.yaml "$root"/examples/*/*/pod*.yaml; do
+        subject=${spec#"$root/"}
+        pod=$(k create --dry-run=client --filename "$spec" --output json | jq --raw-output 'select(.kind == "Pod") | .metadata.name')
+        expect "it is accepted under the standard 'restricted'" - k apply --filename "$spec"
+        expect "it becomes ready" - becomes_ready "$pod"
+        case $subject in
+        *all-four/*) expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod" ;;
+        *war/*) expect "the WAR is deployed" tomcat eventually 30 answers 200 "$(address_of "$pod"):8080/sample/" ;;
+        *init-copy/*) expect "the site is served" nginx eventually 30 serves "$work/files/site/index.html" "$(address_of "$pod"):8080/index.html" ;;
+        esac
+        expect "nothing was restarted" - without_restart "$pod"
+        k delete --filename "$spec" --wait=false >/dev/null
+    done
+    leave
+}
