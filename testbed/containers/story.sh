@@ -28,8 +28,9 @@ probes_need_no_shell() {
 
 every_line_is_stored_once() {
     local requests=400 codes=$work/log-codes killed
-    curl --silent --rate 100/s --max-time 10 --output /dev/null --write-out '%{http_code}\n' \
-        "http://$app/sample/?story=$engine&line=[1-$requests]" >"$codes" &
+    # The codes on stderr, since curl keeps back what it writes to stdout.
+    curl --silent --rate 100/s --max-time 10 --output /dev/null --write-out '%{stderr}%{http_code}\n' \
+        "http://$app/sample/?story=$engine&line=[1-$requests]" 2>"$codes" &
     traffic=$!
     eventually 30 at_least 150 "$codes"
     killed=$(pid_of log-sidecar)

@@ -23,6 +23,10 @@ if [ ${#missing[@]} -gt 0 ]; then
         apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
+# Another one as soon as something that goes into it is another.
+inputs=$(cat "$0" "$here"/node/go.* "$here"/node/*.go "$here"/node/pause/*.go <(go env GOVERSION) | sha256sum)
+if [ "$(cat "$into/inputs" 2>/dev/null)" = "$inputs" ]; then exit; fi
+
 # With a warm cache of Go's this is a link; without, it takes some ten minutes. A build cut short leaves the old binary, and what was
 # compiled is in Go's cache for the next one.
 version=$(sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' "$here/node/go.mod")
@@ -50,4 +54,5 @@ tar -C "$work/image" -cf "$work/pause.tar" manifest.json config.json layer.tar
 
 mv "$work/node" "$work/pause.tar" "$into/"
 ln -sfn node "$into/kubectl"
+echo "$inputs" >"$into/inputs"
 echo "Kubernetes $version: $(stat -c %s "$into/node") bytes, $((SECONDS - started)) s"

@@ -27,6 +27,11 @@ log_of() {
     k logs "$pod" --container "$1" --tail 20 2>/dev/null || k logs "$1" --tail 20
 }
 
+# logs_say ROLE TEXT
+logs_say() {
+    k logs "$pod" --container "$1" | grep --fixed-strings -- "$2"
+}
+
 exec_in() {
     local role=$1
     shift

@@ -10,9 +10,9 @@ release_pod() {
     k patch pod "$pod" --type merge --patch '{"metadata": {"finalizers": null}}' >/dev/null
 }
 
-# The files stay when the kubelet has removed the volume.
+# The files stay when the kubelet has removed the volume. Beside it, since the kubelet has made its folder a mount of its own.
 keep_logs() {
-    kept=$work/kept-$namespace
+    kept=$state/kubelet/kept-$namespace
     rm -rf "$kept"
     cp --archive --link "$(mounted tomcat /tomcat/logs)" "$kept"
 }

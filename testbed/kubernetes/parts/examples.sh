@@ -19,7 +19,18 @@ check_examples() {
         *init-copy/*) expect "the site is served" nginx eventually 30 serves "$work/files/site/index.html" "$(address_of "$pod"):8080/index.html" ;;
         esac
         expect "nothing was restarted" - without_restart "$pod"
+        case $subject in *war/*) the_sandbox_dies ;; esac
         k delete --filename "$spec" --wait=false >/dev/null
     done
     leave
+}
+
+# As after a restart of the node: all containers of the pod start over, those of the beginning too, on the volumes that are there.
+the_sandbox_dies() {
+    local sandbox
+    sandbox=$(ctr containers list --quiet "labels.\"io.kubernetes.pod.name\"==$pod,labels.\"io.cri-containerd.kind\"==sandbox")
+    ctr tasks kill --signal KILL "$sandbox"
+    expect "its sandbox is killed, and init-copy runs again" init-copy eventually 60 logs_say init-copy 'nothing to do'
+    expect "the pod is ready again" tomcat becomes_ready "$pod"
+    expect "and the site is up" tomcat eventually 30 answers 200 "$(address_of "$pod"):8080/sample/"
 }

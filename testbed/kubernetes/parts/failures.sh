@@ -6,12 +6,12 @@ check_failures() {
     enter failures
     init_copy_fails missing-source "[/nothing.war, /volume/]" '{emptyDir: {}}' "" \
         "Exit Code:    10" "/nothing.war" "remedy: "
-    init_copy_fails wrong-digest "[--sha256, $(printf '0%.0s' {1..64}), /sample.war, /volume/]" '{emptyDir: {}}' "" \
+    init_copy_fails wrong-digest "[--sha256=$(printf '0%.0s' {1..64}), /sample.war, /volume/]" '{emptyDir: {}}' "" \
         "Exit Code:    11" "sha256" "remedy: "
     init_copy_fails full-volume "[/init-copy, /volume/]" '{emptyDir: {medium: Memory, sizeLimit: 1Mi}}' "" \
         "Exit Code:    14" "/volume" "remedy: "
     init_copy_fails read-only "[/sample.war, /volume/]" '{emptyDir: {}}' "readOnly: true" \
-        "Exit Code:    15" "readOnly: false"
+        "Exit Code:    15" "without readOnly: true"
     init_copy_fails usage "[--no-such-flag, /sample.war, /volume/]" '{emptyDir: {}}' "" \
         "Exit Code:    2" "unexpected argument '--no-such-flag'" "Usage: init-copy"
     init_copy_fails bad-value "[--deadline, soon, /sample.war, /volume/]" '{emptyDir: {}}' "" \

@@ -12,6 +12,7 @@ check_ground() {
         setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$up"
     expect "addresses taken" - refused "are taken: 198.18.128.0/18" \
         unshare --net sh -c "ip link set lo up && ip route add 198.18.128.0/18 dev lo && exec $up"
+    expect "up is interrupted: nothing is left of it" - interrupted
     expect "a build cut short: nothing is left of it" - cut_short
 }
 
@@ -27,10 +28,34 @@ refused() {
     grep --quiet --fixed-strings -- "$text" <<<"$said" && [ ! -e "$state" ]
 }
 
+interrupted() {
+    ! timeout --signal TERM 3 "$kubernetes/up" || return
+    same_machine
+}
+
 # Go is ended while it compiles; another target folder, so that what is there stays.
 cut_short() {
     local dir=$work/cut
     ! timeout --signal INT 1 "$kubernetes/install.sh" "$dir" || return
     find "$dir"
     [ "$(find "$dir" | wc -l)" -eq 1 ]
+}
+
+# The cluster's ports are in a network of its own: those of this machine may be taken, as they are while `up` runs here.
+hold_ports() {
+    python3 -c '
+import signal, socket
+for port in 53, 2379, 2380, 6443, 10249, 10250, 10259:
+    held = socket.socket()
+    held.bind(("0.0.0.0", port))
+    held.listen()
+    globals()[f"held_{port}"] = held
+signal.pause()' &
+    holder=$!
+}
+
+release_ports() {
+    kill "$holder"
+    wait "$holder" || true
+    holder=
 }

@@ -100,8 +100,8 @@ daemonset_is_released() {
 
 # load RATE URL CODES: requests with a number behind URL, each by a connection of its own, until load_ends.
 load() {
-    curl --silent --no-buffer --rate "$1/s" --header 'Connection: close' --max-time 10 --output /dev/null --write-out '%{http_code}\n' \
-        "$2[1-20000]" >"$3" &
+    curl --silent --rate "$1/s" --header 'Connection: close' --max-time 10 --output /dev/null --write-out '%{stderr}%{http_code}\n' \
+        "$2[1-20000]" 2>"$3" &
     traffic=$!
     eventually 30 at_least 20 "$3"
 }
@@ -139,10 +139,6 @@ statefulset_keeps_its_state() {
 is_another() {
     local uid
     uid=$(k get pod "$pod" --output jsonpath='{.metadata.uid}') && [ "$uid" != "$1" ]
-}
-
-logs_say() {
-    k logs "$pod" --container "$1" | grep --fixed-strings -- "$2"
 }
 
 ledger_has() {
