@@ -98,7 +98,7 @@ machine() {
     ip route show
     ip netns list
     find /sys/fs/cgroup -type d -path "*$network*"
-    find /var/lib/sidecar-kubernetes /var/lib/cni /run/containerd /var/log/containers 2>/dev/null
+    find "$state" /var/lib/cni /run/containerd /var/log/containers 2>/dev/null || true
     for setting in "${kernel_settings[@]}"; do echo "$setting $(cat "/proc/sys/$setting")"; done
     # Of programs that are no zombies.
     grep -lzs -- "$state" /proc/[0-9]*/cmdline | wc -l
