@@ -40,16 +40,8 @@ limit() {
     echo "$hard:$hard"
 }
 
-# Overlay does not work on top of an overlay, such as in a container.
 storage_driver() {
-    local dir=$work/overlay
-    mkdir -p "$dir"/{lower,upper,work,merged}
-    if mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/merged" 2>/dev/null; then
-        umount "$dir/merged"
-        echo overlay
-    else
-        echo vfs
-    fi
+    if overlay_works "$work/overlay"; then echo overlay; else echo vfs; fi
 }
 
 start_docker() {

@@ -39,7 +39,7 @@ the_wait_ends() {
     expect "also with what was configured" app exec_in app /tools/init-copy verify --full /config
     becomes_healthy
     echo changed >"$(mounted app /site)/index.html"
-    expect "its probe notices what was changed: exit 11" app ends_with 11 exec_in app /tools/init-copy verify /site
+    expect "its probe notices what was changed: exit 11" app exits 11 exec_in app /tools/init-copy verify /site
     expect "init-copy repairs it" init-copy runs_once_more '"copied":1'
     expect "and the probe is content again" app exec_in app /tools/init-copy verify /site
 }

@@ -29,15 +29,6 @@ serves() {
     curl --silent --show-error --fail --max-time 10 "http://$2" | cmp - "$1"
 }
 
-# ends_with CODE COMMAND...
-ends_with() {
-    local wanted=$1 code=0
-    shift
-    "$@" || code=$?
-    echo "exit code $code"
-    [ "$code" -eq "$wanted" ]
-}
-
 lints() {
     curl --silent --show-error --fail --max-time 10 "http://$1" | promtool check metrics
 }

@@ -16,8 +16,12 @@ cache=$target/containers
 work=$(mktemp -d)
 mkdir -p "$cache"
 
-# shellcheck source=report.sh
-. "$here/report.sh"
+# shellcheck source=../shell/report.sh
+. "$here/../shell/report.sh"
+# shellcheck source=../shell/ports.sh
+. "$here/../shell/ports.sh"
+# shellcheck source=../shell/overlay.sh
+. "$here/../shell/overlay.sh"
 # shellcheck source=engine.sh
 . "$here/engine.sh"
 # shellcheck source=container.sh
@@ -28,8 +32,6 @@ mkdir -p "$cache"
 . "$here/examples.sh"
 # shellcheck source=observe.sh
 . "$here/observe.sh"
-# shellcheck source=ports.sh
-. "$here/ports.sh"
 # shellcheck source=prometheus.sh
 . "$here/prometheus.sh"
 # shellcheck source=site.sh

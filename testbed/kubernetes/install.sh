@@ -10,22 +10,11 @@ packages=(
     containerd runc containernetworking-plugins nftables iproute2 iptables util-linux
     mount openssl ca-certificates jq
 )
-missing=()
-for package in "${packages[@]}"; do
-    if [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
-        missing+=("$package")
-    fi
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update --quiet=2
-    # In runlevel 1 no package starts its daemon: `up` starts its own.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null
-fi
+"$here/../shell/install-packages.sh" "${packages[@]}"
 
 # Another one as soon as something that goes into it is another.
 inputs=$(cat "$0" "$here"/node/go.* "$here"/node/*.go "$here"/node/pause/*.go <(go env GOVERSION) | sha256sum)
-if [ "$(cat "$into/inputs" 2>/dev/null)" = "$inputs" ]; then exit; fi
+if [ -x "$into/node" ] && [ "$(cat "$into/inputs" 2>/dev/null)" = "$inputs" ]; then exit; fi
 
 # With a warm cache of Go's this is a link; without, it takes some ten minutes. A build cut short leaves the old binary, and what was
 # compiled is in Go's cache for the next one.

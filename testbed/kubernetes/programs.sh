@@ -33,16 +33,8 @@ EOF
     await 30 containerd "containerd answers" ctr version
 }
 
-# Overlay does not work on top of an overlay, such as in a container.
 snapshotter() {
-    local dir=$state/overlay
-    mkdir -p "$dir"/{lower,upper,work,merged}
-    if mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/merged" 2>/dev/null; then
-        umount "$dir/merged"
-        echo overlayfs
-    else
-        echo native
-    fi
+    if overlay_works "$state/overlay"; then echo overlayfs; else echo native; fi
 }
 
 start_control_plane() {

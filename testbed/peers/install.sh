@@ -9,18 +9,7 @@ packages=(
     tar zip unzip zstd libarchive-tools rsync attr e2fsprogs
     ca-certificates curl jq python3 util-linux
 )
-missing=()
-for package in "${packages[@]}"; do
-    if [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
-        missing+=("$package")
-    fi
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update --quiet=2
-    # In runlevel 1 no package starts its daemon: run.sh starts its own.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null
-fi
+"$here/../shell/install-packages.sh" "${packages[@]}"
 
 # Debian has no oras. go.sum pins it, and all that it is made of; another version is another file.
 version=$(sed -n 's/^\toras.land\/oras \(v[^ ]*\).*/\1/p' "$here/oras/go.mod")

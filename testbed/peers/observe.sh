@@ -6,15 +6,6 @@ init_copy() {
     "$binary" "$@"
 }
 
-# exits CODE COMMAND...
-exits() {
-    local wanted=$1 code=0
-    shift
-    "$@" || code=$?
-    echo "exit code $code"
-    [ "$code" -eq "$wanted" ]
-}
-
 # tells TEXT COMMAND...: succeeds, and says this.
 tells() {
     local text=$1 said

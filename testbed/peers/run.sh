@@ -14,10 +14,10 @@ cache=$target/peers
 work=$(mktemp -d)
 mkdir -p "$cache"
 
-# shellcheck source=../containers/report.sh
-. "$here/../containers/report.sh"
-# shellcheck source=../containers/ports.sh
-. "$here/../containers/ports.sh"
+# shellcheck source=../shell/report.sh
+. "$here/../shell/report.sh"
+# shellcheck source=../shell/ports.sh
+. "$here/../shell/ports.sh"
 # shellcheck source=servers.sh
 . "$here/servers.sh"
 # shellcheck source=observe.sh

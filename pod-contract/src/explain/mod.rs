@@ -153,7 +153,7 @@ fn advice(me: &Me, place: &Place) -> String {
     }
     if let Origin::Node(dir) = &place.origin {
         return format!(
-            "{dir} is a directory of the node (hostPath), which the kubelet leaves as it is; on the node:\n  \
+            "{dir} is a directory of the node, and as a hostPath it stays as it is; on the node:\n  \
              chgrp {gid} {dir} && chmod g+rwxs {dir}",
             dir = dir.display(),
             gid = me.gid

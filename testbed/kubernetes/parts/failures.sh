@@ -32,7 +32,7 @@ check_failures() {
     enter failures-of-a-node privileged
     mkdir -p "$state/volumes/of-root"
     init_copy_fails host-path "[/sample.war, /volume/]" "{hostPath: {path: $state/volumes/of-root}}" "" \
-        "Exit Code:    15" "$state/volumes/of-root is a directory of the node" "chgrp 65532 $state/volumes/of-root"
+        "Exit Code:    15" "$state/volumes/of-root is a directory of the node, and as a hostPath it stays as it is" "chgrp 65532 $state/volumes/of-root"
     expect "fsGroup, which does nothing there, is not named" - no_fs_group host-path
     chgrp 65532 "$state/volumes/of-root"
     chmod g+rwxs "$state/volumes/of-root"
@@ -104,9 +104,9 @@ a_probe_is_a_guest() {
     run_once guest sample-war "[wait, 'file:/volume/never']" '{emptyDir: {}}' ""
     expect "a container runs" - becomes_ready guest
     eventually 10 k exec guest -- /init-copy probe file:/dev/termination-log >/dev/null
-    expect "a probe in it fails: exit 1" - ends_with 1 k exec guest -- /init-copy probe file:/nothing
-    expect "a probe in it is mistaken: exit 2" - ends_with 2 k exec guest -- /init-copy probe --no-such-flag
-    expect "verify in it fails: exit 10" - ends_with 10 k exec guest -- /init-copy verify /volume
+    expect "a probe in it fails: exit 1" - exits 1 k exec guest -- /init-copy probe file:/nothing
+    expect "a probe in it is mistaken: exit 2" - exits 2 k exec guest -- /init-copy probe --no-such-flag
+    expect "verify in it fails: exit 10" - exits 10 k exec guest -- /init-copy verify /volume
     pod=guest
     keep_pod
     k delete pod guest --wait=false >/dev/null

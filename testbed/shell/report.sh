@@ -60,6 +60,15 @@ eventually() {
     done
 }
 
+# exits CODE COMMAND...
+exits() {
+    local wanted=$1 code=0
+    shift
+    "$@" || code=$?
+    echo "exit code $code"
+    [ "$code" -eq "$wanted" ]
+}
+
 conclude() {
     echo "$passed passed, $failed failed"
     [ "$failed" -eq 0 ]
