@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Setting as _, Settings, variable};
 use crate::exit::{self, Failure};
 use crate::install_self::install_self;
-use crate::last_words::LastWords;
+use crate::last_words::{LastWords, named};
 use crate::log::{self, Format, Level};
 use crate::probe;
 use crate::termination::TerminationLog;
@@ -86,7 +85,7 @@ impl Program {
             Err(error) => return self.no_command(&arguments, &error),
         };
         match matches.subcommand() {
-            Some(("probe", sub)) => end(&self.last_words(Some("probe"), None), probe_once(sub)),
+            Some(("probe", sub)) => end(&self.last_words(Some("probe"), None), probe::run(sub)),
             Some(("install-self", sub)) => end(&self.last_words(None, None), self.install(sub)),
             Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _| {
                 say(&format!("{}: the configuration is valid", self.name))
@@ -109,15 +108,17 @@ impl Program {
         finish(exit::USAGE)
     }
 
-    /// Into the file that the settings name, or else that the variable names, or else Kubernetes' own.
-    fn last_words(&self, verb: Option<&str>, named: Option<PathBuf>) -> LastWords {
-        let variable = self.prefix() + &variable("termination-log");
-        let named = named.or_else(|| std::env::var_os(variable).map(PathBuf::from));
+    /// Into the file that the settings name, or else that the variable names, or else Kubernetes' own. A guest in a container has its
+    /// variables too: what they say is said to the container's own process.
+    fn last_words(&self, verb: Option<&str>, in_settings: Option<PathBuf>) -> LastWords {
         let is_probe = verb == Some("probe") || self.verb(verb).is_some_and(|verb| verb.is_probe);
         let is_guest = is_probe && std::process::id() != 1;
-        let log = match named {
-            Some(path) => Some(TerminationLog::at(path)),
-            None => (!is_guest).then(TerminationLog::default_path),
+        let log = if is_guest {
+            named(&self.arguments()).map(TerminationLog::at)
+        } else {
+            let by_variable = || std::env::var_os(self.prefix() + &variable("termination-log")).map(PathBuf::from);
+            let path = in_settings.or_else(by_variable);
+            Some(path.map_or_else(TerminationLog::default_path, TerminationLog::at))
         };
         LastWords::new(self.name, log)
     }
@@ -154,12 +155,12 @@ impl Program {
         let prefix = self.prefix();
         let mut settings = Settings::new(flags, &prefix, file.as_deref()).for_verb(verb);
         // By itself: a mistake in another setting must not keep it from being told there.
-        let named = settings.optional::<PathBuf>("termination-log").flatten();
+        let in_settings = settings.optional::<PathBuf>("termination-log").flatten();
         let shared = Shared::prove(&mut settings);
         let config = prove(&mut settings);
         settings.finish(&self.names(verb));
         let problems = settings.problems();
-        let words = self.last_words(verb, named);
+        let words = self.last_words(verb, in_settings);
         let (Some(shared), Some(config), []) = (shared, config, problems.as_slice()) else {
             let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
             let count = if lines.len() == 1 {
@@ -247,7 +248,7 @@ impl Program {
                     .about("Prove the configuration and exit: 0 valid, 2 not")
                     .args(self.settings((self.flags)())),
             )
-            .subcommand(probe_command())
+            .subcommand(probe::command())
             .subcommand(
                 Command::new("install-self")
                     .about(
@@ -274,53 +275,6 @@ impl Shared {
             format: format?,
         })
     }
-}
-
-fn probe_command() -> Command {
-    Command::new("probe")
-        .about("Ask one target and exit 0 if it is well: an exec probe that needs no shell")
-        .arg(
-            Arg::new("target")
-                .value_name("URL")
-                .required(true)
-                .help("http://HOST:PORT/PATH (200 to 399), tcp://HOST:PORT (connects) or file:PATH (exists)"),
-        )
-        .arg(
-            Arg::new("timeout")
-                .long("timeout")
-                .value_name("DURATION")
-                .help("Give up after [default: 1s]"),
-        )
-}
-
-fn probe_once(matches: &ArgMatches) -> Result<(), Failure> {
-    let usage = |message: String| Failure::new(exit::USAGE, message);
-    let text = matches.get_one::<String>("target").map_or("", String::as_str);
-    let target = probe::Target::parse(text)
-        .map_err(|e| usage(format!("{text:?} is not valid: {e}; expected {}", probe::Target::FORM)))?;
-    let timeout = match matches.get_one::<String>("timeout") {
-        Some(text) => {
-            Duration::parse(text).map_err(|e| usage(format!("--timeout {text:?}: {e}; expected {}", Duration::FORM)))?
-        }
-        None => Duration::from_secs(1),
-    };
-    target
-        .probe(timeout)
-        .map_err(|why| Failure::failed(format!("{text}: {why}")))
-}
-
-/// The file named on a command line that clap refuses; the last one counts.
-fn named(arguments: &[OsString]) -> Option<PathBuf> {
-    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let mut values =
-        texts
-            .iter()
-            .enumerate()
-            .filter_map(|(at, text)| match text.strip_prefix("--termination-log")? {
-                "" => texts.get(at + 1).map(|value| value.as_ref()),
-                rest => rest.strip_prefix('='),
-            });
-    values.next_back().map(PathBuf::from)
 }
 
 #[expect(

@@ -1,6 +1,8 @@
 //! What a process would say of itself if it ended now: in the termination message all along, not only at the end, since SIGKILL
 //! leaves no time to write.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::exit::Failure;
@@ -60,6 +62,20 @@ impl LastWords {
             tracing::warn!(%error, "cannot write the termination message");
         }
     }
+}
+
+/// The file that a command line names, also one that cannot be parsed; the last one counts.
+pub(crate) fn named(arguments: &[OsString]) -> Option<PathBuf> {
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let mut values =
+        texts
+            .iter()
+            .enumerate()
+            .filter_map(|(at, text)| match text.strip_prefix("--termination-log")? {
+                "" => texts.get(at + 1).map(|value| value.as_ref()),
+                rest => rest.strip_prefix('='),
+            });
+    values.next_back().map(PathBuf::from)
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use clap::{Arg, ArgMatches, Command};
+
 use crate::config::Setting;
+use crate::exit::{self, Failure};
 use crate::units::{HostPort, Url};
 
 /// What is asked.
@@ -107,6 +110,41 @@ fn left(deadline: Instant) -> Result<Duration, String> {
         Duration::ZERO => Err("timed out".into()),
         left => Ok(left),
     }
+}
+
+/// The subcommand.
+pub(crate) fn command() -> Command {
+    Command::new("probe")
+        .about("Ask one target and exit 0 if it is well: an exec probe that needs no shell")
+        .arg(
+            Arg::new("target")
+                .value_name("URL")
+                .required(true)
+                .help("http://HOST:PORT/PATH (200 to 399), tcp://HOST:PORT (connects) or file:PATH (exists)"),
+        )
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .value_name("DURATION")
+                .help("Give up after [default: 1s]"),
+        )
+}
+
+/// Asks once what the command line says.
+pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let usage = |message: String| Failure::new(exit::USAGE, message);
+    let text = matches.get_one::<String>("target").map_or("", String::as_str);
+    let target =
+        Target::parse(text).map_err(|e| usage(format!("{text:?} is not valid: {e}; expected {}", Target::FORM)))?;
+    let timeout = match matches.get_one::<String>("timeout") {
+        Some(text) => {
+            Duration::parse(text).map_err(|e| usage(format!("--timeout {text:?}: {e}; expected {}", Duration::FORM)))?
+        }
+        None => Duration::from_secs(1),
+    };
+    target
+        .probe(timeout)
+        .map_err(|why| Failure::failed(format!("{text}: {why}")))
 }
 
 #[cfg(test)]

@@ -56,6 +56,21 @@ pub fn assert_usage_errors_are_last_words(binary: &str) {
         );
         assert!(stderr.contains(told), "{run:?}: {stderr:?}");
     }
+    for (args, wanted) in [
+        (&["probe", "--no-such-flag"][..], 2),
+        (&["probe", "file:/no/such/file"], 1),
+    ] {
+        fs::write(&message, "the application's").expect("the directory is ours");
+        let output = by_variable(args).output().expect("the binary starts");
+        assert_eq!(
+            output.status.code(),
+            Some(wanted),
+            "{args:?}: {:?}",
+            code_and_stderr(&output)
+        );
+        let text = fs::read_to_string(&message).expect("it is still there");
+        assert_eq!(text, "the application's", "{args:?} wrote into it");
+    }
 }
 
 /// SIGTERM, and SIGKILL before it is done: what the termination message says then.
