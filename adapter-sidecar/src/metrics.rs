@@ -16,11 +16,7 @@ impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("adapter");
         registry.register("answers", "Answers given, by route and outcome", self.answers.clone());
-        registry.register(
-            "under_way",
-            "Requests whose answer has not begun",
-            self.under_way.clone(),
-        );
+        registry.register("under_way", "Answers that are not complete", self.under_way.clone());
     }
 
     pub(crate) fn answered(&self, route: &'static str, outcome: &'static str) {

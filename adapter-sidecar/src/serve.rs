@@ -41,7 +41,7 @@ const GREET_PAUSE: Duration = Duration::from_secs(1);
 pub fn run(config: Config, words: LastWords) -> Result<(), ExitFailure> {
     let metrics = Metrics::default();
     let counted = metrics.clone();
-    let left = move || format!("{} requests not yet answered", counted.under_way.get());
+    let left = move || format!("{} answers under way", counted.under_way.get());
     lifecycle::run(config.grace, &words, left, |stop| start(config, metrics, stop))
 }
 
@@ -160,7 +160,8 @@ impl Adapter {
                 setting: "--max-body",
             });
         }
-        let mut answer = Response::new(Either::Right(Passing::new(body, max, deadline)));
+        let under_way = Counted::on(&self.metrics.under_way);
+        let mut answer = Response::new(Either::Right(Passing::new(body, max, deadline, under_way)));
         *answer.status_mut() = head.status;
         for name in RETURNED {
             if let Some(value) = head.headers.get(&name) {

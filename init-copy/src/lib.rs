@@ -76,7 +76,7 @@ pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
     signals::until_stopped(&words, move || {
         carry_out(&config, &said)?;
         if !said.so_far().is_empty() {
-            said.meanwhile("done");
+            said.done("done");
         }
         Ok(())
     })

@@ -85,8 +85,8 @@ impl Program {
             Err(error) => return self.no_command(&arguments, &error),
         };
         match matches.subcommand() {
-            Some(("probe", sub)) => end(&self.last_words(Some("probe"), None), probe::run(sub)),
-            Some(("install-self", sub)) => end(&self.last_words(None, None), self.install(sub)),
+            Some(("probe", sub)) => end(&self.last_words(None), probe::run(sub)),
+            Some(("install-self", sub)) => end(&self.last_words(None), self.install(sub)),
             Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _| {
                 say(&format!("{}: the configuration is valid", self.name))
             }),
@@ -101,23 +101,25 @@ impl Program {
         if !error.use_stderr() {
             return finish(printed.map_or(exit::FAILED, |()| exit::DONE));
         }
-        let verb = arguments.get(1).and_then(|word| word.to_str());
-        let words = self.last_words(verb, named(arguments));
+        let words = self.last_words(named(arguments));
         let text = error.render().to_string();
-        words.end(&Failure::new(exit::USAGE, text.trim_start_matches("error: ")));
+        let failure = Failure::new(exit::USAGE, text.trim_start_matches("error: "));
+        write_last(&words, &failure);
         finish(exit::USAGE)
     }
 
     /// Into the file that the settings name, or else that the variable names, or else Kubernetes' own. A guest in a container has its
     /// variables too: what they say is said to the container's own process.
-    fn last_words(&self, verb: Option<&str>, in_settings: Option<PathBuf>) -> LastWords {
-        let is_probe = verb == Some("probe") || self.verb(verb).is_some_and(|verb| verb.is_probe);
+    fn last_words(&self, in_settings: Option<PathBuf>) -> LastWords {
+        let arguments = self.arguments();
+        let verb = arguments.get(1).and_then(|word| word.to_str());
+        let is_probe = matches!(verb, Some("probe" | "check")) || self.verb(verb).is_some_and(|verb| verb.is_probe);
         let is_guest = is_probe && std::process::id() != 1;
         let log = if is_guest {
-            named(&self.arguments()).map(TerminationLog::at)
+            named(&arguments).map(TerminationLog::at)
         } else {
-            let by_variable = || std::env::var_os(self.prefix() + &variable("termination-log")).map(PathBuf::from);
-            let path = in_settings.or_else(by_variable);
+            let by_variable = || std::env::var_os(self.prefix() + &variable("termination-log"));
+            let path = in_settings.or_else(|| by_variable().filter(|path| !path.is_empty()).map(PathBuf::from));
             Some(path.map_or_else(TerminationLog::default_path, TerminationLog::at))
         };
         LastWords::new(self.name, log)
@@ -160,7 +162,7 @@ impl Program {
         let config = prove(&mut settings);
         settings.finish(&self.names(verb));
         let problems = settings.problems();
-        let words = self.last_words(verb, in_settings);
+        let words = self.last_words(in_settings);
         let (Some(shared), Some(config), []) = (shared, config, problems.as_slice()) else {
             let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
             let count = if lines.len() == 1 {
@@ -279,13 +281,23 @@ impl Shared {
 
 #[expect(
     clippy::print_stderr,
+    reason = "the log may never have started, and the message is what is missing"
+)]
+fn write_last(words: &LastWords, failure: &Failure) {
+    if let Err(error) = words.end(failure) {
+        eprintln!("{}: cannot write the termination message: {error}", words.name());
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
     reason = "the one report of why the process ends, also where the log never started"
 )]
 fn end(words: &LastWords, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => finish(exit::DONE),
         Err(failure) => {
-            words.end(&failure);
+            write_last(words, &failure);
             eprintln!("{}: {failure}", words.name());
             finish(failure.code)
         }

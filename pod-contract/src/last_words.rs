@@ -2,8 +2,9 @@
 //! leaves no time to write.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::exit::Failure;
 use crate::termination::TerminationLog;
@@ -17,7 +18,14 @@ struct Inner {
     name: &'static str,
     /// `None` for a guest, such as an exec probe: the message belongs to the container's own process.
     log: Option<TerminationLog>,
-    so_far: Mutex<String>,
+    said: Mutex<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    so_far: String,
+    /// The last word is said, and a thread that still works has none.
+    ended: bool,
 }
 
 impl LastWords {
@@ -26,7 +34,7 @@ impl LastWords {
         Self(Arc::new(Inner {
             name,
             log,
-            so_far: Mutex::default(),
+            said: Mutex::default(),
         }))
     }
 
@@ -35,47 +43,64 @@ impl LastWords {
         self.0.name
     }
 
-    /// Replaces the message, if it is another one: what stands there when the process is killed.
-    pub fn meanwhile(&self, text: impl Into<String>) {
-        let text = text.into();
-        let mut so_far = self.0.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        if *so_far == text {
+    /// What the process is at, such as `waiting for db`: if it is killed now, that it was killed in this is the message.
+    pub fn meanwhile(&self, doing: impl Into<String>) {
+        let doing = doing.into();
+        let mut said = self.said();
+        if said.ended || said.so_far == doing {
             return;
         }
-        self.write(&text);
-        *so_far = text;
-    }
-
-    /// What was said by [`LastWords::meanwhile`]; empty before that.
-    pub fn so_far(&self) -> String {
-        self.0.so_far.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Why the process ends.
-    pub(crate) fn end(&self, failure: &Failure) {
-        self.write(&failure.to_string());
-    }
-
-    fn write(&self, text: &str) {
-        let Some(log) = &self.0.log else { return };
-        if let Err(error) = log.write(&format!("{}: {}\n", self.0.name, text.trim_end())) {
+        if let Err(error) = self.write(&format!("killed while {doing}")) {
             tracing::warn!(%error, "cannot write the termination message");
+        }
+        said.so_far = doing;
+    }
+
+    /// What the process is at, as it was told last; empty if it never was.
+    pub fn so_far(&self) -> String {
+        self.said().so_far.clone()
+    }
+
+    /// The process ends as it should, with this account.
+    pub fn done(&self, account: &str) {
+        let mut said = self.said();
+        if !std::mem::replace(&mut said.ended, true)
+            && let Err(error) = self.write(account)
+        {
+            tracing::warn!(%error, "cannot write the termination message");
+        }
+    }
+
+    /// Why the process ends. What may still be said by others is not heard any more.
+    pub(crate) fn end(&self, failure: &Failure) -> io::Result<()> {
+        self.said().ended = true;
+        self.write(&failure.to_string())
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        match &self.0.log {
+            Some(log) => log.write(&format!("{}: {}\n", self.0.name, text.trim_end())),
+            None => Ok(()),
         }
     }
 }
 
-/// The file that a command line names, also one that cannot be parsed; the last one counts.
+/// The file that a command line names, also one that cannot be parsed; the last one counts. What looks like a flag is no file.
 pub(crate) fn named(arguments: &[OsString]) -> Option<PathBuf> {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let mut values =
-        texts
-            .iter()
-            .enumerate()
-            .filter_map(|(at, text)| match text.strip_prefix("--termination-log")? {
-                "" => texts.get(at + 1).map(|value| value.as_ref()),
-                rest => rest.strip_prefix('='),
-            });
-    values.next_back().map(PathBuf::from)
+    let values = texts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, text)| match text.strip_prefix("--termination-log")? {
+            "" => texts.get(at + 1).map(|value| value.as_ref()),
+            rest => rest.strip_prefix('='),
+        });
+    let mut files = values.filter(|value| !value.is_empty() && !value.starts_with('-'));
+    files.next_back().map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -88,28 +113,60 @@ mod tests {
     fn the_file_always_has_the_latest_words_and_is_written_only_for_new_ones() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("message");
+        let read = || fs::read_to_string(&path).unwrap();
         let words = LastWords::new("x-sidecar", Some(TerminationLog::at(&path)));
         assert_eq!(words.so_far(), "");
-        words.meanwhile("10 left, of many");
-        words.meanwhile("9 left");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "x-sidecar: 9 left\n");
+        words.meanwhile("stopping: 10 left, of many");
+        words.meanwhile("stopping: 9 left");
+        assert_eq!(read(), "x-sidecar: killed while stopping: 9 left\n");
         fs::write(&path, "").unwrap();
-        words.meanwhile("9 left");
+        words.meanwhile("stopping: 9 left");
+        assert_eq!(read(), "", "the same words were written again");
+        assert_eq!(words.so_far(), "stopping: 9 left");
+        words.end(&Failure::failed("lost").remedy("find")).unwrap();
+        words.meanwhile("stopping: 8 left");
+        words.done("stopped");
         assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "",
-            "the same words were written again"
+            read(),
+            "x-sidecar: lost\nremedy: find\n",
+            "the last word was not the last"
         );
-        assert_eq!(words.so_far(), "9 left");
-        words.end(&Failure::failed("lost").remedy("find"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "x-sidecar: lost\nremedy: find\n");
+    }
+
+    #[test]
+    fn a_good_end_is_the_last_word_but_for_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("message");
+        let words = LastWords::new("x-sidecar", Some(TerminationLog::at(&path)));
+        words.done("stopped: 0 left");
+        words.meanwhile("stopping: 1 left");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x-sidecar: stopped: 0 left\n");
+        words.end(&Failure::failed("after all")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x-sidecar: after all\n");
     }
 
     #[test]
     fn a_guest_writes_nothing() {
         let words = LastWords::new("x-sidecar", None);
         words.meanwhile("heard by nobody");
-        words.end(&Failure::failed("neither"));
+        words.end(&Failure::failed("neither")).unwrap();
         assert_eq!(words.so_far(), "heard by nobody");
+    }
+
+    #[test]
+    fn a_file_is_found_in_any_command_line() {
+        for (line, file) in [
+            ("x", None),
+            ("x --termination-log", None),
+            ("x --termination-log --include /y", None),
+            ("x --termination-log=", None),
+            ("x --termination-logs /y", None),
+            ("x --termination-log /y --bogus", Some("/y")),
+            ("x --bogus --termination-log=/y", Some("/y")),
+            ("x --termination-log=/y --termination-log /z", Some("/z")),
+        ] {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(named(&arguments), file.map(PathBuf::from), "{line}");
+        }
     }
 }

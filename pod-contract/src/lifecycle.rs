@@ -51,7 +51,7 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
             biased;
             never = tell(words, &left) => match never {},
             result = time::timeout(grace, main) => match result {
-                Ok(result) => result.inspect(|()| words.meanwhile(format!("stopped: {}", left()))),
+                Ok(result) => result.inspect(|()| words.done(&format!("stopped: {}", left()))),
                 Err(_) => Err(Failure::failed(format!("not drained within {grace:?}: {}", left()))
                     .remedy("raise --grace together with the pod's terminationGracePeriodSeconds")),
             },
@@ -67,7 +67,7 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
 async fn tell(words: &LastWords, left: &impl Fn() -> String) -> std::convert::Infallible {
     loop {
         words.meanwhile(format!(
-            "killed while stopping: {}\nremedy: raise the pod's terminationGracePeriodSeconds",
+            "stopping: {}\nremedy: raise the pod's terminationGracePeriodSeconds",
             left()
         ));
         time::sleep(TELL_INTERVAL).await;

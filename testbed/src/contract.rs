@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::process::{Running, code_and_stderr, command};
 use crate::wait;
 
-/// A mistake on the command line, of whatever kind, ends with exit code 2 and is told in the termination message; one in a probe,
-/// which is a guest in a container, is not.
+/// A mistake on the command line, of whatever kind, ends with exit code 2 and is told in the termination message; one in a probe
+/// or a check, which is a guest in a container, is not.
 pub fn assert_usage_errors_are_last_words(binary: &str) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let message = dir.path().join("message");
@@ -37,7 +37,7 @@ pub fn assert_usage_errors_are_last_words(binary: &str) {
         (by_variable(&["--no-such-flag"]), "--no-such-flag"),
         (by_variable(&["--log-level"]), "--log-level"),
         (by_flag(&["--log-level", "loud"]), "loud"),
-        (by_variable(&["check", "--no-such-flag"]), "--no-such-flag"),
+        (by_flag(&["check", "--no-such-flag"]), "--no-such-flag"),
         (by_variable(&["install-self"]), "<DIR>"),
         (
             by_variable(&["install-self", "/no/such/directory"]),
@@ -59,6 +59,8 @@ pub fn assert_usage_errors_are_last_words(binary: &str) {
     for (args, wanted) in [
         (&["probe", "--no-such-flag"][..], 2),
         (&["probe", "file:/no/such/file"], 1),
+        (&["check", "--no-such-flag"], 2),
+        (&["check", "--log-level", "loud"], 2),
     ] {
         fs::write(&message, "the application's").expect("the directory is ours");
         let output = by_variable(args).output().expect("the binary starts");

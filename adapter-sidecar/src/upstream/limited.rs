@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use pod_contract::metrics::Counted;
 use tokio::time::{Sleep, sleep_until};
 
 use super::deadline::Deadline;
@@ -15,6 +16,7 @@ pub(crate) struct Passing {
     body: Incoming,
     left: u64,
     end: Pin<Box<Sleep>>,
+    _under_way: Counted,
 }
 
 /// Why a body was cut off. The client sees a body that ends early, not a complete one.
@@ -29,11 +31,12 @@ pub(crate) enum Cut {
 }
 
 impl Passing {
-    pub(crate) fn new(body: Incoming, max: u64, deadline: Deadline) -> Self {
+    pub(crate) fn new(body: Incoming, max: u64, deadline: Deadline, under_way: Counted) -> Self {
         Self {
             body,
             left: max,
             end: Box::pin(sleep_until(deadline.at)),
+            _under_way: under_way,
         }
     }
 }

@@ -209,16 +209,23 @@ fn an_absurd_deadline_is_no_panic() {
 fn killed_while_it_stops_what_is_unanswered_is_in_the_termination_message() {
     let dir = tempfile::tempdir().unwrap();
     let message = dir.path().join("message");
+    let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nhalf";
     let (_application, adapter, address) = adapter(
-        |_| Reply::Hang(Vec::new()),
+        |_| Reply::Hang(head.to_vec()),
         &["--termination-log", message.to_str().unwrap(), "--timeout", "60s"],
     );
-    let asker = std::thread::spawn(move || get(&address, "/metrics").map(drop));
+    // One waits for a document, and one for the rest of a body that passes through.
+    let askers = ["/metrics", "/health"].map(|path| {
+        let address = address.clone();
+        std::thread::spawn(move || get(&address, path).map(drop))
+    });
     let admin = adapter.address("admin listening");
     wait::until("the request to be under way", || {
         let metrics = get(&admin, "/metrics").unwrap().text();
-        metrics.contains("adapter_under_way 1").then_some(())
+        metrics.contains("adapter_under_way 2").then_some(())
     });
-    killed_while_stopping(adapter, &message, "1 requests not yet answered");
-    asker.join().unwrap().unwrap_err();
+    killed_while_stopping(adapter, &message, "2 answers under way");
+    for asker in askers {
+        asker.join().unwrap().unwrap_err();
+    }
 }

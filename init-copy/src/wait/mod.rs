@@ -37,7 +37,7 @@ pub(crate) fn wait_for(conditions: &[Condition], client: &Client, words: &LastWo
             }
         });
         if pending.is_empty() {
-            words.meanwhile("killed after the wait, before it was done");
+            words.meanwhile("copying");
             return Ok(());
         }
         let reasons: Vec<_> = pending
@@ -45,7 +45,7 @@ pub(crate) fn wait_for(conditions: &[Condition], client: &Client, words: &LastWo
             .map(|(condition, why)| format!("{condition}: {why}"))
             .collect();
         let reasons = reasons.join("; ");
-        words.meanwhile(format!("killed while waiting for {reasons}"));
+        words.meanwhile(format!("waiting for {reasons}"));
         let pause = backoff.next(None, fastrand::f64()).unwrap_or(LONGEST);
         let left = client.deadline().left();
         if left.is_some_and(|left| left.is_zero()) {

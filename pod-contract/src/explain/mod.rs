@@ -135,9 +135,6 @@ fn file_system(magic: i128) -> &'static str {
 
 /// What to change, with the lines of the pod spec.
 fn advice(me: &Me, place: &Place) -> String {
-    if place.read_only {
-        return "the mount is read-only:\n  volumeMounts: [{name: …, readOnly: false}]".into();
-    }
     if place.locked {
         return "it is immutable or append-only (lsattr shows it), which no pod spec changes: chattr -i -a, by its owner".into();
     }
@@ -148,28 +145,11 @@ fn advice(me: &Me, place: &Place) -> String {
             me.uid
         );
     }
-    if place.uid == me.uid {
-        return "its owner lacks a permission bit: chmod it where it is made (COPY --chmod, defaultMode), or choose another directory".into();
-    }
-    if let Origin::Node(dir) = &place.origin {
+    let has_group = me.has_group(place.gid);
+    if place.uid == me.uid || (has_group && place.origin == Origin::Image) {
+        let who = if place.uid == me.uid { "owner" } else { "group" };
         return format!(
-            "{dir} is a directory of the node, and as a hostPath it stays as it is; on the node:\n  \
-             chgrp {gid} {dir} && chmod g+rwxs {dir}",
-            dir = dir.display(),
-            gid = me.gid
-        );
-    }
-    let network = matches!(place.file_system, "nfs" | "cifs" | "9p" | "fuse");
-    if me.has_group(place.gid) && !network {
-        return format!(
-            "its group lacks a permission bit; for a volume, let the kubelet give it to the group:\n  securityContext: {{fsGroup: {}}}   # of the pod",
-            place.gid
-        );
-    }
-    if network {
-        return format!(
-            "fsGroup does not change such a volume; run as its owner or in its group:\n  securityContext: {{runAsUser: {}, runAsGroup: {}}}",
-            place.uid, place.gid
+            "its {who} lacks a permission bit: chmod it where it is made (COPY --chmod, defaultMode), or choose another directory"
         );
     }
     if place.origin == Origin::Image {
@@ -179,10 +159,40 @@ fn advice(me: &Me, place: &Place) -> String {
             place.gid
         );
     }
-    let group = if place.gid == 0 { me.gid.max(1) } else { place.gid };
-    format!(
+    if let Origin::Node(there) = &place.origin {
+        return format!(
+            "it is a path of the node, which no setting of the pod changes (hostPath); on the node:\n  {}",
+            on_the_node(me, place, there)
+        );
+    }
+    if matches!(place.file_system, "nfs" | "cifs" | "9p" | "fuse") {
+        return format!(
+            "fsGroup does not change such a volume; run as its owner or in its group:\n  securityContext: {{runAsUser: {}, runAsGroup: {}}}",
+            place.uid, place.gid
+        );
+    }
+    let (why, group) = match place.gid {
+        gid if has_group => ("its group lacks a permission bit; ", gid),
+        0 => ("", me.gid.max(1)),
+        gid => ("", gid),
+    };
+    let by_kubelet = format!(
         "let the kubelet give the volume to a group that every container of the pod has:\n  securityContext: {{fsGroup: {group}}}   # of the pod"
-    )
+    );
+    match &place.origin {
+        Origin::Disk(there) => format!(
+            "{why}if it is claimed, {by_kubelet}\nif it is a hostPath, on the node:\n  {}",
+            on_the_node(me, place, there)
+        ),
+        _ => format!("{why}{by_kubelet}"),
+    }
+}
+
+/// For a shell there: this process's group gets what it may lack.
+fn on_the_node(me: &Me, place: &Place, there: &Path) -> String {
+    let mode = if place.kind == "directory" { "g+rwxs" } else { "g+rw" };
+    let path = format!("'{}'", there.display().to_string().replace('\'', r"'\''"));
+    format!("chgrp {} {path} && chmod {mode} {path}", me.gid)
 }
 
 #[cfg(test)]
@@ -203,56 +213,80 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_advice_fits_the_reason() {
+    fn from(origin: Origin, place: Place) -> Place {
+        Place { origin, ..place }
+    }
+
+    fn assert_advice(place: &Place, words: &str) {
         let me = Me {
             uid: 65_532,
             gid: 65_532,
             groups: vec![2000],
         };
+        let told = advice(&me, place);
+        assert!(told.contains(words), "{words:?} is not in {told:?}");
+        let helps = matches!(place.origin, Origin::Volume | Origin::Disk(_)) && place.file_system != "nfs";
+        assert!(
+            helps || !told.contains("{fsGroup"),
+            "fsGroup does nothing there: {told:?}"
+        );
+    }
+
+    #[test]
+    fn the_advice_fits_the_reason() {
+        let read_only = Place {
+            read_only: true,
+            ..place(0, 1500, 0o750, "ext4")
+        };
+        let locked = Place {
+            locked: true,
+            ..place(0, 0, 0o644, "ext4")
+        };
         for (place, words) in [
             (place(0, 0, 0o755, "ext4"), "fsGroup: 65532}"),
             (place(0, 1500, 0o775, "ext4"), "fsGroup: 1500}"),
-            (
-                Place {
-                    origin: Origin::Image,
-                    ..place(0, 1500, 0o775, "overlayfs")
-                },
-                "runAsGroup: 1500}",
-            ),
-            (
-                Place {
-                    origin: Origin::Node("/srv/data".into()),
-                    ..place(0, 0, 0o755, "ext4")
-                },
-                "chgrp 65532 /srv/data",
-            ),
             (place(0, 2000, 0o755, "xfs"), "its group lacks a permission bit"),
             (place(65_532, 0, 0o500, "tmpfs"), "its owner lacks"),
             (place(1000, 1000, 0o1777, "tmpfs"), "sticky"),
             (place(1000, 1001, 0o755, "nfs"), "runAsUser: 1000, runAsGroup: 1001}"),
+            // What may not be read is not to be had by a mount that may be written to.
+            (read_only, "fsGroup: 1500}"),
+            (locked, "chattr"),
+        ] {
+            assert_advice(&place, words);
+        }
+    }
+
+    #[test]
+    fn the_advice_fits_where_it_comes_from() {
+        let node = |path: &str| Origin::Node(path.into());
+        let file = Place {
+            kind: "file",
+            ..place(0, 0, 0o600, "ext4")
+        };
+        for (place, words) in [
             (
-                Place {
-                    read_only: true,
-                    ..place(0, 0, 0o755, "ext4")
-                },
-                "readOnly: false",
+                from(Origin::Image, place(0, 1500, 0o775, "overlayfs")),
+                "runAsGroup: 1500}",
             ),
             (
-                Place {
-                    locked: true,
-                    ..place(0, 0, 0o644, "ext4")
-                },
-                "chattr",
+                from(Origin::Image, place(0, 2000, 0o600, "overlayfs")),
+                "its group lacks a permission bit: chmod",
+            ),
+            (
+                from(node("/srv/data"), place(0, 0, 0o755, "ext4")),
+                "chgrp 65532 '/srv/data' && chmod g+rwxs '/srv/data'",
+            ),
+            (
+                from(node("/srv/the app's"), file),
+                r"chgrp 65532 '/srv/the app'\''s' && chmod g+rw '/srv/the app'\''s'",
+            ),
+            (
+                from(Origin::Disk("/sub".into()), place(0, 0, 0o755, "xfs")),
+                "chgrp 65532 '/sub'",
             ),
         ] {
-            let told = advice(&me, &place);
-            assert!(told.contains(words), "{words:?} is not in {told:?}");
-            let helps = place.origin == Origin::Volume && place.file_system != "nfs";
-            assert!(
-                helps || !told.contains("{fsGroup"),
-                "fsGroup does nothing there: {told:?}"
-            );
+            assert_advice(&place, words);
         }
     }
 

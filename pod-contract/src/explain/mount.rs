@@ -20,8 +20,10 @@ pub(super) enum Origin {
     Image,
     /// A volume that the kubelet made or has mounted.
     Volume,
-    /// This directory of the node, as it is: `hostPath`, or a bind mount of another engine.
+    /// This path of the node's own disk, as it is: `hostPath`, or a bind mount of another engine.
     Node(PathBuf),
+    /// This path of another disk: a `hostPath` there, or a part (`subPath`) of a claimed volume, which look alike.
+    Disk(PathBuf),
 }
 
 /// Of the nearest mount at or above `path`.
@@ -66,19 +68,21 @@ fn find(mounts: &[Mount], path: &Path) -> Origin {
         .filter(|mount| path.starts_with(&mount.point))
         .max_by_key(|mount| mount.point.as_os_str().len());
     let Some(mount) = nearest else { return Origin::Image };
-    // Kubernetes and the other engines mount this file from the node's own disk.
-    let is_nodes = |mount: &Mount| {
-        mounts
-            .iter()
-            .any(|other| other.point == Path::new("/etc/hosts") && other.device == mount.device)
-    };
     let is_kubelets = || mount.root.to_string_lossy().contains("/volumes/kubernetes.io~");
     if mount.point == Path::new("/") {
-        Origin::Image
-    } else if mount.root == Path::new("/") || is_kubelets() || !is_nodes(mount) {
-        Origin::Volume
+        return Origin::Image;
+    }
+    if mount.root == Path::new("/") || is_kubelets() {
+        return Origin::Volume;
+    }
+    // Kubernetes and the other engines mount this file from the node's own disk.
+    let of_the_node = mounts.iter().find(|other| other.point == Path::new("/etc/hosts"));
+    let below = path.strip_prefix(&mount.point).unwrap_or(Path::new(""));
+    let there = mount.root.components().chain(below.components()).collect();
+    if of_the_node.is_some_and(|hosts| hosts.device == mount.device) {
+        Origin::Node(there)
     } else {
-        Origin::Node(mount.root.clone())
+        Origin::Disk(there)
     }
 }
 
@@ -106,9 +110,9 @@ mod tests {
             ("/database", Origin::Image),
             ("/logs/access.log", Origin::Volume),
             ("/data", Origin::Node("/srv/war files".into())),
-            ("/data/a/b", Origin::Node("/srv/war files".into())),
+            ("/data/a/b", Origin::Node("/srv/war files/a/b".into())),
             ("/data/disk/a", Origin::Volume),
-            ("/claim", Origin::Volume),
+            ("/claim/a", Origin::Disk("/sub/a".into())),
             ("/memory", Origin::Volume),
             ("/memory/twice/x", Origin::Volume),
         ] {
