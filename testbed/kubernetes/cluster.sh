@@ -15,7 +15,7 @@ export KUBECONFIG=$state/kubeconfig
 containerd_socket=$state/containerd.sock
 
 # The cluster's own network, and a cable from there to here. Addresses set aside for tests between networks (RFC 2544).
-network=sidecar-kubernetes
+cgroup=sidecar-kubernetes
 cable=sidecar-kube
 host_address=198.18.0.1
 node_address=198.18.0.2
@@ -23,8 +23,11 @@ pod_range=198.18.64.0/18
 service_range=198.18.128.0/18
 api_service=198.18.128.1
 
+# In the order in which they are ended: the kubelet first, or it would start again what is ended.
+cluster_programs=(kubelet proxy names scheduler controllers api etcd containerd)
+
 # Kernel settings that a kubelet changes for the whole machine.
-kernel_settings=(kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes vm/overcommit_memory)
+kernel_settings=(kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes vm/overcommit_memory vm/panic_on_oom)
 
 kubectl() {
     "$node" kubectl "$@"
@@ -43,17 +46,20 @@ give_up() {
     exit 1
 }
 
+# inside COMMAND...: with the cluster's network and mounts.
 inside() {
-    nsenter --net="/run/netns/$network" "$@"
+    nsenter --net="$state/namespace/net" --mount="$state/namespace/mount" "$@"
 }
 
-# launch NAME COMMAND...: in the background, in the cluster's network, and without this shell's variables and terminal.
+# launch NAME COMMAND...: in the background, inside, and without this shell's variables and terminal.
 launch() {
-    local name=$1
+    local name=$1 try
     shift
-    setsid nsenter --net="/run/netns/$network" env --ignore-environment "PATH=$PATH" "HOME=$state" "$@" \
-        >"$state/log/$name" 2>&1 </dev/null &
+    setsid nsenter --net="$state/namespace/net" --mount="$state/namespace/mount" \
+        env --ignore-environment "PATH=$PATH" "HOME=$state" "$@" >"$state/log/$name" 2>&1 </dev/null &
     echo $! >"$state/pid/$name"
+    # Until it is this command, and not this shell's child yet.
+    for try in 1 2 3 4 5 6 7 8 9 10; do ! is_running "$name" || return 0; sleep "0.0$try"; done
 }
 
 is_running() {
@@ -87,7 +93,7 @@ await() {
 
 # The folders of our cgroup: one a hierarchy in version 1, one in all in version 2.
 cgroups() {
-    find /sys/fs/cgroup -maxdepth 2 -type d -name "$network"
+    find /sys/fs/cgroup -maxdepth 2 -type d -name "$cgroup"
 }
 
 # What a cluster could leave behind, to be compared.
@@ -96,12 +102,14 @@ machine() {
     cut -d ' ' -f 5 /proc/self/mountinfo | sort
     ip -oneline link show | cut -d ' ' -f 2
     ip route show
-    ip netns list
-    find /sys/fs/cgroup -type d -path "*$network*"
-    find "$state" /var/lib/cni /run/containerd /var/log/containers 2>/dev/null || true
+    cat /proc/sys/net/ipv4/ip_forward
+    nft list ruleset 2>/dev/null | grep -v '^#' || true
+    find /sys/fs/cgroup -type d -path "*$cgroup*"
+    # The last ones are where the programs would write if they were not inside.
+    find "$state" /run/netns /run/containerd /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /usr/libexec/kubernetes 2>/dev/null || true
     for setting in "${kernel_settings[@]}"; do echo "$setting $(cat "/proc/sys/$setting")"; done
-    # Of programs that are no zombies.
-    grep -lzs -- "$state" /proc/[0-9]*/cmdline | wc -l
+    # A process that ends meanwhile is no failure; nor is one that has ended and waits for its parent.
+    { grep -lzs -- "$state/" /proc/[0-9]*/cmdline || true; } | wc -l
 }
 
 same_machine() {

@@ -1,35 +1,31 @@
 #!/usr/bin/env bash
-# Installs from Debian what the cluster needs and is not there yet, and compiles Kubernetes itself: install.sh DIR puts `node`, its
-# `kubectl`, and the image of pods' first container into DIR.
+# Compiles Kubernetes: compile.sh DIR puts `node`, its `kubectl`, and the image of pods' first container into DIR.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 into=$(realpath "$1")
 
-packages=(
-    containerd runc containernetworking-plugins nftables iproute2 iptables util-linux
-    mount openssl ca-certificates jq
-)
-"$here/../shell/install-packages.sh" "${packages[@]}"
-
 # Another one as soon as something that goes into it is another.
 inputs=$(cat "$0" "$here"/node/go.* "$here"/node/*.go "$here"/node/pause/*.go <(go env GOVERSION) | sha256sum)
-if [ -x "$into/node" ] && [ "$(cat "$into/inputs" 2>/dev/null)" = "$inputs" ]; then exit; fi
+if [ -x "$into/node" ] && [ -e "$into/pause.tar" ] && [ "$(cat "$into/inputs" 2>/dev/null)" = "$inputs" ]; then exit; fi
 
 # With a warm cache of Go's this is a link; without, it takes some ten minutes. A build cut short leaves the old binary, and what was
 # compiled is in Go's cache for the next one.
 version=$(sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' "$here/node/go.mod")
 started=$SECONDS
 work=$(mktemp -d "$into/part.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap end EXIT
+end() {
+    rm -rf "$work"
+    [ -e "$into/inputs" ] && [ "$(cat "$into/inputs")" = "$inputs" ] ||
+        echo "compile.sh: Kubernetes $version was not compiled; what is compiled already is not compiled again" >&2
+}
 compile() {
     (cd "$here/node" && CGO_ENABLED=0 go build -mod=readonly -trimpath -tags providerless \
         -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$work/$1" "$2")
 }
-if ! compile node . || ! compile pause ./pause; then
-    echo "install.sh: Kubernetes $version was not compiled: see above; what is compiled already is not compiled again" >&2
-    exit 1
-fi
+compile node .
+compile pause ./pause
 
 # The image as `docker save` would write it, so that no engine is needed.
 mkdir "$work/image"

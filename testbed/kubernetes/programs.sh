@@ -52,6 +52,7 @@ start_control_plane() {
     await 60 api "the API server is ready" kubectl get --raw /readyz
     launch controllers "$node" kube-controller-manager --kubeconfig "$state/controllers.kubeconfig" \
         --leader-elect=false --bind-address 127.0.0.1 --use-service-account-credentials \
+        --flex-volume-plugin-dir "$state/volume-plugins" \
         --root-ca-file "$tls/ca.crt" --service-account-private-key-file "$tls/accounts.key"
     launch scheduler "$node" kube-scheduler --kubeconfig "$state/scheduler.kubeconfig" --leader-elect=false --bind-address 127.0.0.1
     launch proxy "$node" kube-proxy --kubeconfig "$state/proxy.kubeconfig" --hostname-override node --proxy-mode nftables \
@@ -82,7 +83,7 @@ listens_for_names() {
 }
 
 start_kubelet() {
-    local setting
+    local setting program
     mkdir -p "$state/kernel"
     for setting in "${kernel_settings[@]}"; do
         cp "/proc/sys/$setting" "$state/kernel/${setting//\//.}"
@@ -101,7 +102,7 @@ authentication:
 authorization: {mode: Webhook}
 containerRuntimeEndpoint: unix://$containerd_socket
 cgroupDriver: cgroupfs
-cgroupRoot: /$network
+cgroupRoot: /$cgroup
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
@@ -118,26 +119,29 @@ imageGCHighThresholdPercent: 100
 registerWithTaints: []
 EOF
     launch kubelet "$node" kubelet --config "$state/kubelet.yaml" --kubeconfig "$state/kubelet.kubeconfig" \
-        --root-dir "$state/kubelet" --hostname-override node --node-ip "$node_address"
+        --root-dir "$state/kubelet" --cert-dir "$state/kubelet-tls" --hostname-override node --node-ip "$node_address"
     await 60 kubelet "the node is ready" kubectl wait --for=condition=Ready node/node --timeout=5s
-    for setting in controllers scheduler proxy; do await 10 "$setting" "$setting runs" true; done
+    for program in "${cluster_programs[@]}"; do
+        is_running "$program" || give_up "$program has ended: $(tail -n 5 "$state/log/$program")"
+    done
 }
 
 make_cgroups() {
-    local hierarchy
+    local hierarchy resource
     if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-        echo "+cpu +cpuset +memory +pids" >/sys/fs/cgroup/cgroup.subtree_control
-        mkdir "/sys/fs/cgroup/$network"
+        echo "+cpu +cpuset +memory +pids" >/sys/fs/cgroup/cgroup.subtree_control ||
+            give_up "controllers cannot be given to groups below /sys/fs/cgroup: processes in that group itself are in the way"
+        mkdir "/sys/fs/cgroup/$cgroup"
         return
     fi
     for hierarchy in /sys/fs/cgroup/*/; do
         # Links, such as `cpu` to `cpu,cpuacct`, lead to the same.
-        if [ ! -L "${hierarchy%/}" ] && [ -e "$hierarchy/cgroup.procs" ]; then mkdir -p "$hierarchy$network"; fi
+        if [ ! -L "${hierarchy%/}" ] && [ -e "$hierarchy/cgroup.procs" ]; then mkdir -p "$hierarchy$cgroup"; fi
     done
     # A cpuset without processors and memory takes no process.
-    for hierarchy in cpus mems; do
-        if [ -e "/sys/fs/cgroup/cpuset/cpuset.$hierarchy" ]; then
-            cat "/sys/fs/cgroup/cpuset/cpuset.$hierarchy" >"/sys/fs/cgroup/cpuset/$network/cpuset.$hierarchy"
+    for resource in cpus mems; do
+        if [ -e "/sys/fs/cgroup/cpuset/cpuset.$resource" ]; then
+            cat "/sys/fs/cgroup/cpuset/cpuset.$resource" >"/sys/fs/cgroup/cpuset/$cgroup/cpuset.$resource"
         fi
     done
 }

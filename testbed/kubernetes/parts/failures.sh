@@ -32,7 +32,7 @@ check_failures() {
     enter failures-of-a-node privileged
     mkdir -p "$state/volumes/of-root"
     init_copy_fails host-path "[/sample.war, /volume/]" "{hostPath: {path: $state/volumes/of-root}}" "" \
-        "Exit Code:    15" "$state/volumes/of-root is a directory of the node, and as a hostPath it stays as it is" "chgrp 65532 $state/volumes/of-root"
+        "Exit Code:    15" "no setting of the pod changes (hostPath)" "chgrp 65532 '$state/volumes/of-root' && chmod g+rwxs '$state/volumes/of-root'"
     expect "fsGroup, which does nothing there, is not named" - no_fs_group host-path
     chgrp 65532 "$state/volumes/of-root"
     chmod g+rwxs "$state/volumes/of-root"
@@ -112,7 +112,7 @@ a_probe_is_a_guest() {
     k delete pod guest --wait=false >/dev/null
     eventually 30 all_have_ended >/dev/null
     expect "the message is that of the container's own process" - \
-        says_in_the_end main "exit 143 Error: init-copy: stopped by SIGTERM before it was done: killed while waiting for file:/volume/never"
+        says_in_the_end main "exit 143 Error: init-copy: stopped by SIGTERM before it was done: waiting for file:/volume/never"
     release_pod
 }
 
