@@ -10,9 +10,13 @@
 # --create leaves the start to `podman pod start NAME`; the options are those of `podman kube play`, such as --network NETWORK.
 set -euo pipefail
 start=yes
-if [ "$1" = --create ]; then
+if [ "${1:-}" = --create ]; then
     start=
     shift
+fi
+if [ $# -eq 0 ]; then
+    echo "usage: podman-up.sh [--create] FILE [OPTION...]" >&2
+    exit 2
 fi
 file=$(realpath "$1")
 shift

@@ -9,6 +9,7 @@ k() {
 # enter NAME [LEVEL]: a namespace of its own, whose pods have to obey the Pod Security Standard `restricted`.
 enter() {
     namespace=$1
+    kept=
     kubectl create namespace "$namespace" >/dev/null
     kubectl label namespace "$namespace" "pod-security.kubernetes.io/enforce=${2:-restricted}" >/dev/null
     # Pods are refused before this is there.
@@ -65,6 +66,14 @@ restarts() {
     statuses "$1" | jq --raw-output --arg role "$2" 'select(.name == $role) | .restartCount'
 }
 
+# restarted TIMES ROLE
+restarted() {
+    local times
+    times=$(restarts "$pod" "$2")
+    echo "$times"
+    [ "$times" = "$1" ]
+}
+
 # without_restart POD
 without_restart() {
     statuses "$1" | jq --raw-output '"\(.name) \(.restartCount)"'
@@ -109,4 +118,19 @@ describes() {
     for text in "$@"; do
         grep --quiet --fixed-strings -- "$text" <<<"$told" || { echo "without: $text"; return 1; }
     done
+}
+
+# make_volume NAME: a directory of this machine for whoever claims a volume.
+make_volume() {
+    mkdir -p "$state/volumes/$1"
+    k apply --filename - >/dev/null <<EOF
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: $1}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  local: {path: $state/volumes/$1}
+  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node]}]}]}}
+EOF
 }

@@ -10,11 +10,14 @@ release_pod() {
     k patch pod "$pod" --type merge --patch '{"metadata": {"finalizers": null}}' >/dev/null
 }
 
-# The files stay when the kubelet has removed the volume. Beside it, since the kubelet has made its folder a mount of its own.
+# The files stay when the kubelet has removed the volume, those too that are made until then.
 keep_logs() {
-    kept=$state/kubelet/kept-$namespace
-    rm -rf "$kept"
-    cp --archive --link "$(mounted tomcat /tomcat/logs)" "$kept"
+    local logs
+    logs=$(mounted tomcat /tomcat/logs)
+    kept=$state/kept-$namespace
+    mkdir "$kept"
+    cp --archive --link "$logs/." "$kept"
+    while cp --archive --link --no-clobber "$logs/." "$kept"; do sleep 0.1; done 2>/dev/null &
 }
 
 # The lines of all files that were kept, each after the path that log-sidecar knows it by.
@@ -35,7 +38,23 @@ says_in_the_end() {
     grep --quiet --fixed-strings -- "$2" <<<"$told"
 }
 
-# The containers in the order in which they ended, or started.
-order_of() {
-    statuses "$pod" | jq --slurp --raw-output --arg at "$1" 'map(select(.state.terminated)) | sort_by(.state.terminated[$at]) | .[].name' | paste -sd ' '
+# started_in_order NAME...: all containers of the pod, as they started.
+started_in_order() {
+    local order
+    order=$(statuses "$pod" | jq --slurp --raw-output 'sort_by(.state.terminated.startedAt) | .[].name' | paste -sd ' ')
+    echo "$order"
+    [ "$order" = "$*" ]
+}
+
+# What a sidecar says until its end: the kubelet removes its log with the pod.
+follow() {
+    local role
+    for role in "$@"; do
+        k logs "$pod" --container "$role" --follow >"$work/log-of-$role" 2>&1 &
+    done
+}
+
+# said_at ROLE MESSAGE: when it was logged.
+said_at() {
+    jq --raw-output --arg message "$2" 'select(.message == $message) | .timestamp' "$work/log-of-$1" | tail -n 1 | grep .
 }

@@ -24,19 +24,20 @@ check_failures() {
     done
     pod_fails log-sidecar-state log-sidecar "[--include, /logs/*.log, --to, stdout, --state, /volume]" '{emptyDir: {}}' "readOnly: true" \
         "Exit Code:    1" "state directory /volume"
+    a_volume_of_root
     a_host_that_is_not_there
     a_probe_is_a_guest
     leave
 
     # The standard forbids hostPath, so not under it; an own user has no access to what is root's.
     enter failures-of-a-node privileged
-    mkdir -p "$state/volumes/of-root"
-    init_copy_fails host-path "[/sample.war, /volume/]" "{hostPath: {path: $state/volumes/of-root}}" "" \
-        "Exit Code:    15" "no setting of the pod changes (hostPath)" "chgrp 65532 '$state/volumes/of-root' && chmod g+rwxs '$state/volumes/of-root'"
+    mkdir -p "$state/volumes/of-the-node"
+    init_copy_fails host-path "[/sample.war, /volume/]" "{hostPath: {path: $state/volumes/of-the-node}}" "" \
+        "Exit Code:    15" "no setting of the pod changes (hostPath)" "chgrp 65532 '$state/volumes/of-the-node' && chmod g+rwxs '$state/volumes/of-the-node'"
     expect "fsGroup, which does nothing there, is not named" - no_fs_group host-path
-    chgrp 65532 "$state/volumes/of-root"
-    chmod g+rwxs "$state/volumes/of-root"
-    succeeds host-path-mended "[/sample.war, /volume/]" "{hostPath: {path: $state/volumes/of-root}}"
+    chgrp 65532 "$state/volumes/of-the-node"
+    chmod g+rwxs "$state/volumes/of-the-node"
+    succeeds host-path-mended "[/sample.war, /volume/]" "{hostPath: {path: $state/volumes/of-the-node}}"
     leave
 }
 
@@ -71,7 +72,7 @@ metadata: {name: $1}
 spec:
   restartPolicy: Never
   ${6:-}
-  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, ${fs_group-fsGroup: 65532,} seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: main
       image: localhost/$2:dev
@@ -102,18 +103,28 @@ waits_with_a_reason() {
 # A probe runs in somebody else's container, and must not write the message of that.
 a_probe_is_a_guest() {
     run_once guest sample-war "[wait, 'file:/volume/never']" '{emptyDir: {}}' ""
-    expect "a container runs" - becomes_ready guest
-    eventually 10 k exec guest -- /init-copy probe file:/dev/termination-log >/dev/null
+    expect "a container waits" - becomes_ready guest
     expect "a probe in it fails: exit 1" - exits 1 k exec guest -- /init-copy probe file:/nothing
     expect "a probe in it is mistaken: exit 2" - exits 2 k exec guest -- /init-copy probe --no-such-flag
+    expect "a check in it is mistaken: exit 2" - exits 2 k exec guest -- /init-copy check --no-such-flag
     expect "verify in it fails: exit 10" - exits 10 k exec guest -- /init-copy verify /volume
-    pod=guest
-    keep_pod
-    k delete pod guest --wait=false >/dev/null
-    eventually 30 all_have_ended >/dev/null
-    expect "the message is that of the container's own process" - \
-        says_in_the_end main "exit 143 Error: init-copy: stopped by SIGTERM before it was done: waiting for file:/volume/never"
-    release_pod
+    kill -KILL "$(pid_of main)"
+    expect "killed, the message is that of the container's own process" - \
+        eventually 20 says_in_the_end main "exit 137 Error: init-copy: killed while waiting for file:/volume/never"
+}
+
+# A claimed volume that is root's, and nobody gives it to a group; then the remedy.
+a_volume_of_root() {
+    make_volume of-root
+    k apply --filename - >/dev/null <<EOF
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: of-root}
+spec: {accessModes: [ReadWriteOnce], volumeName: of-root, storageClassName: "", resources: {requests: {storage: 1Gi}}}
+EOF
+    fs_group='' init_copy_fails volume-of-root "[/sample.war, /volume/]" '{persistentVolumeClaim: {claimName: of-root}}' "" \
+        "Exit Code:    15" "mode 0755" "remedy: "
+    succeeds volume-of-the-group "[/sample.war, /volume/]" '{persistentVolumeClaim: {claimName: of-root}}'
 }
 
 no_fs_group() {

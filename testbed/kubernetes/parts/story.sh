@@ -13,7 +13,7 @@ check_story() {
     find_addresses
     story
     each_sidecar_survives_kill
-    expect "Tomcat was not restarted meanwhile" tomcat test "$(restarts "$pod" tomcat)" = 0
+    expect "Tomcat was not restarted meanwhile" tomcat restarted 0 tomcat
     plain_pod_stops
     leave
 }
@@ -44,7 +44,7 @@ each_sidecar_survives_kill() {
     expect "the application's orders are answered again" proxy-sidecar eventually 60 says '^hello from' "$app/orders"
     expect "its health is again" adapter-sidecar eventually 60 says '^app_health_up 1$' "$adapter/metrics"
     for role in log-sidecar proxy-sidecar adapter-sidecar; do
-        expect "$role was restarted once" "$role" test "$(restarts "$pod" "$role")" = 1
+        expect "$role was restarted once" "$role" restarted 1 "$role"
     done
     expect "the pod is ready again" - becomes_ready "$pod"
 }

@@ -68,15 +68,19 @@ cronjob_begins() {
 }
 
 cronjob_ends() {
+    local job
     expect "within a minute it makes a Job, and that ends" - eventually 100 a_nightly_job_has_ended
     k patch cronjob nightly --patch '{"spec": {"suspend": true}}' >/dev/null
+    job=$(cat "$work/nightly")
     expect "what was counted is stored" - eventually 5 nightly_is_stored
+    pod=$(k get pods --selector "job-name=$job" --output jsonpath='{.items[0].metadata.name}')
+    expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
+    expect "nothing was restarted" - without_restart "$pod"
 }
 
 a_nightly_job_has_ended() {
-    pod=$(k get jobs --output json | jq --raw-output '[.items[] | select(.metadata.ownerReferences[0].name == "nightly" and .status.succeeded == 1)][0].metadata.name')
     k get jobs
-    [ "$pod" != null ]
+    k get jobs --output json | jq --raw-output --exit-status '[.items[] | select(.metadata.ownerReferences[0].name == "nightly" and .status.succeeded == 1)][0].metadata.name' >"$work/nightly"
 }
 
 nightly_is_stored() {
@@ -90,6 +94,7 @@ daemonset_is_released() {
     pod=$(pod_of orders)
     expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
     address=$(k get service orders --output jsonpath='{.spec.clusterIP}')
+    expect "nothing was restarted" - without_restart "$pod"
     expect "the Service is answered by the cluster behind it" proxy-sidecar eventually 20 says '^hello from b' "$address/"
     load 20 "http://$address/?n=" "$codes"
     k patch daemonset orders --patch '{"spec": {"template": {"metadata": {"annotations": {"release": "2"}}}}}' >/dev/null
@@ -103,7 +108,7 @@ load() {
     curl --silent --rate "$1/s" --header 'Connection: close' --max-time 10 --output /dev/null --write-out '%{stderr}%{http_code}\n' \
         "$2[1-20000]" 2>"$3" &
     traffic=$!
-    eventually 30 at_least 20 "$3"
+    expect "it is under load" - eventually 30 at_least 20 "$3"
 }
 
 # load_ends CODES: sets `requests`, how many there were; the one that is under way is not among them.
@@ -127,6 +132,7 @@ statefulset_keeps_its_state() {
     k delete pod "$pod" >/dev/null
     expect "the pod is made anew" - eventually 60 is_another "$first"
     expect "it is ready again" - becomes_ready "$pod"
+    expect "nothing was restarted" - without_restart "$pod"
     expect "init-copy finds that nothing is to be done" init-copy logs_say init-copy 'nothing to do'
     last=$(($(wc -l <"$state/volumes/ledger/logs/ledger.log") + 20))
     expect "lines go on where they were" log-sidecar eventually 60 ledger_has "$last"
@@ -147,21 +153,6 @@ ledger_has() {
 
 ledger_has_exactly() {
     stored_numbers ledger-0 '^entry [0-9]*' "$1"
-}
-
-# make_volume NAME: a directory of this machine for whoever claims a volume.
-make_volume() {
-    mkdir -p "$state/volumes/$1"
-    k apply --filename - >/dev/null <<EOF
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: $1}
-spec:
-  capacity: {storage: 1Gi}
-  accessModes: [ReadWriteOnce]
-  local: {path: $state/volumes/$1}
-  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node]}]}]}}
-EOF
 }
 
 deployment_is_released() {
