@@ -22,7 +22,7 @@ keep_logs() {
 
 # The lines of all files that were kept, each after the path that log-sidecar knows it by.
 written() {
-    cd "${kept:-$(mounted tomcat /tomcat/logs)}"
+    cd "${kept:-$(mounted tomcat /tomcat/logs)}" || return
     find . -type f -exec awk '{ sub(/^\./, "/logs", FILENAME); print FILENAME "\t" $0 }' {} +
 }
 
