@@ -15,15 +15,18 @@ check_archives() {
         bsdtar --format=cpio -cf tree.cpio tree
         zip --quiet --recurse-paths --symlinks info.zip tree
         (cd tree && zip --quiet --recurse-paths --symlinks --no-dir-entries -9 ../no-dirs.zip .)
-        # To a pipe: sizes come behind the members.
-        zip --quiet --recurse-paths --symlinks - tree | cat >streamed.zip
+        # To a pipe: sizes come behind the members. Without links, which zip 3.0-13 cannot write to a pipe.
+        mkdir streamed
+        cp --archive --dereference tree streamed/
+        (cd streamed && zip --quiet --recurse-paths - tree | cat >../streamed.zip)
         bsdtar --format=zip -cf bsd.zip tree
         split_gzip
-    ) || exit
-    local name
+    )
+    local name packed
     for name in tree.tar gnu.tar.gz posix.tar.gz gnu.tar.zst bsd.tar.gz info.zip streamed.zip bsd.zip members.tar.gz; do
         expect "$name" nginx init_copy --unpack "$web/$name" "$out/unpacked/$name/"
-        expect "$name has its files, links, empty folders and modes" - same_tree "$tree" "$out/unpacked/$name/tree"
+        case $name in streamed.zip) packed=$www/streamed/tree ;; *) packed=$tree ;; esac
+        expect "$name has its files, links, empty folders and modes" - same_tree "$packed" "$out/unpacked/$name/tree"
         expect "a second run for $name has nothing to do" nginx nothing_to_do init_copy --unpack "$web/$name" "$out/unpacked/$name/"
     done
     expect "--strip-components" nginx init_copy --unpack --strip-components 1 "$web/gnu.tar.gz" "$out/unpacked/stripped/"
