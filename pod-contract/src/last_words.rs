@@ -50,9 +50,7 @@ impl LastWords {
         if said.ended || said.so_far == doing {
             return;
         }
-        if let Err(error) = self.write(&format!("killed while {doing}")) {
-            tracing::warn!(%error, "cannot write the termination message");
-        }
+        self.write_or_warn(&format!("killed while {doing}"));
         said.so_far = doing;
     }
 
@@ -64,10 +62,8 @@ impl LastWords {
     /// The process ends as it should, with this account.
     pub fn done(&self, account: &str) {
         let mut said = self.said();
-        if !std::mem::replace(&mut said.ended, true)
-            && let Err(error) = self.write(account)
-        {
-            tracing::warn!(%error, "cannot write the termination message");
+        if !std::mem::replace(&mut said.ended, true) {
+            self.write_or_warn(account);
         }
     }
 
@@ -79,6 +75,12 @@ impl LastWords {
 
     fn said(&self) -> MutexGuard<'_, Said> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_or_warn(&self, text: &str) {
+        if let Err(error) = self.write(text) {
+            tracing::warn!(%error, "cannot write the termination message");
+        }
     }
 
     fn write(&self, text: &str) -> io::Result<()> {

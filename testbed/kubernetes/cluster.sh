@@ -46,6 +46,11 @@ give_up() {
     exit 1
 }
 
+# There is one cluster a machine, and this would be the second.
+give_up_as_taken() {
+    give_up "a cluster is up, or was not taken down: testbed/kubernetes/down does that"
+}
+
 # inside COMMAND...: with the cluster's network and mounts.
 inside() {
     nsenter --net="$state/namespace/net" --mount="$state/namespace/mount" "$@"

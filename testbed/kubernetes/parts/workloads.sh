@@ -51,8 +51,13 @@ job_ends() {
 # stored_numbers POD PATTERN COUNT: the numbers of the pod's lines are 1 to COUNT, each once.
 stored_numbers() {
     stored_of "$1" | grep -o "$2" | tr --complement --delete '0-9\n' | sort --numeric-sort >"$work/numbers"
-    seq "$3" | diff - "$work/numbers" | head -n 10
-    seq "$3" | cmp - "$work/numbers"
+    counts_to "$3" "$work/numbers"
+}
+
+# counts_to COUNT FILE: its lines are 1 to COUNT, each once and in order.
+counts_to() {
+    seq "$1" | diff - "$2" | head -n 10
+    seq "$1" | cmp - "$2"
 }
 
 # stored_of POD: its messages.
@@ -175,6 +180,5 @@ deployment_is_released() {
 # Of the request that was cut off by the end of the load there may be a line too.
 requests_are_stored() {
     stored | grep -o 'release=2&n=[0-9]*' | tr --complement --delete '0-9\n' | sed 's/^2//' | sort --numeric-sort | head -n "$1" >"$work/numbers"
-    seq "$1" | diff - "$work/numbers" | head -n 10
-    seq "$1" | cmp - "$work/numbers"
+    counts_to "$1" "$work/numbers"
 }
