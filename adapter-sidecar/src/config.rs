@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Arg;
 use pod_contract::admin;
-use pod_contract::cli::setting;
 use pod_contract::config::{Setting, Settings};
-use pod_contract::lifecycle::DEFAULT_GRACE;
+use pod_contract::run::lifecycle::DEFAULT_GRACE;
+use pod_contract::start::cli::setting;
 use pod_contract::units::{Bytes, HttpUrl, Url};
 
 const ADMIN_PORT: u16 = 9603;

@@ -19,7 +19,7 @@ mod metrics;
 mod serve;
 mod upstream;
 
-use pod_contract::cli::Program;
+use pod_contract::start::cli::Program;
 
 pub use config::Config;
 pub use serve::run;

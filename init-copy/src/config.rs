@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction};
-use pod_contract::cli::{Verb, optional, setting, switch};
 use pod_contract::config::Settings;
+use pod_contract::start::cli::{Verb, optional, setting, switch};
 use pod_contract::units::OrOff;
 
 use crate::cp;

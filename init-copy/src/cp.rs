@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction};
-use pod_contract::cli::Verb;
 use pod_contract::config::Settings;
+use pod_contract::start::cli::Verb;
 
 use crate::attributes::{Attributes, Kept};
 use crate::config::PATHS;

@@ -3,12 +3,12 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use pod_contract::exit::{FAILED, Failure, OWN};
-use pod_contract::explain;
+use pod_contract::start::exit::{FAILED, Failure, OWN};
+use pod_contract::start::explain;
 use rustix::io::Errno;
 
 /// What was asked for cannot be meant.
-pub(crate) const USAGE: u8 = pod_contract::exit::USAGE;
+pub(crate) const USAGE: u8 = pod_contract::start::exit::USAGE;
 /// The source is missing, of a kind that is not copied, or changing.
 pub(crate) const SOURCE: u8 = OWN;
 /// The content is not the one that was asked for.

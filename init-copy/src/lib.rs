@@ -49,9 +49,9 @@ mod wait;
 
 use std::io::Write as _;
 
-use pod_contract::cli::Program;
-use pod_contract::exit::Failure;
-use pod_contract::last_words::LastWords;
+use pod_contract::start::cli::Program;
+use pod_contract::start::exit::Failure;
+use pod_contract::start::last_words::LastWords;
 
 pub use config::Config;
 use config::Task;

@@ -28,7 +28,7 @@ impl Place {
     pub(crate) fn open(dir: &Path, publish: Publish, deadline: Deadline) -> Result<Self, Error> {
         let plain: PathBuf = dir.components().collect();
         let name = plain.file_name().map(OsString::from);
-        let parent = pod_contract::publish::parent(&plain).to_owned();
+        let parent = pod_contract::files::publish::parent(&plain).to_owned();
         let ours = |name: &OsString| -> Result<bool, Error> {
             let is_link = fs::symlink_metadata(&plain).is_ok_and(|meta| meta.is_symlink());
             Ok(is_link

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
-use pod_contract::publish::Staged;
+use pod_contract::files::publish::Staged;
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::beneath::Root;

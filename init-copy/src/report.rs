@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pod_contract::exit::Failure;
+use pod_contract::start::exit::Failure;
 use pod_contract::units::Bytes;
 use rustix::fs::statvfs;
 

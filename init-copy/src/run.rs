@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pod_contract::last_words::LastWords;
+use pod_contract::start::last_words::LastWords;
 
 use crate::archive::Unpack;
 use crate::beneath::Root;

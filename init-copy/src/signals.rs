@@ -6,8 +6,8 @@
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use pod_contract::exit::Failure;
-use pod_contract::last_words::LastWords;
+use pod_contract::start::exit::Failure;
+use pod_contract::start::last_words::LastWords;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -31,7 +31,7 @@ pub(crate) fn until_stopped(
         Ok(Event::Done(result)) => result,
         Ok(Event::Signal(signal)) => {
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-            let code = u8::try_from(128 + signal).unwrap_or(pod_contract::exit::FAILED);
+            let code = u8::try_from(128 + signal).unwrap_or(pod_contract::start::exit::FAILED);
             let at = match words.so_far() {
                 so_far if so_far.is_empty() => so_far,
                 so_far => format!(": {so_far}"),

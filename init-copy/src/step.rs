@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Arg;
-use pod_contract::cli::{list, optional, setting, switch};
 use pod_contract::config::{Setting, Settings};
+use pod_contract::start::cli::{list, optional, setting, switch};
 use pod_contract::units::{Bytes, OrOff};
 
 use crate::archive::{Limits, Unpack};

@@ -38,7 +38,7 @@ impl Target {
             },
             [Named::Oci(_)] => into(dest),
             _ => Self {
-                dir: pod_contract::publish::parent(dest).to_owned(),
+                dir: pod_contract::files::publish::parent(dest).to_owned(),
                 rename: dest.file_name().map(PathBuf::from),
                 contents: false,
             },

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pod_contract::exit::Failure;
+use pod_contract::start::exit::Failure;
 use rustix::fs::FileType;
 
 use crate::beneath::Root;

@@ -27,7 +27,7 @@ mod reader;
 mod sink;
 mod watch;
 
-use pod_contract::cli::Program;
+use pod_contract::start::cli::Program;
 
 pub use config::Config;
 pub use pipeline::run;

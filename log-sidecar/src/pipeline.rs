@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
-use pod_contract::exit::Failure;
-use pod_contract::last_words::LastWords;
-use pod_contract::lifecycle::{self, CancellationToken};
 use pod_contract::metrics;
-use pod_contract::ready::{Latch, Ready};
+use pod_contract::run::lifecycle::{self, CancellationToken};
+use pod_contract::run::ready::{Latch, Ready};
+use pod_contract::start::exit::Failure;
+use pod_contract::start::last_words::LastWords;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 

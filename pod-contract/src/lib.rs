@@ -1,11 +1,11 @@
 //! How each of our processes behaves as seen from a pod, and nothing else.
 //!
 //! ```text
-//! pod spec ──flags, env, YAML──▶ cli ─▶ config ─▶ proved Config ─▶ the binary's run
-//! kubelet  ◀─exit code, termination message── exit, last_words, termination
-//! kubelet  ──httpGet──▶ admin (/healthz /readyz /metrics) ◀── ready, metrics
-//! kubelet  ──exec──▶ probe          SIGTERM ──▶ lifecycle ──▶ drain
-//! neighbours ◀── publish (whole files or none), install_self
+//! pod spec ──flags, env, YAML──▶ start::cli ─▶ config ─▶ proved Config ─▶ the binary's run
+//! kubelet  ◀─exit code, termination message── start::{exit, last_words, termination}
+//! kubelet  ──httpGet──▶ admin (/healthz /readyz /metrics) ◀── run::ready, metrics
+//! kubelet  ──exec──▶ probe          SIGTERM ──▶ run::lifecycle ──▶ drain
+//! neighbours ◀── files::publish (whole files or none), start::install_self
 //! ```
 //!
 //! A module belongs here when two binaries need it today *and* a reader of the pod spec could observe it.
@@ -13,24 +13,14 @@
 
 #[cfg(feature = "sidecar")]
 pub mod admin;
-pub mod cli;
 pub mod config;
-pub mod exit;
-pub mod explain;
-pub mod install_self;
-pub mod last_words;
-#[cfg(feature = "sidecar")]
-pub mod lifecycle;
-pub mod log;
+pub mod files;
 #[cfg(feature = "sidecar")]
 pub mod metrics;
 #[cfg(feature = "sidecar")]
-mod patient;
+pub mod net;
 pub mod probe;
-pub mod publish;
 #[cfg(feature = "sidecar")]
-pub mod ready;
-#[cfg(feature = "sidecar")]
-pub mod serve;
-pub mod termination;
+pub mod run;
+pub mod start;
 pub mod units;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgMatches, Command};
 
 use crate::config::Setting;
-use crate::exit::{self, Failure};
+use crate::start::exit::{self, Failure};
 use crate::units::{HostPort, Url};
 
 /// What is asked.

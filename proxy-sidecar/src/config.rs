@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Arg;
 use pod_contract::admin;
-use pod_contract::cli::{list, setting};
 use pod_contract::config::{Setting, Settings};
-use pod_contract::lifecycle::DEFAULT_GRACE;
+use pod_contract::run::lifecycle::DEFAULT_GRACE;
+use pod_contract::start::cli::{list, setting};
 use pod_contract::units::{Bytes, HostPort, Url};
 
 const ADMIN_PORT: u16 = 9602;

@@ -26,7 +26,7 @@ mod service;
 mod tunnel;
 mod upstream;
 
-use pod_contract::cli::Program;
+use pod_contract::start::cli::Program;
 
 pub use config::Config;
 pub use listen::run;

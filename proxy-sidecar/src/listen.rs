@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
-use pod_contract::exit::Failure;
-use pod_contract::last_words::LastWords;
-use pod_contract::lifecycle::{self, CancellationToken, note_panic};
 use pod_contract::metrics::{self as exposition, Counted};
-use pod_contract::ready::{Latch, Ready};
-use pod_contract::serve::{announce, bind};
+use pod_contract::net::serve::{announce, bind};
+use pod_contract::run::lifecycle::{self, CancellationToken, note_panic};
+use pod_contract::run::ready::{Latch, Ready};
+use pod_contract::start::exit::Failure;
+use pod_contract::start::last_words::LastWords;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};

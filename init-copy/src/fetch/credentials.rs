@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use pod_contract::config::Setting;
-use pod_contract::exit::{Failure, USAGE};
+use pod_contract::start::exit::{Failure, USAGE};
 
 use super::WebUrl;
 

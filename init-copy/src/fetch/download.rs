@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::thread;
 
-use pod_contract::exit::Failure;
+use pod_contract::start::exit::Failure;
 
 use super::client::{Answer, Client, Request};
 use super::part::{Facts, Part};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pod_contract::exit::Failure;
+use pod_contract::start::exit::Failure;
 
 use crate::error::DEADLINE;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use pod_contract::exit::{Failure, USAGE};
+use pod_contract::start::exit::{Failure, USAGE};
 use serde::Deserialize;
 
 use super::Reference;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::Read as _;
 
-use pod_contract::exit::Failure;
+use pod_contract::start::exit::Failure;
 use serde::Deserialize;
 
 use super::challenge::{self, Challenge};

@@ -5,8 +5,8 @@ mod condition;
 use std::thread;
 use std::time::Duration;
 
-use pod_contract::exit::Failure;
-use pod_contract::last_words::LastWords;
+use pod_contract::start::exit::Failure;
+use pod_contract::start::last_words::LastWords;
 
 pub(crate) use condition::Condition;
 

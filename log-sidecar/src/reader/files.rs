@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use pod_contract::explain;
+use pod_contract::start::explain;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 

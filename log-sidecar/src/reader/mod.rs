@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use pod_contract::exit::Failure;
-use pod_contract::explain;
-use pod_contract::ready::Latch;
+use pod_contract::run::ready::Latch;
+use pod_contract::start::exit::Failure;
+use pod_contract::start::explain;
 use tokio::sync::mpsc::Sender;
 
 use self::files::{Files, nanos_now};

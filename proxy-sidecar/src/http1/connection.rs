@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use pod_contract::lifecycle::CancellationToken;
 use pod_contract::metrics::Counted;
+use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;

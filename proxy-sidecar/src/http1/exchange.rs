@@ -1,6 +1,6 @@
 //! One request and its response, on one endpoint or, when that is safe, on another.
 
-use pod_contract::lifecycle::CancellationToken;
+use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 

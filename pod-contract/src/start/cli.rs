@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Setting as _, Settings, variable};
-use crate::exit::{self, Failure};
-use crate::install_self::install_self;
-use crate::last_words::{LastWords, named};
-use crate::log::{self, Format, Level};
 use crate::probe;
-use crate::termination::TerminationLog;
+use crate::start::exit::{self, Failure};
+use crate::start::install_self::install_self;
+use crate::start::last_words::{LastWords, named};
+use crate::start::log::{self, Format, Level};
+use crate::start::termination::TerminationLog;
 
 /// One binary: its name, what its help says, and its own settings.
 #[derive(Debug, Clone, Copy)]

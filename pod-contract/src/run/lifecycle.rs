@@ -11,8 +11,8 @@ use tokio::task::{JoinError, LocalSet};
 use tokio::time;
 pub use tokio_util::sync::CancellationToken;
 
-use crate::exit::Failure;
-use crate::last_words::LastWords;
+use crate::start::exit::Failure;
+use crate::start::last_words::LastWords;
 
 /// A native sidecar is told to stop only after the application has, and is killed when the pod's period, usually 30 s, is over: of that
 /// it gets what the application has left. Its writers and clients are gone by then, so what is left to do is short.

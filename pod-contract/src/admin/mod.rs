@@ -13,12 +13,12 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::setting;
 use crate::config::Settings;
-use crate::exit::Failure;
 use crate::metrics::{OPEN_METRICS, PROMETHEUS_TEXT, Registry, open_metrics, prometheus_text};
-use crate::ready::Ready;
-use crate::serve::{announce, bind, serve};
+use crate::net::serve::{announce, bind, serve};
+use crate::run::ready::Ready;
+use crate::start::cli::setting;
+use crate::start::exit::Failure;
 use crate::units::OrOff;
 
 /// The flag `--admin`; `help` names the default.

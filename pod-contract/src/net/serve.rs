@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::Failure;
-use crate::lifecycle::note_panic;
-use crate::patient::Patient;
+use crate::net::patient::Patient;
+use crate::run::lifecycle::note_panic;
+use crate::start::exit::Failure;
 
 /// More clients wait in the kernel's queue; a pod has a kubelet, a scraper or two, and a person.
 const MAX_CONNECTIONS: usize = 256;

@@ -6,8 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::exit::Failure;
-use crate::termination::TerminationLog;
+use crate::start::exit::Failure;
+use crate::start::termination::TerminationLog;
 
 /// The termination message in the making; a clone speaks for the same process.
 #[derive(Debug, Clone)]

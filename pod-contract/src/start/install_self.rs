@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::exit::Failure;
-use crate::publish;
+use crate::files::publish;
+use crate::start::exit::Failure;
 
 /// Copies the running executable to `dir/<name>`, executable by everybody, replacing an older one by rename:
 /// a neighbour that runs the old one keeps it ("text file busy" cannot happen).

@@ -1,0 +1,3 @@
+//! Files that others read, and files that others write.
+
+pub mod publish;

@@ -1,0 +1,4 @@
+//! The small HTTP server that our own answers need.
+
+mod patient;
+pub mod serve;
