@@ -11,28 +11,19 @@
 //! at the end.
 
 mod args;
-mod axis;
-mod bench;
 mod binaries;
-mod chart;
-mod clear;
-mod compare;
 mod error;
-mod goal;
-mod machine;
-mod measure;
-mod notation;
-mod panel;
+mod judge;
 mod part;
 mod report;
-mod rounds;
-mod sample;
+mod run;
 mod scenario;
-mod statistics;
-mod table;
-mod tool;
+mod show;
+mod work;
 
 use std::process::ExitCode;
+
+use run::{bench, measure};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();

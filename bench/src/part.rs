@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During as _, Error};
-use crate::goal::Goal;
-use crate::measure::Sample;
+use crate::judge::goal::Goal;
+use crate::run::measure::Sample;
 
 /// One scenario as it was run last.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use fuzz::assert_safe;
-use init_copy::safe_path;
+use init_copy::plan::safe_path;
 use libfuzzer_sys::fuzz_target;
 
 const MAX_PATH: usize = 4095;

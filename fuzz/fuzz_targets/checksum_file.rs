@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use init_copy::checksum::Expected;
+use init_copy::content::checksum::Expected;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -6,7 +6,7 @@ mod zip;
 use std::path::{Component, Path};
 
 use init_copy::archive::{Member, MemberKind};
-use init_copy::safe_path;
+use init_copy::plan::safe_path;
 
 pub use tar::repair as repair_tar;
 pub use zip::repair as repair_zip;

@@ -12,39 +12,23 @@
 //! destination is followed. Blocking calls, no async runtime.
 
 pub mod archive;
+mod ask;
 mod attributes;
-mod beneath;
-pub mod checksum;
-mod config;
+pub mod content;
 mod copy;
-mod cp;
-mod entered;
+mod dest;
 mod error;
 mod fetch;
-mod fingerprint;
-mod glob;
-mod inventory;
-mod lock;
-mod mode;
 pub mod oci;
 mod open;
-mod place;
-mod plan;
+pub mod plan;
 mod progress;
-mod proof;
-mod prune;
 mod publish;
 mod receipt;
-mod report;
 mod run;
-pub mod safe_path;
 mod signals;
 mod source;
 mod stage;
-mod step;
-mod substitute;
-mod target;
-mod verify;
 mod wait;
 
 use std::io::Write as _;
@@ -53,8 +37,8 @@ use pod_contract::start::cli::Program;
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
 
-pub use config::Config;
-use config::Task;
+pub use ask::Config;
+use ask::Task;
 use fetch::{Client, Credentials, Deadline};
 use run::Run;
 
@@ -64,10 +48,10 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     about: "Put files, trees, archives, downloads and OCI artifacts into a volume before the application starts: \
             all or nothing, and a no-op when already done",
-    after_help: config::AFTER_HELP,
-    flags: config::flags,
+    after_help: ask::AFTER_HELP,
+    flags: ask::flags,
     sections: &["steps"],
-    verbs: config::VERBS,
+    verbs: ask::VERBS,
 };
 
 /// Does what the configuration says, then returns; what it found and did is in the log.
@@ -92,7 +76,7 @@ fn carry_out(config: &Config, words: &LastWords) -> Result<(), Failure> {
     match &config.task {
         Task::Copy(steps) => steps.iter().try_for_each(|step| run.step(step)).map_err(Failure::from),
         Task::Plan(steps) => {
-            let text = report::describe(&run, steps)?;
+            let text = ask::describe(&run, steps)?;
             std::io::stdout()
                 .write_all(text.as_bytes())
                 .map_err(|e| Failure::failed(format!("cannot write to stdout: {e}")))

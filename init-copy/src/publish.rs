@@ -16,11 +16,12 @@ use pod_contract::config::Setting;
 use rustix::fs::{AtFlags, Dir, FileType, RenameFlags, fchmod, readlinkat, renameat, renameat_with, statat, symlinkat};
 use rustix::io::Errno;
 
-use crate::beneath::{self, Root, remove_tree};
+use crate::content::fingerprint::Fingerprint;
+use crate::dest::beneath::{self, Root, remove_tree};
 use crate::error::{At as _, CONFLICT, Error};
-use crate::fingerprint::Fingerprint;
+use crate::plan::names::PREFIX;
 use crate::plan::{Content, Entry, Plan, Share};
-use crate::stage::{Job, PREFIX, Staging, finish_dir};
+use crate::stage::{Job, Staging, finish_dir};
 
 /// How staged content becomes visible, as asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

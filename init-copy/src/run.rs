@@ -9,24 +9,24 @@ use std::time::{Duration, Instant};
 use pod_contract::start::last_words::LastWords;
 
 use crate::archive::Unpack;
-use crate::beneath::Root;
-use crate::checksum::Expected;
-use crate::config::Network;
+use crate::ask::Network;
+use crate::ask::Step;
+use crate::content::checksum::Expected;
 use crate::copy::Engine;
-use crate::entered::Entered;
+use crate::dest::Place;
+use crate::dest::beneath::Root;
+use crate::dest::{Target, refuse_into_itself};
 use crate::error::{Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
-use crate::inventory::Inventory;
 use crate::open::{self, Named, Opening};
-use crate::place::Place;
 use crate::plan::{Content, Plan};
 use crate::progress::Progress;
-use crate::proof::{self, Comparison, Found};
-use crate::prune::prune;
 use crate::publish::{Publish, Way};
+use crate::receipt::Entered;
+use crate::receipt::Inventory;
+use crate::receipt::prune;
+use crate::receipt::{Comparison, Found, refuse_closed_parents};
 use crate::stage::{self, Job, Staging};
-use crate::step::Step;
-use crate::target::{Target, refuse_into_itself};
 use crate::wait::wait_for;
 
 /// Everything that the steps share.
@@ -234,7 +234,7 @@ impl Work<'_> {
 
     /// New and changed entries beside what else stands there.
     fn rename(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<Copied, Error> {
-        proof::refuse_closed_parents(plan, &place.base, &found.todo)?;
+        refuse_closed_parents(plan, &place.base, &found.todo)?;
         let job = self.job(plan)?;
         let todo = std::mem::take(&mut found.todo);
         let mut staging = self.stage(&job, &place.base, &todo, false)?;
@@ -341,7 +341,7 @@ fn unchanged(plan: &Plan) -> Result<(), Error> {
             _ => continue,
         };
         let Ok(stat) = rustix::fs::fstat(file) else { continue };
-        let now = crate::fingerprint::Fingerprint::of(&stat).to_string();
+        let now = crate::content::fingerprint::Fingerprint::of(&stat).to_string();
         // A download is identified otherwise, and nobody else writes to it.
         if source.part.is_none() && source.identity.as_deref() != Some(&now) {
             return Err(Error::Changed(PathBuf::from(&*source.label)));

@@ -1,22 +1,19 @@
 //! What is measured: one file a scenario, each with its goals.
 
-mod one_file;
-mod one_file_digest;
+mod init_copy;
 mod program;
-mod run_again;
 mod size;
-mod small_files;
-mod unpack_war;
 
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::binaries::Binaries;
-use crate::compare::Likeness;
 use crate::error::{During as _, Error};
-use crate::goal::Goal;
+use crate::judge::compare::Likeness;
+use crate::judge::goal::Goal;
 use crate::part::Size;
+use init_copy::{one_file, one_file_digest, run_again, small_files, unpack_war};
 pub(crate) use program::Program;
 
 /// In the order in which they are run and shown.

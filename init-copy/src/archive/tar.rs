@@ -6,8 +6,8 @@ use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use super::{Member, MemberKind, Refused};
-use crate::fingerprint::nanos;
-use crate::safe_path;
+use crate::content::fingerprint::nanos;
+use crate::plan::safe_path;
 
 const BLOCK: usize = 512;
 /// Long names and PAX records; held in memory.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::{BUFFER, Failed, read_at, write_at};
-use crate::checksum::Hasher;
+use super::piece::{Failed, read_at, write_at};
+use crate::content::BUFFER;
+use crate::content::checksum::Hasher;
 use crate::progress::Progress;
 
 /// Below this, starting a thread costs more than it saves.

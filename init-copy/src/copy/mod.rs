@@ -7,31 +7,25 @@
 //! ```
 
 mod hashed;
+mod piece;
 
 use std::fs::File;
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{SeekFrom, copy_file_range, fstat, ftruncate, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
-use crate::checksum::Hasher;
+pub(crate) use piece::Failed;
+use piece::{read_at, write_at};
+
+use crate::content::BUFFER;
+use crate::content::checksum::Hasher;
 use crate::progress::Progress;
 
-/// Read and written in one piece; larger pieces gain nothing and cost memory for each thread.
-pub(crate) const BUFFER: usize = 256 << 10;
 /// Up to here, one read and one write beat asking the kernel for more.
 const SMALL: u64 = 64 << 10;
 /// Bytes that one call may copy: progress is seen in between, and no kernel has cut such a call short wrongly.
 const STRIDE: usize = 64 << 20;
-
-/// Which side failed.
-#[derive(Debug)]
-pub(crate) enum Failed {
-    Reading(Errno),
-    Writing(Errno),
-}
 
 /// Copies files; remembers what the file systems at hand do not support.
 #[derive(Debug)]
@@ -157,18 +151,4 @@ impl<'p> Engine<'p> {
         }
         Ok(at)
     }
-}
-
-fn read_at(file: &File, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
-    loop {
-        match rustix::io::pread(file.as_fd(), &mut *buffer, at) {
-            Err(Errno::INTR) => {}
-            other => return other,
-        }
-    }
-}
-
-fn write_at(file: &File, bytes: &[u8], at: u64) -> Result<(), Errno> {
-    file.write_all_at(bytes, at)
-        .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }

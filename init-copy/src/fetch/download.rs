@@ -11,11 +11,11 @@ use super::client::{Answer, Client, Request};
 use super::part::{Facts, Part};
 use super::retry::{Backoff, Problem, http_date};
 use super::url::WebUrl;
-use crate::beneath::Root;
-use crate::checksum::{Expected, Hasher, hex};
+use crate::content::checksum::{Expected, Hasher, hex};
+use crate::dest::beneath::Root;
 use crate::error::{At as _, Error, NETWORK, NO_SPACE};
+use crate::plan::names::part_names;
 use crate::progress::Progress;
-use crate::stage::part_names;
 
 const BUFFER: usize = 128 << 10;
 
@@ -75,7 +75,7 @@ pub(crate) fn download(
 pub(crate) fn forget(root: &Root, part: &std::path::Path) {
     if let Some(key) = part
         .to_str()
-        .and_then(|name| name.strip_prefix(&format!("{}part-", crate::stage::PREFIX)))
+        .and_then(|name| name.strip_prefix(&format!("{}part-", crate::plan::names::PREFIX)))
     {
         let (name, facts) = part_names(key);
         super::part::remove(root, &name, &facts);
@@ -395,7 +395,7 @@ impl<'t> Transfer<'t> {
         {
             // The next run starts anew: these bytes lead nowhere.
             self.part.remove();
-            return Err(crate::stage::mismatch(&self.what.url.to_string(), &why));
+            return Err(crate::content::checksum::mismatch(&self.what.url.to_string(), &why));
         }
         if self.what.durable {
             self.part.sync()?;

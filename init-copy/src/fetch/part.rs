@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Mode, OFlags, fdatasync, fstatvfs, ftruncate, openat, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use crate::beneath::Root;
+use crate::dest::beneath::Root;
 use crate::error::{At as _, Error};
-use crate::stage::part_names;
+use crate::plan::names::part_names;
 
 /// What the bytes are of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

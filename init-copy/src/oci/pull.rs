@@ -8,12 +8,12 @@ use super::docker_config::DockerConfig;
 use super::manifest::{ACCEPT, Descriptor, Manifest, Platform, TITLE, UNPACK};
 use super::reference::Reference;
 use super::registry::Registry;
-use crate::beneath::Root;
-use crate::checksum::{Expected, hex};
+use crate::content::checksum::{Expected, hex};
+use crate::dest::beneath::Root;
 use crate::error::{AUTH, DIGEST, Error, SOURCE, UNSAFE};
 use crate::fetch::{Client, Download, Fetched, download};
+use crate::plan::safe_path;
 use crate::progress::Progress;
-use crate::safe_path;
 
 /// The empty content of artifacts that are all annotation.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";

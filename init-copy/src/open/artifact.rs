@@ -53,7 +53,7 @@ impl Opening<'_> {
         );
         for layer in &artifact.layers {
             if let Some(name) = layer.path.file_name()
-                && crate::glob::any(&self.step.exclude, Path::new(name))
+                && crate::source::glob::any(&self.step.exclude, Path::new(name))
             {
                 continue;
             }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 
 use super::Opening;
+use crate::content::fingerprint::Fingerprint;
 use crate::error::Error;
-use crate::fingerprint::Fingerprint;
+use crate::plan::Stamp;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
-use crate::proof::Proof;
-use crate::receipt::{Receipt, Record, Stamp};
+use crate::receipt::Proof;
+use crate::receipt::{Receipt, Record};
 
 /// What an earlier run put there from a source, all of it untouched.
 pub(super) struct InPlace {

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Opening;
 use crate::archive::Unpack;
-use crate::checksum::{self, Expected};
+use crate::content::checksum::{self, Expected};
+use crate::content::fingerprint::Fingerprint;
 use crate::error::{At as _, Error, SOURCE, UNSAFE};
-use crate::fingerprint::Fingerprint;
 use crate::plan::{Builder, Content, Opened};
 use crate::source::Walk;
 
@@ -96,7 +96,7 @@ fn verify(file: &File, path: &Path, expected: &Expected) -> Result<(), Error> {
     let found = checksum::digest(file, expected.hasher()).at("read", path)?;
     expected
         .verify(&found)
-        .map_err(|why| crate::stage::mismatch(&path.display().to_string(), &why))
+        .map_err(|why| checksum::mismatch(&path.display().to_string(), &why))
 }
 
 /// `SRC/`, and `SRC/.` as with `cp`, to which a mere slash says nothing.

@@ -9,15 +9,15 @@ mod web;
 
 use std::path::{Path, PathBuf};
 
-use crate::beneath::Root;
-use crate::checksum::Expected;
+use crate::ask::Step;
+use crate::content::checksum::Expected;
+use crate::dest::beneath::Root;
 use crate::error::Error;
 use crate::fetch::Client;
 use crate::oci::Reference;
 use crate::plan::{Builder, Plan};
 use crate::progress::Progress;
 use crate::source::{Source, expand, has_pattern};
-use crate::step::Step;
 
 pub(crate) use web::expected;
 

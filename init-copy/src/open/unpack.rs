@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::Opening;
 use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Refused, Unpack};
+use crate::content::fingerprint::Fingerprint;
 use crate::error::{Error, UNSAFE};
-use crate::fingerprint::Fingerprint;
-use crate::glob;
+use crate::plan::safe_path;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
-use crate::safe_path;
+use crate::source::glob;
 
 /// Collects the members of one archive.
 struct Listing<'l> {

@@ -8,13 +8,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::Opening;
 use crate::archive::Unpack;
-use crate::checksum::{Expected, MAX_FILE, hex};
+use crate::ask::{Checksum, Step};
+use crate::content::checksum::{Expected, MAX_FILE, hex};
+use crate::content::fingerprint::Fingerprint;
 use crate::error::{At as _, DIGEST, Error, SOURCE};
 use crate::fetch::{Client, Download, Fetched, Request, WebUrl, download, forget};
-use crate::fingerprint::Fingerprint;
+use crate::plan::safe_path;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
-use crate::safe_path;
-use crate::step::{Checksum, Step};
 
 impl Opening<'_> {
     pub(super) fn web(&self, url: &WebUrl, builder: &mut Builder) -> Result<(), Error> {
@@ -131,7 +131,7 @@ impl Opening<'_> {
     )]
     pub(super) fn fetched(
         &self,
-        base: &crate::beneath::Root,
+        base: &crate::dest::beneath::Root,
         label: &str,
         place: &Path,
         fetched: Fetched,

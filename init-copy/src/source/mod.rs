@@ -1,6 +1,7 @@
 //! Where content comes from, as typed: a path, a glob, a URL, an OCI artifact.
 
 mod expand;
+pub(crate) mod glob;
 mod walk;
 
 use std::fmt;

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 
-use crate::beneath::{DIR, kind_name};
+use crate::content::fingerprint::Fingerprint;
+use crate::content::substitute::Substitute;
+use crate::dest::beneath::{DIR, kind_name};
 use crate::error::{At as _, Error};
-use crate::fingerprint::Fingerprint;
-use crate::glob::{self, Glob};
 use crate::plan::{Builder, Entry, Kind, Share};
-use crate::substitute::Substitute;
+use crate::source::glob::{self, Glob};
 
 /// A tree deeper than this is a loop or an attack; each level holds a descriptor open.
 const MAX_DEPTH: usize = 128;

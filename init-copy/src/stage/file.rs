@@ -11,22 +11,15 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Job, Staging};
+use super::staging::{Done, Job, Staging};
 use crate::archive::{self, Archive, Format, MemberKind, Refused};
-use crate::beneath::{Cursor, Root};
-use crate::checksum::{Hasher, hex};
+use crate::content::checksum::{self, Hasher, hex};
+use crate::content::fingerprint::Fingerprint;
 use crate::copy::Failed;
-use crate::error::{At as _, DIGEST, Error};
-use crate::fingerprint::Fingerprint;
+use crate::dest::beneath::{Cursor, Root};
+use crate::error::{At as _, Error};
 use crate::plan::{Content, Entry, Kind};
-use crate::proof::Proof;
-
-/// How an entry looks once it is staged.
-#[derive(Debug, Clone)]
-pub(crate) struct Done {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) sha256: Option<String>,
-}
+use crate::receipt::Proof;
 
 /// One thread's hands: its buffers, and the directories it has open.
 pub(super) struct Worker<'w> {
@@ -146,7 +139,7 @@ impl<'w> Worker<'w> {
                 .copy(&source, size, &target, &mut self.scratch)
                 .map(|copied| (copied, None)),
             (expected, _) => {
-                let hasher = expected.map_or_else(Hasher::sha256, crate::checksum::Expected::hasher);
+                let hasher = expected.map_or_else(Hasher::sha256, checksum::Expected::hasher);
                 let hashed = job.engine.copy_hashed(&source, &target, size, hasher);
                 hashed.map(|(copied, digest)| (copied, Some(digest)))
             }
@@ -167,7 +160,7 @@ impl<'w> Worker<'w> {
         if let (Some(expected), Some(digest)) = (job.expected, &digest) {
             expected
                 .verify(digest)
-                .map_err(|why| mismatch(&origin().display().to_string(), &why))?;
+                .map_err(|why| checksum::mismatch(&origin().display().to_string(), &why))?;
         }
         let sha256 = digest.filter(|digest| digest.len() == 32).map(|digest| hex(&digest));
         self.finish(entry, &target, Some((&source, &stat)), sha256)
@@ -302,7 +295,7 @@ impl<'w> Worker<'w> {
         wanted: &HashMap<u32, usize>,
     ) -> Result<Vec<(usize, Done)>, Error> {
         let mut done = Vec::with_capacity(wanted.len());
-        let mut buffer = vec![0; crate::copy::BUFFER];
+        let mut buffer = vec![0; crate::content::BUFFER];
         let tar = archive::decoder(file, format).map_err(|e| archive::refused(label, &e.into()))?;
         archive::tar::walk(tar, |number, member, content| {
             let Some(&at) = wanted.get(&number) else { return Ok(()) };
@@ -398,15 +391,6 @@ impl From<Error> for Unpacking {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
-}
-
-/// The content is not the one asked for.
-pub(crate) fn mismatch(label: &str, why: &str) -> Error {
-    Error::new(
-        DIGEST,
-        format!("{label} is not what was asked for: {why}"),
-        "either the content was changed, or the digest is that of another version; nothing of it was published",
-    )
 }
 
 fn side(failed: Failed, origin: &Path, shown: &Path) -> Error {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::body::Decoder;
-use super::exchange::Next;
+use super::next::Next;
 use super::pump::{Broken, copy};
 use crate::buffer::Buffer;
 use crate::config::HostHeader;

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
 
-use super::exchange::{Next, exchange};
+use super::exchange::exchange;
+use super::next::Next;
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::head::{self, Request};

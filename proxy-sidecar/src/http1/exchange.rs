@@ -5,33 +5,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::attempt::{Outcome, Progress, attempt, body_in};
+use super::next::{Next, Tunnel};
 use crate::buffer::Buffer;
 use crate::deadline::Deadline;
 use crate::head::Request;
 use crate::respond::Error;
 use crate::service::{Service, Tried};
-use crate::upstream::{DialError, Endpoint, InFlight, Lease};
-
-/// What happens to the client's connection.
-#[derive(Debug)]
-pub(super) enum Next {
-    KeepAlive,
-    Close,
-    /// The response was cut short, or the client left.
-    Abort,
-    /// It has become a tunnel.
-    Tunnel(Box<Tunnel>),
-}
-
-/// The endpoint's side of a connection that was upgraded.
-#[derive(Debug)]
-pub(super) struct Tunnel {
-    /// Counts as load of its endpoint while it lives.
-    pub(super) _in_flight: InFlight,
-    pub(super) server: TcpStream,
-    /// What was read of it already.
-    pub(super) early: Buffer,
-}
+use crate::upstream::{DialError, Endpoint, Lease};
 
 /// Sends `request`, whose body begins in `input`, and its response back.
 pub(super) async fn exchange(

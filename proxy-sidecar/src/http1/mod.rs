@@ -4,6 +4,7 @@ mod attempt;
 mod body;
 mod connection;
 mod exchange;
+mod next;
 mod pump;
 
 pub(crate) use body::Malformed;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::fields::{Extra, decode_name, dos_time};
 use super::{ReadAt, Slot, damaged, read, u16_at, u32_at, u64_at};
 use crate::archive::{DIR_MODE, FILE_MODE, Member, MemberKind, Refused};
-use crate::safe_path;
+use crate::plan::safe_path;
 
 const END: u32 = 0x0605_4b50;
 const END64_LOCATOR: u32 = 0x0706_4b50;

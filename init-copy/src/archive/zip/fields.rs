@@ -2,7 +2,7 @@
 
 use super::{damaged, u16_at, u32_at, u64_at};
 use crate::archive::Refused;
-use crate::fingerprint::nanos;
+use crate::content::fingerprint::nanos;
 
 /// What the extra field says, and what it leaves as the fixed fields have it.
 #[derive(Debug)]

@@ -1,0 +1,8 @@
+//! Programs run in turn, and what each of them cost.
+
+pub(crate) mod bench;
+mod clear;
+mod machine;
+pub(crate) mod measure;
+mod rounds;
+pub(crate) mod tool;

@@ -1,0 +1,3 @@
+//! What the programs work on.
+
+pub(crate) mod sample;

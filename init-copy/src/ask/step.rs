@@ -1,0 +1,437 @@
+//! One step: what to copy, where to, and how.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Arg;
+use pod_contract::config::{Setting, Settings};
+use pod_contract::start::cli::{list, optional, setting, switch};
+use pod_contract::units::{Bytes, OrOff};
+
+use crate::archive::{Limits, Unpack};
+use crate::attributes::ModeChange;
+use crate::attributes::{Attributes, Kept, Owner};
+use crate::content::checksum::Expected;
+use crate::content::substitute::Substitute;
+use crate::fetch::{Credentials, Secret, WebUrl};
+use crate::oci::Platform;
+use crate::publish::Publish;
+use crate::receipt::Proof;
+use crate::source::Source;
+use crate::source::glob::Glob;
+use crate::wait::Condition;
+
+/// Positional arguments; the name is what messages call them.
+pub(crate) const PATHS: &str = "SRC... DEST";
+/// The name of the one step of a command line.
+const DEFAULT_NAME: &str = "default";
+/// About 45 MiB of memory.
+const MAX_ENTRIES: u32 = 100_000;
+const MAX_RATIO: u32 = 200;
+const TRIES: u32 = 10;
+
+/// Where the expected digest is to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Given(Expected),
+    /// A checksum file.
+    File(PathBuf),
+    Url(WebUrl),
+}
+
+impl Setting for Checksum {
+    const FORM: &'static str = "sha256:HEX, sha256-BASE64, or the path or URL of a checksum file";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return text.parse().map(Self::Url);
+        }
+        if text.contains('/') || text.contains('.') && !text.contains(':') {
+            if let Ok(integrity) = Expected::parse(text) {
+                return Ok(Self::Given(integrity));
+            }
+            return Ok(Self::File(text.into()));
+        }
+        Expected::parse(text).map(Self::Given)
+    }
+}
+
+/// A proved step.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Who put what: a step prunes only what it put there itself.
+    pub(crate) name: Arc<str>,
+    /// At least one, unless there is something to wait for.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) dest: Option<PathBuf>,
+    /// DEST and SRC mean what they mean to `cp`.
+    pub(crate) as_cp: bool,
+    /// A link that the user named is copied as a link.
+    pub(crate) keep_links: bool,
+    pub(crate) exclude: Vec<Glob>,
+    pub(crate) unpack: Unpack,
+    pub(crate) strip: u32,
+    pub(crate) checksum: Option<Checksum>,
+    pub(crate) publish: Publish,
+    pub(crate) attributes: Attributes,
+    pub(crate) prune: bool,
+    pub(crate) proof: Proof,
+    pub(crate) durable: bool,
+    pub(crate) substitute: Substitute,
+    pub(crate) max_entries: u32,
+    pub(crate) limits: Limits,
+    pub(crate) wait_for: Vec<Condition>,
+    pub(crate) tries: u32,
+    pub(crate) credentials: Credentials,
+    pub(crate) registry_config: Option<PathBuf>,
+    pub(crate) platform: Platform,
+    pub(crate) plain_http: bool,
+}
+
+impl Step {
+    /// The settings of a step, also those of a section of the file.
+    pub(crate) fn flags() -> Vec<Arg> {
+        let mut all = vec![
+            list("source", "SRC", "The same as SRC, for variables and files"),
+            setting("dest", "DEST", "The same as DEST, for variables and files"),
+            setting(
+                "name",
+                "NAME",
+                "Who put what, where several init containers share one DEST [default: default]",
+            ),
+            list(
+                "exclude",
+                "GLOB",
+                "Leave out: *.md anywhere, docs/** below the source; a comma separates two",
+            ),
+            optional(
+                "unpack",
+                "FORMAT",
+                "auto",
+                "Unpack archives: auto, zip (also war, jar), tar, tar.gz, tar.zst [default: off]",
+            ),
+            setting(
+                "strip-components",
+                "N",
+                "Drop so many leading names of archive members [default: 0]",
+            ),
+            setting("sha256", "HEX", "The digest that the one file has to have"),
+            setting(
+                "checksum",
+                "WHAT",
+                "The same as sha256:HEX, sha512:HEX, sha256-BASE64, or the path or URL of a checksum file",
+            ),
+            list(
+                "substitute",
+                "GLOB",
+                "Put variables into these text files: ${NAME}, ${NAME:-default}; $${ for a plain ${",
+            ),
+            list(
+                "wait-for",
+                "CONDITION",
+                "Before anything else: tcp://HOST:PORT, http(s)://…, dns://NAME, file:PATH; all of them",
+            ),
+        ];
+        all.extend(Self::target_flags());
+        all.extend(Self::limit_flags());
+        all.extend(Self::credential_flags());
+        all
+    }
+
+    fn target_flags() -> Vec<Arg> {
+        vec![
+            setting(
+                "publish",
+                "WAY",
+                "auto, rename (each file), exchange (the directory as a whole), symlink (a link to it) [default: auto]",
+            ),
+            setting(
+                "mode",
+                "MODE",
+                "Bits of files, such as u=rwX,g=rX,o= [default: those of the source, less the umask]",
+            ),
+            setting(
+                "dir-mode",
+                "MODE",
+                "Bits of new directories [default: rwxrwxrwx, less the umask]",
+            ),
+            setting(
+                "owner",
+                "UID[:GID]",
+                "Give everything to this user [default: the one that runs this]",
+            ),
+            list(
+                "preserve",
+                "WHAT",
+                "Keep mode, owner, times, xattrs or all as in the source [default: none; times are now]",
+            ),
+            switch(
+                "prune",
+                "Remove what an earlier run put there and the sources no longer have",
+            ),
+            setting(
+                "proof",
+                "HOW",
+                "What a second run believes: stat (inode, size, times) or digest (reads everything) [default: stat]",
+            ),
+            setting(
+                "durability",
+                "LEVEL",
+                "full (synced before it is visible) or none (as cp) [default: full]",
+            ),
+        ]
+    }
+
+    fn limit_flags() -> Vec<Arg> {
+        vec![
+            setting(
+                "max-bytes",
+                "SIZE",
+                "Of what is copied, downloaded or unpacked [default: off; the free space counts]",
+            ),
+            setting("max-entries", "N", "Of files, directories and links [default: 100000]"),
+            setting(
+                "max-ratio",
+                "N",
+                "Of unpacked to packed bytes, above 16 MiB [default: 200]",
+            ),
+            setting(
+                "tries",
+                "N",
+                "Of a download in a row without progress, with growing pauses [default: 10]",
+            ),
+        ]
+    }
+
+    fn credential_flags() -> Vec<Arg> {
+        vec![
+            setting("username", "NAME", "For http(s) and oci sources, with --password"),
+            setting("password", "SECRET", "Where the password is: env:NAME or file:PATH"),
+            setting(
+                "bearer",
+                "SECRET",
+                "Where a token for http(s) sources is: env:NAME or file:PATH",
+            ),
+            setting("netrc", "FILE", "Logins by host"),
+            setting(
+                "registry-config",
+                "FILE",
+                "A docker config.json or the directory of such a Secret [default: $REGISTRY_AUTH_FILE, $DOCKER_CONFIG, ~/.docker]",
+            ),
+            setting(
+                "platform",
+                "OS/ARCH",
+                "Of an index, the manifest for it [default: this machine's]",
+            ),
+            switch("plain-http", "Talk to the registry without TLS"),
+        ]
+    }
+
+    /// The names of the settings.
+    pub(crate) fn names() -> Vec<&'static str> {
+        Self::flags()
+            .iter()
+            .filter_map(|arg| arg.get_long().map(|name| name.to_owned().leak() as &str))
+            .collect()
+    }
+
+    /// Is anything of a step given outside of the steps?
+    pub(crate) fn is_given(settings: &mut Settings<'_>) -> bool {
+        Self::names()
+            .into_iter()
+            .chain([PATHS])
+            .filter(|name| settings.values::<String>(name).is_some_and(|values| !values.is_empty()))
+            .count()
+            > 0
+    }
+
+    /// Reads the settings of a step and sees that they go together; `None` after a mistake was noted.
+    pub(crate) fn prove(settings: &mut Settings<'_>, section: Option<&str>) -> Option<Self> {
+        Self::read(settings, section)?.consistent(settings)
+    }
+
+    /// Reads the settings of a step; `None` after a mistake was noted.
+    pub(crate) fn read(settings: &mut Settings<'_>, section: Option<&str>) -> Option<Self> {
+        let wait_for = settings.values::<Condition>("wait-for");
+        let paths = sources_and_dest(settings, section.is_none());
+        let name = settings.optional::<String>("name");
+        let exclude = settings.list::<Glob>("exclude");
+        let unpack = settings.or("unpack", Unpack::Off);
+        let strip = settings.or("strip-components", 0);
+        let checksum = checksum(settings);
+        let publish = settings.or("publish", Publish::Auto);
+        let attributes = attributes(settings);
+        let prune = settings.or("prune", false);
+        let proof = settings.or("proof", Proof::Stat);
+        let durable = settings.or("durability", Durability(true));
+        let substitute = settings.list::<Glob>("substitute");
+        let limits = limits(settings);
+        let tries = settings.or("tries", TRIES);
+        let credentials = credentials(settings);
+        let registry_config = settings.optional("registry-config");
+        let platform = settings.or("platform", Platform::own());
+        let plain_http = settings.or("plain-http", false);
+        let wait_for = wait_for?;
+        let (sources, dest) = paths?;
+        let (max_entries, limits) = limits?;
+        Some(Self {
+            name: name?
+                .or(section.map(str::to_owned))
+                .unwrap_or_else(|| DEFAULT_NAME.into())
+                .into(),
+            sources,
+            dest,
+            as_cp: false,
+            keep_links: false,
+            exclude: exclude?,
+            unpack: unpack?,
+            strip: strip?,
+            checksum: checksum?,
+            publish: publish?,
+            attributes: attributes?,
+            prune: prune?,
+            proof: proof?,
+            durable: durable?.0,
+            substitute: Substitute::from_environment(substitute?),
+            max_entries,
+            limits,
+            wait_for,
+            tries: tries?,
+            credentials: credentials?,
+            registry_config: registry_config?,
+            platform: platform?,
+            plain_http: plain_http?,
+        })
+    }
+
+    fn consistent(self, settings: &Settings<'_>) -> Option<Self> {
+        if self.sources.is_empty() && self.wait_for.is_empty() {
+            return settings.refuse("give at least one SRC and a DEST: init-copy SRC... DEST");
+        }
+        if self.checksum.is_some() && self.sources.len() != 1 {
+            return settings
+                .refuse("a digest is for one source, and there are several: copy each in a step of its own");
+        }
+        if self.checksum.is_some() && !self.substitute.is_empty() {
+            return settings.refuse("a digest says nothing about a file whose variables are put in");
+        }
+        let local = self.sources.iter().all(|source| matches!(source, Source::Path(_))) && self.unpack == Unpack::Off;
+        if !self.substitute.is_empty() && !local {
+            return settings.refuse("substitute is for files and trees, not for downloads, artifacts and archives");
+        }
+        if self.tries == 0 || self.max_entries == 0 {
+            return settings.refuse("tries and max-entries have to be at least 1");
+        }
+        Some(self)
+    }
+}
+
+struct Durability(bool);
+
+impl Setting for Durability {
+    const FORM: &'static str = "full or none";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "full" => Ok(Self(true)),
+            "none" => Ok(Self(false)),
+            _ => Err("it is neither".into()),
+        }
+    }
+}
+
+pub(crate) fn sources_and_dest(
+    settings: &mut Settings<'_>,
+    positional: bool,
+) -> Option<(Vec<Source>, Option<PathBuf>)> {
+    let words = if positional {
+        settings.values::<String>(PATHS)
+    } else {
+        Some(Vec::new())
+    };
+    let sources = settings.values::<Source>("source");
+    let dest = settings.optional::<PathBuf>("dest");
+    match (words?, sources?, dest?) {
+        (mut words, sources, None) if sources.is_empty() && words.len() > 1 => {
+            let dest = words.pop().map(PathBuf::from);
+            let parsed: Vec<_> = words
+                .iter()
+                .map(|word| {
+                    Source::parse(word)
+                        .map_err(|why| {
+                            settings
+                                .refuse::<()>(format!("SRC {word:?} is not valid: {why}; expected {}", Source::FORM))
+                        })
+                        .ok()
+                })
+                .collect();
+            Some((parsed.into_iter().collect::<Option<_>>()?, dest))
+        }
+        (words, sources, Some(dest)) if words.is_empty() && !sources.is_empty() => Some((sources, Some(dest))),
+        (words, sources, None) if words.is_empty() && sources.is_empty() => Some((sources, None)),
+        (words, sources, dest) if words.is_empty() || sources.is_empty() && dest.is_none() => {
+            settings.refuse("give at least one SRC and a DEST: init-copy SRC... DEST")
+        }
+        _ => settings.refuse("give SRC... DEST or --source and --dest, not both"),
+    }
+}
+
+/// Outer `None` after a mistake.
+fn checksum(settings: &mut Settings<'_>) -> Option<Option<Checksum>> {
+    let sha256 = settings.optional::<Sha256>("sha256");
+    let checksum = settings.optional::<Checksum>("checksum");
+    match (sha256?, checksum?) {
+        (Some(_), Some(_)) => settings.refuse("give --sha256 or --checksum, not both"),
+        (Some(Sha256(expected)), None) => Some(Some(Checksum::Given(expected))),
+        (None, checksum) => Some(checksum),
+    }
+}
+
+struct Sha256(Expected);
+
+impl Setting for Sha256 {
+    const FORM: &'static str = "64 hexadecimal digits";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Expected::parse(&format!("sha256:{text}")).map(Self)
+    }
+}
+
+fn attributes(settings: &mut Settings<'_>) -> Option<Attributes> {
+    let mode = settings.optional::<ModeChange>("mode");
+    let dir_mode = settings.optional::<ModeChange>("dir-mode");
+    let owner = settings.optional::<Owner>("owner");
+    let kept = settings.list::<Kept>("preserve");
+    Some(Attributes::new(mode?, dir_mode?, owner?, kept?))
+}
+
+fn limits(settings: &mut Settings<'_>) -> Option<(u32, Limits)> {
+    let bytes = settings.or("max-bytes", OrOff::<Bytes>(None));
+    let entries = settings.or("max-entries", MAX_ENTRIES);
+    let ratio = settings.or("max-ratio", MAX_RATIO);
+    let limits = Limits {
+        bytes: bytes?.0.map_or(u64::MAX, |bytes| bytes.0),
+        ratio: ratio?,
+    };
+    Some((entries?, limits))
+}
+
+fn credentials(settings: &mut Settings<'_>) -> Option<Credentials> {
+    let username = settings.optional::<String>("username");
+    let password = settings.optional::<Secret>("password");
+    let bearer = settings.optional::<Secret>("bearer");
+    let netrc = settings.optional::<PathBuf>("netrc");
+    let (username, password, bearer) = (username?, password?, bearer?);
+    if username.is_some() != password.is_some() {
+        return settings.refuse("username and password are given together");
+    }
+    if bearer.is_some() && username.is_some() {
+        return settings.refuse("give username and password, or bearer, not both");
+    }
+    Some(Credentials {
+        username,
+        password,
+        bearer,
+        netrc: netrc?,
+    })
+}

@@ -1,0 +1,11 @@
+//! What has to be where: the sources turned into a list of entries, before anything is written.
+
+mod builder;
+mod entry;
+pub(crate) mod names;
+mod order;
+pub mod safe_path;
+
+pub(crate) use builder::Builder;
+pub(crate) use entry::{Content, Entry, Kind, Opened, Plan, Share, Stamp};
+pub(crate) use order::order;

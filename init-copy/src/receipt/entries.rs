@@ -1,0 +1,93 @@
+//! What a run enters into the receipt.
+
+use std::sync::Arc;
+
+use super::format::{Receipt, Record, Writer};
+use crate::ask::Step;
+use crate::dest::beneath::Root;
+use crate::error::Error;
+use crate::plan::{Kind, Plan};
+use crate::stage::{Done, Staging};
+
+/// What the receipt will say.
+pub(crate) struct Entered<'r> {
+    pub(crate) plan: &'r Plan,
+    pub(crate) step: &'r Step,
+    pub(crate) options: &'r Arc<str>,
+    /// Directories that were there and got other attributes, in order.
+    pub(crate) dirs: &'r [usize],
+}
+
+impl Entered<'_> {
+    fn record(&self, index: usize, done: &Done) -> Record {
+        let entry = &self.plan.entries[index];
+        Record {
+            path: entry.target.to_path_buf(),
+            by: Arc::clone(&self.step.name),
+            from: Arc::clone(&self.plan.sources[entry.source as usize].label),
+            options: Arc::clone(self.options),
+            stamp: self.plan.stamp(entry),
+            dir: entry.kind == Kind::Dir,
+            at: done.fingerprint,
+            sha256: done.sha256.clone(),
+        }
+    }
+
+    /// The old records, those of the staged entries anew, and without what was pruned.
+    pub(crate) fn write(&self, root: &Root, staging: &Staging<'_>, stay: Vec<Record>) -> Result<(), Error> {
+        let mut old = Receipt::open(root);
+        let mut writer = Writer::create(root.path())?;
+        let mut stay = stay.into_iter().peekable();
+        let mut done = staging.todo.iter().zip(&staging.done).peekable();
+        for (index, entry) in self.plan.entries.iter().enumerate() {
+            while let Some(record) = old.next_before(&entry.target) {
+                self.carry(&mut writer, record, &mut stay)?;
+            }
+            let before = old.next_at(&entry.target);
+            if let Some((_, done)) = done.next_if(|(staged, _)| **staged == index) {
+                if let Some(done) = done {
+                    writer.add(&self.record(index, done))?;
+                }
+            } else if let Some(mut record) = before {
+                // Who wants it last is who prunes it.
+                record.by = Arc::clone(&self.step.name);
+                if self.dirs.binary_search(&index).is_ok() {
+                    record.options = Arc::clone(self.options);
+                    record.stamp = self.plan.stamp(entry);
+                }
+                writer.add(&record)?;
+            }
+        }
+        for record in old {
+            self.carry(&mut writer, record, &mut stay)?;
+        }
+        writer.publish(self.step.durable)
+    }
+
+    /// A record of another step stays; one of this step only if its entry does.
+    fn carry(
+        &self,
+        writer: &mut Writer,
+        record: Record,
+        stay: &mut std::iter::Peekable<impl Iterator<Item = Record>>,
+    ) -> Result<(), Error> {
+        if record.by != self.step.name || stay.next_if(|kept| kept.path == record.path).is_some() {
+            writer.add(&record)?;
+        }
+        Ok(())
+    }
+
+    /// Into the directory that becomes the destination.
+    pub(crate) fn write_staged(&self, staging: &Staging<'_>, durable: bool) -> Result<(), Error> {
+        let Some(temp) = staging.units.first().and_then(|unit| unit.temp.as_deref()) else {
+            return Ok(());
+        };
+        let mut writer = Writer::create(&staging.base.path().join(temp))?;
+        for (index, done) in staging.todo.iter().zip(&staging.done) {
+            if let Some(done) = done {
+                writer.add(&self.record(*index, done))?;
+            }
+        }
+        writer.publish(durable)
+    }
+}

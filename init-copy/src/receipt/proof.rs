@@ -1,0 +1,250 @@
+//! What is left to do: the entries that the receipt does not prove to be in place.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use pod_contract::config::Setting;
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, openat};
+use rustix::io::Errno;
+
+use super::format::Record;
+use super::inventory::{Inventory, Look};
+use crate::content::checksum::{self, Hasher, hex};
+use crate::content::fingerprint::Fingerprint;
+use crate::dest::beneath::{Cursor, Root, kind_name};
+use crate::error::{At as _, Error};
+use crate::plan::{Entry, Kind, Plan, Share};
+
+/// What counts as proof that an entry is in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Inode, size and times of source and target are as they were.
+    Stat,
+    /// Source and target are read, and have the digest that was written.
+    Digest,
+}
+
+impl Setting for Proof {
+    const FORM: &'static str = "stat or digest";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "stat" => Ok(Self::Stat),
+            "digest" => Ok(Self::Digest),
+            _ => Err("it is neither".into()),
+        }
+    }
+}
+
+/// The state of the destination, against the plan.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Entries to stage: indices into the plan, in its order.
+    pub(crate) todo: Vec<usize>,
+    /// Directories that are there, and get other attributes.
+    pub(crate) dirs: Vec<usize>,
+    /// All directories that are there and that this step made, if directories are to have attributes at all.
+    pub(crate) own_dirs: Vec<usize>,
+    /// What this step put there before and no longer wants.
+    pub(crate) stale: Vec<Record>,
+    /// Does the receipt hold records of other steps?
+    pub(crate) others: bool,
+}
+
+/// How a plan is compared with a destination.
+pub(crate) struct Comparison<'a> {
+    pub(crate) plan: &'a Plan,
+    /// The step's name.
+    pub(crate) by: &'a str,
+    /// Describes the wanted attributes.
+    pub(crate) options: &'a str,
+    pub(crate) proof: Proof,
+    /// Are directories to have the wanted attributes too, once they are there?
+    pub(crate) dir_attributes: bool,
+}
+
+impl Comparison<'_> {
+    /// Everything that is not proven; refuses, before anything is written, what cannot be put where something else stands.
+    pub(crate) fn with(&self, root: &Root, mut inventory: Inventory) -> Result<Found, Error> {
+        let mut cursor = root.cursor();
+        let mut found = Found {
+            todo: Vec::new(),
+            dirs: Vec::new(),
+            own_dirs: Vec::new(),
+            stale: Vec::new(),
+            others: false,
+        };
+        // Below something that is not there, nothing is.
+        let mut absent: Option<&Path> = None;
+        for (index, entry) in self.plan.entries.iter().enumerate() {
+            while let Some(listed) = inventory.next_before(&entry.target) {
+                found.unplanned(listed.record, self.by);
+            }
+            let listed = inventory.next_at(&entry.target);
+            if absent.is_some_and(|above| entry.target.starts_with(above)) {
+                found.todo.push(index);
+                continue;
+            }
+            let (record, now) = match listed {
+                Some(listed) => (Some(listed.record), listed.now?),
+                None => (None, cursor.stat(&entry.target)?.as_ref().map(Look::of)),
+            };
+            let Some(now) = now else {
+                absent = (entry.kind == Kind::Dir).then_some(&*entry.target);
+                found.todo.push(index);
+                continue;
+            };
+            self.refuse_conflict(root, entry, now.kind)?;
+            // What was wanted otherwise is not proven, whatever its content.
+            let record = record.as_ref();
+            let wanted = record.filter(|r| *r.options == *self.options);
+            let fresh = wanted.is_some_and(|r| r.stamp == self.plan.stamp(entry));
+            match entry.kind {
+                // Somebody else's directory keeps its attributes.
+                Kind::Dir if self.dir_attributes && record.is_some_and(|r| *r.by == *self.by) => {
+                    found.own_dirs.push(index);
+                    if !fresh {
+                        found.dirs.push(index);
+                    }
+                }
+                Kind::Dir => {}
+                _ if !self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => found.todo.push(index),
+                _ => {}
+            }
+        }
+        for listed in inventory {
+            found.unplanned(listed.record, self.by);
+        }
+        self.take_whole_files(&mut found.todo);
+        Ok(found)
+    }
+
+    fn proven(
+        &self,
+        entry: &Entry,
+        record: Option<&Record>,
+        fresh: bool,
+        at: Fingerprint,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<bool, Error> {
+        let Some(record) = record else { return Ok(false) };
+        match self.proof {
+            Proof::Stat => Ok(fresh && record.at == at),
+            Proof::Digest if entry.kind != Kind::File => Ok(fresh && record.at == at),
+            Proof::Digest => {
+                let Some(wanted) = &record.sha256 else { return Ok(false) };
+                if record.at.size != at.size || digest_at(cursor, &entry.target)?.as_ref() != Some(wanted) {
+                    return Ok(false);
+                }
+                let crate::plan::Content::Local(_) = self.plan.sources[entry.source as usize].content else {
+                    return Ok(fresh);
+                };
+                if entry.rendered.is_some() {
+                    return Ok(fresh);
+                }
+                let origin = self.plan.origin(entry);
+                let file = File::open(&origin).at("read", &origin)?;
+                Ok(digest(&file, &origin)? == *wanted)
+            }
+        }
+    }
+
+    /// The names of one file are one inode: if one of them is to be made, all are.
+    fn take_whole_files(&self, todo: &mut Vec<usize>) {
+        let shared = |entry: &Entry| entry.share != Share::Alone;
+        let files: HashSet<_> = todo
+            .iter()
+            .map(|&index| &self.plan.entries[index])
+            .filter(|entry| shared(entry))
+            .map(Entry::file)
+            .collect();
+        if files.is_empty() {
+            return;
+        }
+        let mut kept = std::mem::take(todo).into_iter().peekable();
+        for (index, entry) in self.plan.entries.iter().enumerate() {
+            if kept.next_if_eq(&index).is_some() || (shared(entry) && files.contains(&entry.file())) {
+                todo.push(index);
+            }
+        }
+    }
+
+    fn refuse_conflict(&self, root: &Root, entry: &Entry, found: FileType) -> Result<(), Error> {
+        if (found == FileType::Directory) == (entry.kind == Kind::Dir) {
+            return Ok(());
+        }
+        Err(Error::Conflict {
+            target: root.path().join(&entry.target),
+            found: kind_name(found),
+            origin: self.plan.origin(entry),
+            brought: entry.kind.name(),
+        })
+    }
+}
+
+impl Found {
+    /// Nothing is there yet.
+    pub(crate) fn everything(plan: &Plan) -> Self {
+        Self {
+            todo: (0..plan.entries.len()).collect(),
+            dirs: Vec::new(),
+            own_dirs: Vec::new(),
+            stale: Vec::new(),
+            others: false,
+        }
+    }
+
+    fn unplanned(&mut self, record: Record, by: &str) {
+        if *record.by == *by {
+            self.stale.push(record);
+        } else {
+            self.others = true;
+        }
+    }
+}
+
+/// The digest of the file at `target`; `None` when it is none, or cannot be read.
+pub(crate) fn digest_at(cursor: &mut Cursor<'_>, target: &Path) -> Result<Option<String>, Error> {
+    let parent = cursor.parent(target)?;
+    let name = target.file_name().unwrap_or_default();
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    match openat(parent, name, flags, Mode::empty()) {
+        Ok(fd) => digest(&File::from(fd), target).map(Some),
+        Err(Errno::LOOP | Errno::NOENT) => Ok(None),
+        Err(e) => Err(e).at("read", target),
+    }
+}
+
+fn digest(file: &File, shown: &Path) -> Result<String, Error> {
+    checksum::digest(file, Hasher::sha256())
+        .map(|digest| hex(&digest))
+        .at("read", shown)
+}
+
+/// A rename that fails half way would leave some entries new and others old; so every directory that takes one is tried before.
+pub(crate) fn refuse_closed_parents(plan: &Plan, root: &Root, todo: &[usize]) -> Result<(), Error> {
+    let device = root.device()?;
+    let mut cursor = root.cursor();
+    let mut tried: Option<PathBuf> = None;
+    for &index in todo {
+        let parent = plan.entries[index].target.parent().unwrap_or(Path::new(""));
+        if tried.as_deref().is_some_and(|tried| tried == parent) {
+            continue;
+        }
+        tried = Some(parent.to_owned());
+        let dir = match cursor.dir(parent) {
+            Ok(dir) => dir,
+            // It will be made, and what is above it has been tried.
+            Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        let shown = root.path().join(parent);
+        if fstat(dir).at("look at", &shown)?.st_dev != device {
+            return Err(Errno::XDEV).at("publish into", &shown);
+        }
+        accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).at("write into", &shown)?;
+    }
+    // The top is where everything is staged.
+    accessat(root, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).at("write into", root.path())
+}

@@ -1,0 +1,259 @@
+//! Everything staged, by several threads.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::fs::{Mode, OFlags, fstat, fstatvfs, mkdirat, openat, syncfs};
+
+use super::file;
+use super::staging::{Done, Job, Staging, units};
+use crate::dest::beneath::{self, Root};
+use crate::error::{At as _, Error};
+use crate::plan::names::PREFIX;
+use crate::plan::{Content, Entry, Kind, Plan, Share};
+
+/// Up to here each file is synced by itself; above, one sync of the file system costs less than thousands of barriers.
+const SYNC_EACH: usize = 64;
+/// Entries that a worker takes at a time: neighbours share a directory.
+const STRIDE: usize = 16;
+/// Below this, starting threads costs more than it saves.
+const WORTH_THREADS: usize = 64;
+const MAX_THREADS: usize = 4;
+/// A worker's buffers are on the heap.
+const STACK: usize = 256 << 10;
+
+impl<'a> Staging<'a> {
+    /// Copies the entries `todo`. With `whole`, all of them make one unit that becomes the destination itself.
+    pub(crate) fn fill(job: &Job<'_>, base: &'a Root, todo: &'a [usize], whole: bool) -> Result<Self, Error> {
+        refuse_too_large(base, job.plan, todo)?;
+        let run = format!("{PREFIX}{:08x}", fastrand::u32(..));
+        let mut staging = Self {
+            base,
+            units: units(job.plan, todo, &run, whole),
+            todo,
+            done: vec![None; todo.len()],
+        };
+        staging.make_dirs(job.plan)?;
+        let each = todo.len() <= SYNC_EACH;
+        staging.fill_files(job, job.durable && each)?;
+        staging.fill_archives(job, job.durable && each)?;
+        staging.link_names(job.plan)?;
+        staging.finish_dirs(job, job.durable && each)?;
+        if job.durable && !each {
+            syncfs(base).at("sync", base.path())?;
+        }
+        Ok(staging)
+    }
+
+    fn make_dirs(&self, plan: &Plan) -> Result<(), Error> {
+        let mut cursor = self.base.cursor();
+        for unit in &self.units {
+            let temp = unit.temp.as_deref().unwrap_or(Path::new(""));
+            if unit.target.as_os_str().is_empty() {
+                mkdirat(self.base, temp, Mode::from_raw_mode(0o777)).at("create", &self.base.path().join(temp))?;
+            }
+            for at in unit.entries.clone() {
+                let entry = &plan.entries[self.todo[at]];
+                if entry.kind == Kind::Dir && !entry.target.as_os_str().is_empty() {
+                    let path = self.path(plan, at);
+                    let parent = cursor.parent(&path)?;
+                    mkdirat(parent, path.file_name().unwrap_or_default(), Mode::from_raw_mode(0o777))
+                        .at("create", &self.base.path().join(&entry.target))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Files and links that lie as such in the source, by several threads.
+    fn fill_files(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let todo: Vec<usize> = (0..self.todo.len())
+            .filter(|&at| {
+                let entry = &job.plan.entries[self.todo[at]];
+                let tar = matches!(
+                    &job.plan.sources[entry.source as usize].content,
+                    Content::Archive(crate::archive::Archive::Tar { .. })
+                );
+                entry.kind != Kind::Dir && entry.share != Share::Again && !tar
+            })
+            .collect();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = if todo.len() < WORTH_THREADS {
+            1
+        } else {
+            cores.clamp(2, MAX_THREADS)
+        };
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let results: Mutex<Vec<(usize, Done)>> = Mutex::new(Vec::with_capacity(todo.len()));
+        let this = &*self;
+        let work = || -> Result<(), Error> {
+            let mut worker = file::Worker::new(job, this, sync);
+            let mut finished = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let from = next.fetch_add(STRIDE, Ordering::Relaxed);
+                if from >= todo.len() {
+                    break;
+                }
+                for &at in &todo[from..(from + STRIDE).min(todo.len())] {
+                    finished.push((
+                        at,
+                        worker
+                            .stage(at)
+                            .inspect_err(|_| failed.store(true, Ordering::Relaxed))?,
+                    ));
+                }
+            }
+            results
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(&mut finished);
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                .map_while(|_| thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok())
+                .collect();
+            let mine = work();
+            let theirs = others.into_iter().filter_map(|other| other.join().ok());
+            theirs.fold(mine, |first, other| first.and(other))
+        })?;
+        for (at, done) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.done[at] = Some(done);
+        }
+        Ok(())
+    }
+
+    /// Members of tars, which can only be had in their order.
+    fn fill_archives(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        for (source, opened) in job.plan.sources.iter().enumerate() {
+            let Content::Archive(crate::archive::Archive::Tar { file, format }) = &opened.content else {
+                continue;
+            };
+            let wanted: HashMap<u32, usize> = (0..self.todo.len())
+                .filter(|&at| {
+                    let entry = &job.plan.entries[self.todo[at]];
+                    entry.source as usize == source && entry.kind != Kind::Dir && entry.share != Share::Again
+                })
+                .map(|at| (job.plan.entries[self.todo[at]].number, at))
+                .collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let this = &*self;
+            let done = file::Worker::new(job, this, sync).stage_tar(&opened.label, file, *format, &wanted)?;
+            for (at, done) in done {
+                self.done[at] = Some(done);
+            }
+        }
+        Ok(())
+    }
+
+    /// The other names of files that have several.
+    fn link_names(&mut self, plan: &Plan) -> Result<(), Error> {
+        let mut first: HashMap<(u32, u32), usize> = HashMap::new();
+        for at in 0..self.todo.len() {
+            let entry: &Entry = &plan.entries[self.todo[at]];
+            match entry.share {
+                Share::Alone => {}
+                Share::First => {
+                    first.insert(entry.file(), at);
+                }
+                Share::Again => {
+                    let Some(&of) = first.get(&entry.file()) else { continue };
+                    let (from, to) = (self.path(plan, of), self.path(plan, at));
+                    file::link(self.base, &from, &to).at("link", &self.base.path().join(&entry.target))?;
+                    let done = self.done[of].clone();
+                    self.done[at] = done;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the directory that becomes the destination its attributes, once all is in it, the receipt too.
+    pub(crate) fn finish_root(&self, job: &Job<'_>) -> Result<(), Error> {
+        let Some(temp) = self.units.first().and_then(|unit| unit.temp.as_deref()) else {
+            return Ok(());
+        };
+        let mut cursor = self.base.cursor();
+        let fd = cursor.dir(temp)?;
+        let root = job
+            .plan
+            .entries
+            .first()
+            .filter(|entry| entry.target.as_os_str().is_empty());
+        if let Some(entry) = root {
+            finish_dir(job, entry, fd).at("set the attributes of", self.base.path())?;
+        }
+        if job.durable {
+            beneath::sync(fd).at("sync", self.base.path())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Directories get their attributes when they are full, the deepest first: one may be closed to writing.
+    fn finish_dirs(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let mut cursor = self.base.cursor();
+        for at in (0..self.todo.len()).rev() {
+            let entry = &job.plan.entries[self.todo[at]];
+            // The destination itself still gets its receipt.
+            if entry.kind != Kind::Dir || entry.target.as_os_str().is_empty() {
+                continue;
+            }
+            let path = self.path(job.plan, at);
+            let fd = cursor.dir(&path)?;
+            let shown = self.base.path().join(&entry.target);
+            finish_dir(job, entry, fd).at("set the attributes of", &shown)?;
+            if sync {
+                beneath::sync(fd).at("sync", &shown)?;
+            }
+            let fingerprint = crate::content::fingerprint::Fingerprint::of(&fstat(fd).at("look at", &shown)?);
+            self.done[at] = Some(Done {
+                fingerprint,
+                sha256: None,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Gives a directory that is full its attributes.
+pub(crate) fn finish_dir(job: &Job<'_>, entry: &Entry, fd: std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let source = match job.plan.sources[entry.source as usize].content {
+        Content::Local(_) => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(rustix::fs::CWD, job.plan.origin(entry), flags, Mode::empty()).ok()
+        }
+        _ => None,
+    };
+    let stat = source.as_ref().map(fstat).transpose()?;
+    let source = source.as_ref().zip(stat.as_ref()).map(|(fd, stat)| (fd.as_fd(), stat));
+    job.attributes
+        .finish(fd, u32::from(entry.mode), true, entry.fingerprint.modified, source)
+}
+
+fn refuse_too_large(base: &Root, plan: &Plan, todo: &[usize]) -> Result<(), Error> {
+    let needed = todo
+        .iter()
+        .map(|&index| &plan.entries[index])
+        // What was fetched lies there already.
+        .filter(|entry| !matches!(plan.sources[entry.source as usize].content, Content::Fetched(_)))
+        .map(Entry::size)
+        .sum();
+    let stat = fstatvfs(base).at("look at", base.path())?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if needed > free {
+        return Err(Error::TooLarge {
+            dest: base.path().to_owned(),
+            needed,
+            free,
+        });
+    }
+    Ok(())
+}

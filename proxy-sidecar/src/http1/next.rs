@@ -1,0 +1,27 @@
+//! What becomes of a client's connection after a request.
+
+use tokio::net::TcpStream;
+
+use crate::buffer::Buffer;
+use crate::upstream::InFlight;
+
+/// What happens to the client's connection.
+#[derive(Debug)]
+pub(super) enum Next {
+    KeepAlive,
+    Close,
+    /// The response was cut short, or the client left.
+    Abort,
+    /// It has become a tunnel.
+    Tunnel(Box<Tunnel>),
+}
+
+/// The endpoint's side of a connection that was upgraded.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    /// Counts as load of its endpoint while it lives.
+    pub(super) _in_flight: InFlight,
+    pub(super) server: TcpStream,
+    /// What was read of it already.
+    pub(super) early: Buffer,
+}
