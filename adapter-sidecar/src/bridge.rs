@@ -92,7 +92,9 @@ fn alone(value: f64) -> Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{Format, encode};
+    use pod_contract::metrics::Format;
+
+    use crate::exposition::encode;
     use crate::health::decode;
 
     #[test]

@@ -1,7 +1,6 @@
 //! The two routes, and the life of the process around them.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -11,8 +10,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming};
 use pod_contract::admin::{self, Admin};
-use pod_contract::metrics::{self as exposition_of_self, Counted};
-use pod_contract::net::serve::{announce, bind, serve};
+use pod_contract::metrics::{self as own, Counted, Format, negotiate};
+use pod_contract::net::listen::{announce, bind};
+use pod_contract::net::serve::serve;
+use pod_contract::run::greet::greet;
 use pod_contract::run::lifecycle::{self, CancellationToken};
 use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure as ExitFailure;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::bridge::families;
 use crate::config::{Config, OnDown};
-use crate::exposition::{encode, negotiate};
+use crate::exposition::encode;
 use crate::health::{Health, decode};
 use crate::metrics::Metrics;
 use crate::upstream::{Deadline, Failure, Flight, Passing, SCRAPE_TIMEOUT, Target};
@@ -34,8 +35,9 @@ type Answer = Response<Either<Full<Bytes>, Passing>>;
 const FORWARDED: [HeaderName; 4] = [ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT];
 /// What of the application's answer comes back.
 const RETURNED: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER];
-/// Between two tries to reach an application that is not there at the start.
-const GREET_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the admin side calls itself.
+const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Runs until SIGTERM, then finishes what it is answering, and returns.
 pub fn run(config: Config, words: LastWords) -> Result<(), ExitFailure> {
@@ -46,7 +48,7 @@ pub fn run(config: Config, words: LastWords) -> Result<(), ExitFailure> {
 }
 
 async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<(), ExitFailure> {
-    let mut registry = exposition_of_self::registry("adapter", env!("CARGO_PKG_VERSION"));
+    let mut registry = own::registry("adapter", env!("CARGO_PKG_VERSION"));
     metrics.register(&mut registry);
     let ready = Ready::default();
     let starting = ready.latch("application");
@@ -56,9 +58,16 @@ async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Res
 
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
-    side.spawn_local(admin.serve(Admin { ready, registry }, done.clone()));
+    side.spawn_local(admin.serve(
+        Admin {
+            server: SERVER,
+            ready,
+            registry,
+        },
+        done.clone(),
+    ));
     let adapter = Rc::new(Adapter::new(config, metrics));
-    side.spawn_local(greet(Rc::clone(&adapter), starting));
+    side.spawn_local(greet_application(Rc::clone(&adapter), starting));
     serve(listener, stop, async move |request| adapter.answer(request).await).await;
     done.cancel();
     tracing::info!("stopped");
@@ -66,19 +75,16 @@ async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Res
 }
 
 /// Ready when the application takes connections; requests are answered, if only with the cause, in the meantime.
-async fn greet(adapter: Rc<Adapter>, starting: Latch) {
-    let mut told = false;
-    for target in [&adapter.health_from, &adapter.metrics_from].into_iter().flatten() {
-        let address = &target.url.address;
-        while let Err(error) = TcpStream::connect((address.host.as_str(), address.port)).await {
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(%address, %error, "the application is not there yet; not ready");
-            }
-            tokio::time::sleep(GREET_PAUSE).await;
+async fn greet_application(adapter: Rc<Adapter>, starting: Latch) {
+    greet(starting, async || {
+        for target in [&adapter.health_from, &adapter.metrics_from].into_iter().flatten() {
+            let address = &target.url.address;
+            let connected = TcpStream::connect((address.host.as_str(), address.port)).await;
+            connected.map_err(|error| format!("{address}: {error}"))?;
         }
-    }
-    tracing::info!("ready");
-    drop(starting);
+        Ok(())
+    })
+    .await;
 }
 
 struct Adapter {
@@ -120,6 +126,7 @@ impl Adapter {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
         }
+        let started = Instant::now();
         let deadline = Deadline::of(request.headers(), self.config.timeout);
         let result = match route {
             "health" => self.pass(target, &request, deadline).await,
@@ -127,11 +134,11 @@ impl Adapter {
         };
         match result {
             Ok(answer) => {
-                self.metrics.answered(route, "ok");
+                self.metrics.answered(route, "ok", started.elapsed());
                 answer
             }
             Err(failure) => {
-                self.metrics.answered(route, failure.kind());
+                self.metrics.answered(route, failure.kind(), started.elapsed());
                 tracing::debug!(route, %failure, "answered with the cause");
                 text(failure.status(), &format!("adapter-sidecar: {failure}\n"))
             }
@@ -174,10 +181,9 @@ impl Adapter {
             .get(CONTENT_TYPE)
             .is_none_or(|value| value.as_bytes().trim_ascii().is_empty());
         if untyped {
-            answer.headers_mut().insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static(crate::exposition::Format::Text.content_type()),
-            );
+            answer
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(Format::Text.content_type()));
         }
         Ok(answer)
     }
@@ -208,12 +214,7 @@ impl Adapter {
             }
             Ok(health) => Some(health),
         };
-        let accept = request
-            .headers()
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let format = negotiate(accept);
+        let format = negotiate(request.headers());
         Ok(full(
             StatusCode::OK,
             format.content_type(),

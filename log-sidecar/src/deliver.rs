@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use pod_contract::run::backoff::Backoff;
 use serde_json::json;
 
 use crate::batch::{Batch, Record};
@@ -32,7 +33,7 @@ impl Delivery {
     pub(crate) async fn deliver(&mut self, batch: &Batch) {
         // Parts still to send; a part that the sink calls too large is split.
         let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
-        let mut pause = Backoff::new(self.retry_max);
+        let mut pause = Pause::new(self.retry_max);
         // A refusal of a whole request is the fault of its records only if the sink takes others.
         let before = self.accepted.get();
         while let Some(part) = parts.pop() {
@@ -54,7 +55,7 @@ impl Delivery {
                         let again = self.sort(part, verdicts).await;
                         // Some progress: the sink is well, and only these have to wait.
                         if delivered > 0 {
-                            pause = Backoff::new(self.retry_max);
+                            pause = Pause::new(self.retry_max);
                         }
                         self.wait(&mut pause, &why, None, again.len()).await;
                         parts.push(again);
@@ -105,7 +106,7 @@ impl Delivery {
 
     /// Records are settled as rejected only when the dead-letter file has them (or is full, which is counted as a loss).
     async fn reject(&mut self, rejected: &[(Record<'_>, String)]) {
-        let mut pause = Backoff::new(self.retry_max);
+        let mut pause = Pause::new(self.retry_max);
         let lost = loop {
             let added = self.dead_letter.borrow_mut().add(rejected);
             match added {
@@ -125,34 +126,26 @@ impl Delivery {
         self.ledger.rejected.inc_by(rejected.len() as u64);
     }
 
-    async fn wait(&self, pause: &mut Backoff, why: &str, after: Option<Duration>, records: usize) {
+    async fn wait(&self, pause: &mut Pause, why: &str, after: Option<Duration>, records: usize) {
         self.ledger.retries.inc();
-        let next = pause.next().max(after.unwrap_or_default().min(self.retry_max));
+        let next = pause.backoff.pause().max(after.unwrap_or_default().min(self.retry_max));
         pause.tell(why, records, next);
         tokio::time::sleep(next).await;
     }
 }
 
-/// Full jitter between nothing and a ceiling that doubles; tells of each state once.
-struct Backoff {
-    ceiling: Duration,
-    max: Duration,
+/// Pauses between tries, and what was told of them: each state once.
+struct Pause {
+    backoff: Backoff,
     told: Option<String>,
 }
 
-impl Backoff {
+impl Pause {
     fn new(max: Duration) -> Self {
         Self {
-            ceiling: FIRST_PAUSE.min(max),
-            max,
+            backoff: Backoff::new(FIRST_PAUSE, max),
             told: None,
         }
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.ceiling.mul_f64(fastrand::f64().max(0.1));
-        self.ceiling = (self.ceiling * 2).min(self.max);
-        pause
     }
 
     fn tell(&mut self, why: &str, records: usize, pause: Duration) {

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
 use pod_contract::metrics;
+use pod_contract::run::greet::greet;
 use pod_contract::run::lifecycle::{self, CancellationToken};
-use pod_contract::run::ready::{Latch, Ready};
+use pod_contract::run::ready::Ready;
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -24,8 +24,8 @@ use crate::mailbox::Mailbox;
 use crate::reader::{MAX_BATCHES, Reader, open_checkpoint};
 use crate::sink::Sink;
 
-/// Between two tries to reach a sink that is not there yet.
-const GREET_PAUSE: Duration = Duration::from_secs(1);
+/// What the admin side calls itself.
+const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Runs until SIGTERM, then reads to the end, delivers, and returns.
 pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
@@ -67,8 +67,16 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
 
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
-    side.spawn_local(admin.serve(Admin { ready, registry }, done.clone()));
-    side.spawn_local(greet(new_sink(&config), greeted));
+    side.spawn_local(admin.serve(
+        Admin {
+            server: SERVER,
+            ready,
+            registry,
+        },
+        done.clone(),
+    ));
+    let sink = new_sink(&config);
+    side.spawn_local(greet(greeted, async move || sink.greet().await));
     let mut workers = start_workers(&config, receiver, &mailbox, &ledger);
 
     tokio::select! {
@@ -128,17 +136,4 @@ async fn work(mut delivery: Delivery, batches: Rc<Mutex<mpsc::Receiver<Batch>>>,
         let settled = batch.into_settled();
         mailbox.post(|news| news.settled.push((settled, bytes)));
     }
-}
-
-/// Readiness waits until the sink has answered once; delivery does not wait for that.
-async fn greet(sink: Sink, greeted: Latch) {
-    let mut told = false;
-    while let Err(why) = sink.greet().await {
-        if !std::mem::replace(&mut told, true) {
-            tracing::warn!(why, "the sink is not there yet; not ready");
-        }
-        tokio::time::sleep(GREET_PAUSE).await;
-    }
-    tracing::info!("the sink is there");
-    drop(greeted);
 }

@@ -17,10 +17,8 @@ pub mod config;
 pub mod files;
 #[cfg(feature = "sidecar")]
 pub mod metrics;
-#[cfg(feature = "sidecar")]
 pub mod net;
 pub mod probe;
-#[cfg(feature = "sidecar")]
 pub mod run;
 pub mod start;
 pub mod units;

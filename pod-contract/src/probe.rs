@@ -1,15 +1,17 @@
 //! A probe without a shell: is a neighbour well? Blocking, one try, with a deadline.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgMatches, Command};
 
 use crate::config::Setting;
+use crate::net::dial;
 use crate::start::exit::{self, Failure};
 use crate::units::{HostPort, Url};
+
+const MAX_HEAD: usize = 8192;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Target {
         let deadline = Instant::now() + timeout;
         match self {
             Self::File(path) => path.metadata().map(drop).map_err(|e| e.to_string()),
-            Self::Tcp(address) => connect(address, deadline).map(drop),
+            Self::Tcp(address) => dial::connect(address, timeout).map(drop).map_err(|e| e.to_string()),
             Self::Http(url) => {
                 let status = get_status(url, deadline)?;
                 if (200..400).contains(&status) {
@@ -57,20 +59,37 @@ impl Target {
     }
 }
 
-fn connect(address: &HostPort, deadline: Instant) -> Result<TcpStream, String> {
-    let mut last = "the name has no address".to_owned();
-    for address in address.resolve().map_err(|e| e.to_string())? {
-        match TcpStream::connect_timeout(&address, left(deadline)?) {
-            Ok(stream) => return Ok(stream),
-            Err(e) => last = e.to_string(),
-        }
-    }
-    Err(last)
-}
-
 /// The status of the answer; its head may have at most 8 KiB up to there, its body is not read.
 fn get_status(url: &Url, deadline: Instant) -> Result<u16, String> {
-    let mut stream = connect(&url.address, deadline)?;
+    let head = get_head(url, deadline, |head| head.contains(&b'\n'))?;
+    let line = head.split(|&b| b == b'\n').next().unwrap_or_default();
+    status_of(line).ok_or_else(|| "the answer is not HTTP".to_owned())
+}
+
+/// What calls itself a server at `address`, such as `log-sidecar/0.1.0`; `None` when nothing there does in time.
+#[cfg(feature = "sidecar")]
+pub(crate) fn server(address: &HostPort, timeout: Duration) -> Option<String> {
+    let url = Url {
+        scheme: "http".into(),
+        address: address.clone(),
+        path: "/healthz".into(),
+    };
+    let whole = |head: &[u8]| head.windows(4).any(|end| end == b"\r\n\r\n");
+    let head = get_head(&url, Instant::now() + timeout, whole).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    let fields = head.lines().skip(1).take_while(|line| !line.is_empty());
+    let mut named = fields.filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("server").then(|| value.trim().to_owned())
+    });
+    named
+        .next()
+        .filter(|name| name.len() < 80 && name.chars().all(|c| c.is_ascii_graphic() || c == ' '))
+}
+
+/// The beginning of the answer, until it is `enough`, at its end, or 8 KiB long.
+fn get_head(url: &Url, deadline: Instant, enough: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, String> {
+    let mut stream = dial::connect(&url.address, left(deadline)?).map_err(|e| e.to_string())?;
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.path, url.address
@@ -81,22 +100,22 @@ fn get_status(url: &Url, deadline: Instant) -> Result<u16, String> {
     stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut head = Vec::new();
     let mut block = [0; 1024];
-    while head.len() < 8192 {
+    while head.len() < MAX_HEAD && !enough(&head) {
         stream
             .set_read_timeout(Some(left(deadline)?))
             .map_err(|e| e.to_string())?;
-        let count = match stream.read(&mut block) {
+        match stream.read(&mut block) {
             Ok(0) => break,
-            Ok(count) => count,
+            Ok(count) => head.extend_from_slice(&block[..count]),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Err("timed out".into()),
             Err(e) => return Err(e.to_string()),
-        };
-        head.extend_from_slice(&block[..count]);
-        if let Some(end) = head.iter().position(|&b| b == b'\n') {
-            return status_of(&head[..end]).ok_or_else(|| "the answer is not HTTP".to_owned());
         }
     }
-    Err("the answer is not HTTP".into())
+    if enough(&head) {
+        Ok(head)
+    } else {
+        Err("the answer is not HTTP".into())
+    }
 }
 
 fn status_of(line: &[u8]) -> Option<u16> {

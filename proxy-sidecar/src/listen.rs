@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
 use pod_contract::metrics::{self as exposition, Counted};
-use pod_contract::net::serve::{announce, bind};
+use pod_contract::net::listen::{announce, bind};
+use pod_contract::run::greet::greet;
 use pod_contract::run::lifecycle::{self, CancellationToken, note_panic};
 use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
@@ -25,10 +26,11 @@ use crate::{http1, tunnel};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// While stopping, whether the application has become quiet is looked at so often.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
-/// Between two tries to reach a cluster that is not there at the start.
-const GREET_PAUSE: Duration = Duration::from_secs(1);
 
 type Served = Rc<RefCell<Vec<Rc<ServiceMetrics>>>>;
+
+/// What the admin side calls itself.
+const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Runs until SIGTERM, then serves on until the application is quiet, and returns.
 pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
@@ -71,8 +73,15 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
     }
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
-    side.spawn_local(admin.serve(Admin { ready, registry }, done.clone()));
-    side.spawn_local(greet(services.clone(), starting));
+    side.spawn_local(admin.serve(
+        Admin {
+            server: SERVER,
+            ready,
+            registry,
+        },
+        done.clone(),
+    ));
+    side.spawn_local(greet_all(services.clone(), starting));
     side.spawn_local(sweep(services));
     while let Some(ended) = listeners.join_next().await {
         note_panic(ended);
@@ -170,18 +179,16 @@ async fn converse(mut client: TcpStream, service: Rc<Service>, stop: Cancellatio
 }
 
 /// Ready when every cluster has answered once. Clients are served, or told why not, in the meantime.
-async fn greet(services: Vec<Rc<Service>>, starting: Latch) {
-    for service in services {
-        let mut told = false;
-        while let Err(error) = service.connect().await {
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(%error, "the cluster is not there yet; not ready");
-            }
-            time::sleep(GREET_PAUSE).await;
+async fn greet_all(services: Vec<Rc<Service>>, starting: Latch) {
+    let mut left = services.into_iter().peekable();
+    greet(starting, async || {
+        while let Some(service) = left.peek() {
+            service.connect().await.map_err(|error| error.to_string())?;
+            left.next();
         }
-    }
-    tracing::info!("ready");
-    drop(starting);
+        Ok(())
+    })
+    .await;
 }
 
 /// Closes kept connections that nobody needs any more.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use pod_contract::metrics::Registry;
+use pod_contract::metrics::{Registry, Series};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,19 +19,19 @@ pub(crate) struct Metrics {
     under_way: Family<Labels, Gauge>,
 }
 
-/// One service's counters.
+/// One service's counters; they are shown as long as there is the service.
 #[derive(Debug)]
 pub(crate) struct ServiceMetrics {
     /// By the first digit of the status.
-    responses: [Counter; 5],
+    responses: [Series<Labels, Counter>; 5],
     /// Ended by the client before the response was complete.
-    pub(crate) aborted: Counter,
+    pub(crate) aborted: Series<Labels, Counter>,
     /// Ended by the endpoint in the middle of the response.
-    pub(crate) cut: Counter,
-    pub(crate) retries: Counter,
-    pub(crate) retries_denied: Counter,
-    pub(crate) connections: Gauge,
-    pub(crate) under_way: Gauge,
+    pub(crate) cut: Series<Labels, Counter>,
+    pub(crate) retries: Series<Labels, Counter>,
+    pub(crate) retries_denied: Series<Labels, Counter>,
+    pub(crate) connections: Series<Labels, Gauge>,
+    pub(crate) under_way: Series<Labels, Gauge>,
 }
 
 impl Metrics {
@@ -71,13 +71,13 @@ impl Metrics {
         let alone = vec![("service", name.to_owned())];
         Rc::new(ServiceMetrics {
             responses: ["1xx", "2xx", "3xx", "4xx", "5xx"]
-                .map(|class| self.requests.get_or_create_owned(&with("class", class))),
-            aborted: self.errors.get_or_create_owned(&with("by", "client")),
-            cut: self.errors.get_or_create_owned(&with("by", "endpoint")),
-            retries: self.retries.get_or_create_owned(&with("outcome", "tried")),
-            retries_denied: self.retries.get_or_create_owned(&with("outcome", "denied")),
-            connections: self.connections.get_or_create_owned(&alone),
-            under_way: self.under_way.get_or_create_owned(&alone),
+                .map(|class| Series::of(&self.requests, with("class", class))),
+            aborted: Series::of(&self.errors, with("by", "client")),
+            cut: Series::of(&self.errors, with("by", "endpoint")),
+            retries: Series::of(&self.retries, with("outcome", "tried")),
+            retries_denied: Series::of(&self.retries, with("outcome", "denied")),
+            connections: Series::of(&self.connections, alone.clone()),
+            under_way: Series::of(&self.under_way, alone),
         })
     }
 }

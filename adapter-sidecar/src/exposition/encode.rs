@@ -4,7 +4,8 @@
 //! OpenMetrics 1.0: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
 use super::model::{Family, Kind, Sample};
-use super::negotiate::Format;
+use pod_contract::metrics::Format;
+
 use super::number;
 
 /// The whole exposition.

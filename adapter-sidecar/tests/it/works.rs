@@ -3,11 +3,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use testbed::client::{exchange, get, get_with};
+use testbed::contract::{assert_admin_side, assert_no_delay, assert_takes_a_burst};
 use testbed::http::Reply;
 use testbed::process::run;
 use testbed::wait;
 
-use crate::{BIN, adapter};
+use crate::{BIN, adapter, adapter_for, nobody};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -174,4 +175,13 @@ fn probes_stops_and_counts() {
     );
     adapter.terminate();
     assert_eq!(adapter.exit().code(), Some(0));
+}
+
+#[test]
+fn the_admin_side_is_as_in_every_sidecar() {
+    let target = format!("http://{}/", nobody());
+    let (running, address) = adapter_for(&nobody(), &[]);
+    assert_admin_side(&running, BIN, &["--listen", "127.0.0.1:0", "--health-from", &target]);
+    assert_no_delay(&running, &address);
+    assert_takes_a_burst(&running, &address);
 }

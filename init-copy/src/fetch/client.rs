@@ -11,7 +11,7 @@ use ureq::{Agent, Body, http};
 
 use super::credentials::Credentials;
 use super::proxy::proxy_for;
-use super::retry::{Backoff, Deadline, Problem, retry_after};
+use super::retry::{Deadline, Problem, Tries, retry_after};
 use super::url::WebUrl;
 use crate::error::{AUTH, NETWORK, SOURCE};
 
@@ -141,14 +141,14 @@ impl Client {
         what: &str,
         mut attempt: impl FnMut() -> Result<T, Problem>,
     ) -> Result<T, Failure> {
-        let mut backoff = Backoff::new(tries);
+        let mut tries = Tries::new(tries);
         loop {
             let (why, after) = match attempt() {
                 Ok(found) => return Ok(found),
                 Err(Problem::Final(failure)) => return Err(failure),
                 Err(Problem::Passing { why, after }) => (why, after),
             };
-            let Some(pause) = backoff.next(after, fastrand::f64()) else {
+            let Some(pause) = tries.next(after, fastrand::f64()) else {
                 return Err(why);
             };
             if self.deadline.left().is_some_and(|left| left <= pause) {

@@ -9,7 +9,7 @@ use pod_contract::start::exit::Failure;
 
 use super::client::{Answer, Client, Request};
 use super::part::{Facts, Part};
-use super::retry::{Backoff, Problem, http_date};
+use super::retry::{Problem, Tries, http_date};
 use super::url::WebUrl;
 use crate::content::checksum::{Expected, Hasher, hex};
 use crate::dest::beneath::Root;
@@ -194,7 +194,7 @@ impl<'t> Transfer<'t> {
 
     /// Tries until it is done, there is no use in it, or it was tried often enough.
     fn persevere(&mut self) -> Result<End, Error> {
-        let mut backoff = Backoff::new(self.what.tries);
+        let mut tries = Tries::new(self.what.tries);
         // Only what goes beyond is progress: a download that starts over again and again gains nothing.
         let mut furthest = self.at;
         loop {
@@ -215,10 +215,10 @@ impl<'t> Transfer<'t> {
             };
             if self.at > furthest {
                 furthest = self.at;
-                backoff.progressed();
+                tries.progressed();
             }
-            let Some(pause) = backoff.next(after, fastrand::f64()) else {
-                let cause = format!("{}, {} tries without progress", why.cause, backoff.tries());
+            let Some(pause) = tries.next(after, fastrand::f64()) else {
+                let cause = format!("{}, {} tries without progress", why.cause, tries.done());
                 return Err(Failure::new(why.code, cause).remedy(why.remedy).into());
             };
             let deadline = self.client.deadline();

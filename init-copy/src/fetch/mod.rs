@@ -17,5 +17,5 @@ mod url;
 pub(crate) use client::{Answer, Client, Request, Tls};
 pub(crate) use credentials::{Credentials, Secret, basic};
 pub(crate) use download::{Download, Fetched, download, forget};
-pub(crate) use retry::{Backoff, Deadline, Problem};
+pub(crate) use retry::{Deadline, Problem};
 pub(crate) use url::WebUrl;

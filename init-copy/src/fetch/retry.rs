@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pod_contract::run::backoff::Backoff;
 use pod_contract::start::exit::Failure;
 
 use crate::error::DEADLINE;
@@ -67,49 +68,41 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A server may ask for more than our own longest wait, but not for a day.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
-/// Exponential, with jitter: many pods that start together do not ask together.
+/// Tries with growing pauses, up to a number of them.
 #[derive(Debug)]
-pub(crate) struct Backoff {
-    tries: u32,
+pub(crate) struct Tries {
+    done: u32,
     most: u32,
-    longest: Duration,
+    backoff: Backoff,
 }
 
-impl Backoff {
+impl Tries {
     /// `most` tries in all, the first one counted; a try that made progress may start it anew.
     pub(crate) fn new(most: u32) -> Self {
         Self {
-            tries: 1,
+            done: 1,
             most,
-            longest: LONGEST,
+            backoff: Backoff::new(FIRST, LONGEST),
         }
     }
 
-    /// Without an end, and with short waits: for something on the same network that may come up at any moment.
-    pub(crate) fn endless(longest: Duration) -> Self {
-        Self {
-            longest,
-            ..Self::new(u32::MAX)
-        }
-    }
-
-    pub(crate) fn tries(&self) -> u32 {
-        self.tries
+    pub(crate) fn done(&self) -> u32 {
+        self.done
     }
 
     /// Something was gained: waits are short again.
     pub(crate) fn progressed(&mut self) {
-        self.tries = 1;
+        self.done = 1;
+        self.backoff.reset();
     }
 
     /// How long to wait before the next try; `None` when it was the last. `jitter` is from 0 to 1.
     pub(crate) fn next(&mut self, asked: Option<Duration>, jitter: f64) -> Option<Duration> {
-        if self.tries >= self.most {
+        if self.done >= self.most {
             return None;
         }
-        let doubled = FIRST.saturating_mul(1 << (self.tries - 1).min(10)).min(self.longest);
-        self.tries += 1;
-        let own = doubled.mul_f64(0.5 + jitter / 2.0);
+        self.done += 1;
+        let own = self.backoff.pause_with(jitter);
         Some(asked.map_or(own, |asked| asked.min(LONGEST_ASKED).max(own)))
     }
 }
@@ -146,22 +139,21 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_limit_and_end() {
-        let mut backoff = Backoff::new(9);
-        let waits: Vec<_> = std::iter::from_fn(|| backoff.next(None, 1.0))
+        let mut tries = Tries::new(9);
+        let waits: Vec<_> = std::iter::from_fn(|| tries.next(None, 1.0))
             .map(|d| d.as_millis())
             .collect();
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
         for (most, repeats) in [(1, 0), (2, 1), (3, 2)] {
-            let mut backoff = Backoff::new(most);
-            assert_eq!(std::iter::from_fn(|| backoff.next(None, 0.0)).count(), repeats);
+            let mut tries = Tries::new(most);
+            assert_eq!(std::iter::from_fn(|| tries.next(None, 0.0)).count(), repeats);
         }
-        assert_eq!(Backoff::new(2).next(None, 0.0), Some(FIRST / 2));
     }
 
     #[test]
     fn a_server_may_ask_for_more_but_not_for_a_day() {
         let wait = |asked| {
-            Backoff::new(2)
+            Tries::new(2)
                 .next(Some(Duration::from_secs(asked)), 1.0)
                 .unwrap()
                 .as_millis()

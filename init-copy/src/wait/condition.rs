@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use pod_contract::config::Setting;
+use pod_contract::net::dial;
 use pod_contract::units::{HostPort, Url};
 
 use crate::fetch::{Client, Problem, Request, WebUrl};
@@ -109,29 +109,18 @@ impl Condition {
             .map_or(LOOK, |left| left.min(LOOK))
             .max(Duration::from_millis(1));
         match self {
-            Self::Tcp(address) => connect(address, limit),
-            Self::Dns(name) => match (name.as_str(), 0).to_socket_addrs() {
-                Ok(mut found) => found
-                    .next()
-                    .map(drop)
-                    .ok_or_else(|| "the name has no address".to_owned()),
-                Err(e) => Err(e.to_string()),
-            },
+            Self::Tcp(address) => dial::connect(address, limit).map(drop).map_err(|e| e.to_string()),
+            Self::Dns(name) => {
+                let name = HostPort {
+                    host: name.clone(),
+                    port: 0,
+                };
+                dial::resolve(&name, limit).map(drop).map_err(|e| e.to_string())
+            }
             Self::File(path) => std::fs::metadata(path).map(drop).map_err(|e| e.to_string()),
             Self::Http { url, statuses, body } => ask(client, url, statuses, body.as_deref()),
         }
     }
-}
-
-fn connect(address: &HostPort, limit: Duration) -> Result<(), String> {
-    let mut why = "the name has no address".to_owned();
-    for address in address.resolve().map_err(|e| e.to_string())? {
-        match TcpStream::connect_timeout(&address, limit) {
-            Ok(_) => return Ok(()),
-            Err(e) => why = e.to_string(),
-        }
-    }
-    Err(why)
 }
 
 fn ask(client: &Client, url: &WebUrl, statuses: &[RangeInclusive<u16>], body: Option<&str>) -> Result<(), String> {

@@ -5,13 +5,15 @@ mod condition;
 use std::thread;
 use std::time::Duration;
 
+use pod_contract::run::backoff::Backoff;
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
 
 pub(crate) use condition::Condition;
 
-use crate::fetch::{Backoff, Client};
+use crate::fetch::Client;
 
+const FIRST: Duration = Duration::from_millis(500);
 /// The longest pause between two looks.
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -21,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub(crate) fn wait_for(conditions: &[Condition], client: &Client, words: &LastWords) -> Result<(), Failure> {
     let mut pending: Vec<(&Condition, String)> =
         conditions.iter().map(|condition| (condition, String::new())).collect();
-    let mut backoff = Backoff::endless(LONGEST);
+    let mut backoff = Backoff::new(FIRST, LONGEST);
     loop {
         pending.retain_mut(|(condition, told)| match condition.check(client) {
             Ok(()) => {
@@ -46,7 +48,7 @@ pub(crate) fn wait_for(conditions: &[Condition], client: &Client, words: &LastWo
             .collect();
         let reasons = reasons.join("; ");
         words.meanwhile(format!("waiting for {reasons}"));
-        let pause = backoff.next(None, fastrand::f64()).unwrap_or(LONGEST);
+        let pause = backoff.pause();
         let left = client.deadline().left();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(client.deadline().failure(&reasons));

@@ -1,6 +1,7 @@
 use std::fs;
 
 use testbed::client::get;
+use testbed::contract::assert_admin_side;
 use testbed::process::{Running, command};
 use testbed::wait;
 
@@ -130,4 +131,13 @@ fn the_admin_side_tells_state_and_account() {
     );
     assert_eq!(get(&admin, "/else").unwrap().status, 404);
     pod.stop(running);
+}
+
+#[test]
+fn the_admin_side_is_as_in_every_sidecar() {
+    let pod = Pod::new();
+    let running = pod.start();
+    let include = pod.log("*.log");
+    let include = include.to_str().unwrap();
+    assert_admin_side(&running, BIN, &["--include", include, "--to", "stdout"]);
 }

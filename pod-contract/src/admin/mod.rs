@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use clap::Arg;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -14,8 +14,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::metrics::{OPEN_METRICS, PROMETHEUS_TEXT, Registry, open_metrics, prometheus_text};
-use crate::net::serve::{announce, bind, serve};
+use crate::metrics::{Registry, exposition, negotiate};
+use crate::net::listen::{announce, bind};
+use crate::net::serve::serve;
 use crate::run::ready::Ready;
 use crate::start::cli::setting;
 use crate::start::exit::Failure;
@@ -35,6 +36,8 @@ pub fn prove(settings: &mut Settings<'_>, default_port: u16) -> Option<Option<So
 
 /// What the admin side shows.
 pub struct Admin {
+    /// `NAME/VERSION` of the program, said with every answer: whoever finds the port taken learns by whom.
+    pub server: &'static str,
     /// For `/readyz`.
     pub ready: Ready,
     /// For `/metrics`.
@@ -68,8 +71,20 @@ impl Bound {
 
 impl Admin {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut response = self.route(request);
+        response
+            .headers_mut()
+            .insert(SERVER, HeaderValue::from_static(self.server));
+        response
+    }
+
+    fn route(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n".into());
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n".into());
+            refused
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refused;
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "alive\n".into()),
@@ -89,16 +104,12 @@ impl Admin {
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let accept = request
-            .headers()
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
-        if accept.contains("application/openmetrics-text") {
-            answer(StatusCode::OK, OPEN_METRICS, open_metrics(&self.registry))
-        } else {
-            answer(StatusCode::OK, PROMETHEUS_TEXT, prometheus_text(&self.registry))
-        }
+        let format = negotiate(request.headers());
+        answer(
+            StatusCode::OK,
+            format.content_type(),
+            exposition(&self.registry, format),
+        )
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// Marks a temporary file of ours, between the target's name and a random part.
 const MARK: &str = ".tmp-";
@@ -39,14 +40,28 @@ impl Staged {
                     };
                     // The lock says "in use" to another process's sweep and ends with this process, however that ends.
                     // Where the file system has no locks, nothing is ever taken for abandoned.
-                    if let Err(error) = flock(&staged.file, FlockOperation::NonBlockingLockExclusive) {
-                        tracing::debug!(%error, "no lock on a temporary file");
+                    match flock(&staged.file, FlockOperation::NonBlockingLockExclusive) {
+                        // Between its creation and the lock, another's sweep took it for abandoned.
+                        Err(Errno::WOULDBLOCK) => continue,
+                        Err(error) => tracing::debug!(%error, "no lock on a temporary file"),
+                        Ok(()) if !staged.is_there()? => continue,
+                        Ok(()) => {}
                     }
                     return Ok(staged);
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
+        }
+    }
+
+    /// Does its name still lead to it?
+    fn is_there(&self) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        match fs::symlink_metadata(&self.temp) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
         }
     }
 
@@ -78,7 +93,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.published {
+        // Swept, the name is nobody's or another's.
+        if !self.published && self.is_there().unwrap_or(false) {
             // A leftover is swept by the next run.
             drop(fs::remove_file(&self.temp));
         }
@@ -111,8 +127,9 @@ fn sweep(target: &Path) -> io::Result<()> {
             .to_str()
             .and_then(|n| n.strip_prefix(&prefix))
             .is_some_and(is_random_part);
-        if ours && entry.file_type()?.is_file() && is_abandoned(&entry.path()) {
-            drop(fs::remove_file(entry.path()));
+        // Another process's sweep may have been faster.
+        if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            remove_if_abandoned(&entry.path());
         }
     }
     Ok(())
@@ -122,8 +139,13 @@ fn is_random_part(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn is_abandoned(temp: &Path) -> bool {
-    File::open(temp).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+/// The lock is held until the name is gone, so that nobody takes it for his own meanwhile. What cannot be removed is left.
+fn remove_if_abandoned(temp: &Path) {
+    if let Ok(file) = File::open(temp)
+        && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    {
+        drop(fs::remove_file(temp));
+    }
 }
 
 #[cfg(test)]
@@ -175,5 +197,25 @@ mod tests {
         assert!(!left.contains(&".state.tmp-0123abcd".to_owned()));
         assert_eq!(left.len(), 3, "{left:?}");
         live.publish(0o600).unwrap();
+    }
+
+    /// Another process's sweep has its own open file, so threads that open anew stand for processes.
+    #[test]
+    fn two_that_stage_at_the_same_time_do_not_sweep_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("state");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        let mut staged = Staged::create(&target).unwrap();
+                        staged.file().write_all(b"whole").unwrap();
+                        staged.publish_as(0o600, false).unwrap();
+                        assert_eq!(fs::read(&target).unwrap(), b"whole");
+                    }
+                });
+            }
+        });
+        assert_eq!(names(dir.path()), ["state"]);
     }
 }

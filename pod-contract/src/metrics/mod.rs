@@ -2,9 +2,16 @@
 //!
 //! Nothing is collected until somebody asks, so an idle process pays nothing.
 
+mod latency;
+mod negotiate;
+pub(crate) mod panics;
 mod process;
 mod registry;
+mod series;
 mod text;
 
+pub use latency::latency;
+pub use negotiate::{Format, negotiate};
 pub use registry::{Counted, Registry, registry};
-pub use text::{OPEN_METRICS, PROMETHEUS_TEXT, open_metrics, prometheus_text};
+pub use series::Series;
+pub use text::exposition;

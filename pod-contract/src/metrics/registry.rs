@@ -4,6 +4,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 pub use prometheus_client::registry::Registry;
 
+use super::panics::Panics;
 use super::process::Process;
 
 /// A registry that names the program's metrics `prefix_…` and carries its build information and process figures.
@@ -11,9 +12,9 @@ pub fn registry(prefix: &'static str, version: &'static str) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     let info = Info::new(vec![("version", version)]);
-    registry
-        .sub_registry_with_prefix(prefix)
-        .register("build", "The running build", info);
+    let own = registry.sub_registry_with_prefix(prefix);
+    own.register("build", "The running build", info);
+    own.register_collector(Box::new(Panics));
     registry
 }
 

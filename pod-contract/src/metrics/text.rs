@@ -5,20 +5,25 @@ use std::fmt::Write as _;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-/// Media type of [`open_metrics`]. <https://prometheus.io/docs/specs/om/open_metrics_spec/>
-pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Media type of [`prometheus_text`]. <https://prometheus.io/docs/instrumenting/exposition_formats/>
-pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+use super::negotiate::Format;
+
+/// The registry in `format`.
+pub fn exposition(registry: &Registry, format: Format) -> String {
+    match format {
+        Format::Text => prometheus_text(registry),
+        Format::OpenMetrics => open_metrics(registry),
+    }
+}
 
 /// The registry in OpenMetrics 1.0.
-pub fn open_metrics(registry: &Registry) -> String {
+fn open_metrics(registry: &Registry) -> String {
     let mut text = String::new();
     encode(&mut text, registry).expect("writing to a String cannot fail");
     text
 }
 
 /// The registry in Prometheus text 0.0.4, which has no units and no end mark and names a counter's family as its sample.
-pub fn prometheus_text(registry: &Registry) -> String {
+fn prometheus_text(registry: &Registry) -> String {
     let open = open_metrics(registry);
     let mut text = String::with_capacity(open.len());
     for line in open.lines() {

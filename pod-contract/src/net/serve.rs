@@ -1,7 +1,6 @@
 //! A small HTTP/1.1 server for what is asked seldom (probes, scrapes): limits, and a drain on stop.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::patient::Patient;
 use crate::run::lifecycle::note_panic;
-use crate::start::exit::Failure;
 
 /// More clients wait in the kernel's queue; a pod has a kubelet, a scraper or two, and a person.
 const MAX_CONNECTIONS: usize = 256;
@@ -29,22 +27,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// After a failed accept, such as one for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Binds `address`; `setting` names the flag that holds it.
-pub async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|e| {
-        Failure::failed(format!("cannot listen on {address}: {e}")).remedy(format!(
-            "another container of the pod may hold this port; choose another with {setting}"
-        ))
-    })
-}
-
-/// Tells where `listener` really listens: port 0 has become some port.
-pub fn announce(listener: &TcpListener, event: &'static str) {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "{event}");
-    }
-}
 
 /// Answers requests with `handler` until `stop`, then finishes those under way.
 pub async fn serve<H, B>(listener: TcpListener, stop: CancellationToken, handler: H)
@@ -66,6 +48,10 @@ where
         };
         match accepted {
             Ok((stream, _)) => {
+                // Else the second piece of an answer waits for the client's delayed acknowledgement, some 40 ms.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY");
+                }
                 connections.spawn_local(connection(stream, stop.clone(), Rc::clone(&handler)));
             }
             Err(error) => {

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, LocalSet};
 use tokio::time;
 pub use tokio_util::sync::CancellationToken;
 
+use crate::metrics::panics;
 use crate::start::exit::Failure;
 use crate::start::last_words::LastWords;
 
@@ -94,6 +95,7 @@ fn raise_open_files() {
 /// For the end of a task that serves one connection: a panic costs that connection, not the process.
 pub fn note_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
+        panics::count();
         tracing::error!(%error, "a connection's task panicked; this is a bug");
     }
 }

@@ -1,4 +1,9 @@
-//! What a process does while it runs, whatever its work is: it is ready, it is told to stop, it drains.
+//! What a process does while it runs, whatever its work is: it is ready, it is told to stop, it drains, it tries again.
 
+pub mod backoff;
+#[cfg(feature = "sidecar")]
+pub mod greet;
+#[cfg(feature = "sidecar")]
 pub mod lifecycle;
+#[cfg(feature = "sidecar")]
 pub mod ready;

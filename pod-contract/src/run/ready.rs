@@ -36,6 +36,13 @@ pub struct Latch {
     name: &'static str,
 }
 
+impl Latch {
+    /// What is waited for.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
 impl Drop for Latch {
     fn drop(&mut self) {
         self.ready.with(|waiting| waiting.remove(self.name));

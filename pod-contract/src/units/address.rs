@@ -1,7 +1,7 @@
 //! Where to listen, and whom to reach.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 
 use crate::config::Setting;
 
@@ -28,13 +28,6 @@ pub struct HostPort {
     pub host: String,
     /// 1 to 65535.
     pub port: u16,
-}
-
-impl HostPort {
-    /// The addresses behind the name, asked of the system's resolver; blocks.
-    pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
-    }
 }
 
 impl fmt::Display for HostPort {

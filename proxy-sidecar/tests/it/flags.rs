@@ -1,7 +1,7 @@
-use testbed::contract::assert_usage_errors_are_last_words;
+use testbed::contract::{assert_admin_side, assert_no_delay, assert_takes_a_burst, assert_usage_errors_are_last_words};
 use testbed::process::{code_and_stderr, run};
 
-use crate::BIN;
+use crate::{BIN, http_proxy, nobody};
 
 #[test]
 fn help_says_what_it_does() {
@@ -122,4 +122,14 @@ fn what_cannot_work_is_refused() {
 #[test]
 fn a_mistake_on_the_command_line_is_in_the_termination_message() {
     assert_usage_errors_are_last_words(BIN);
+}
+
+#[test]
+fn the_admin_side_is_as_in_every_sidecar() {
+    let endpoint = nobody();
+    let (proxy, address) = http_proxy(&[&endpoint]);
+    let to = format!("http://{endpoint}");
+    assert_admin_side(&proxy, BIN, &["--listen", "127.0.0.1:0", "--to", &to]);
+    assert_no_delay(&proxy, &address);
+    assert_takes_a_burst(&proxy, &address);
 }

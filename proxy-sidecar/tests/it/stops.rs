@@ -12,7 +12,7 @@ use crate::{Client, http_proxy, proxy, raw_endpoint, read_until};
 fn idle_it_stops_at_once() {
     let backend = Backend::start("127.0.0.1:0", "b").unwrap();
     let (mut proxy, _) = http_proxy(&[&backend.address()]);
-    proxy.wait_for_log("\"ready\"");
+    proxy.wait_for_log("the cluster is there");
     proxy.terminate();
     assert_eq!(proxy.exit().code(), Some(0));
 }

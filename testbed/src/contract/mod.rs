@@ -1,7 +1,13 @@
 //! What every binary owes a pod, asserted the same for all.
 
+mod admin;
+mod sockets;
+
 use std::fs;
 use std::path::Path;
+
+pub use admin::assert_admin_side;
+pub use sockets::{assert_no_delay, assert_takes_a_burst};
 
 use crate::process::{Running, code_and_stderr, command};
 use crate::wait;

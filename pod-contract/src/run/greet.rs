@@ -1,0 +1,51 @@
+//! Readiness waits until a peer has answered once; work does not wait for that.
+
+use std::time::Duration;
+
+use tokio::time;
+
+use super::backoff::Backoff;
+use super::ready::Latch;
+
+/// A peer that comes up is found within this.
+const LONGEST: Duration = Duration::from_secs(2);
+const FIRST: Duration = Duration::from_millis(250);
+/// Reasons that are told.
+const MAX_TOLD: usize = 8;
+
+/// Asks until there is an answer, says once that there is none yet, and lets go of `latch`, whose name says who is waited for.
+pub async fn greet(latch: Latch, mut ask: impl AsyncFnMut() -> Result<(), String>) {
+    let mut backoff = Backoff::new(FIRST, LONGEST);
+    let mut told = Vec::new();
+    let name = latch.name();
+    while let Err(why) = ask().await {
+        // Another reason, such as a refusal after a name that was unknown, is news.
+        if told.len() < MAX_TOLD && !told.contains(&why) {
+            tracing::warn!(why, "the {name} is not there yet; not ready");
+            told.push(why);
+        }
+        time::sleep(backoff.pause()).await;
+    }
+    tracing::info!("the {name} is there");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::run::ready::Ready;
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_waits_for_the_first_answer() {
+        let ready = Ready::default();
+        let (latch, tries) = (ready.latch("sink"), Cell::new(0));
+        greet(latch, async || {
+            tries.set(tries.get() + 1);
+            assert_eq!(ready.waiting(), ["sink"]);
+            if tries.get() < 4 { Err("refused".into()) } else { Ok(()) }
+        })
+        .await;
+        assert_eq!((tries.get(), ready.waiting()), (4, Vec::new()));
+    }
+}
