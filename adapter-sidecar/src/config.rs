@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Arg;
 use pod_contract::admin;
-use pod_contract::config::{Setting, Settings};
+use pod_contract::config::{Flag, Settings, Word, setting};
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
-use pod_contract::start::cli::setting;
 use pod_contract::units::{Bytes, HttpUrl, Url};
 
 const ADMIN_PORT: u16 = 9603;
@@ -26,36 +24,36 @@ adapter_scrape_duration_seconds
 
 Exit codes: 0 stopped, 1 failed, 2 bad flags";
 
-pub(crate) fn flags() -> Vec<Arg> {
+pub(crate) fn flags() -> Vec<Flag> {
     vec![
-        setting(
+        setting::<SocketAddr>(
             "listen",
             "ADDR",
             "Where /health and /metrics are answered, such as :9102",
         ),
-        setting(
+        setting::<HttpUrl>(
             "health-from",
             "URL",
             "The application's metrics: GET /health is answered with its status, body and type",
         ),
-        setting(
+        setting::<HttpUrl>(
             "metrics-from",
             "URL",
             "The application's health document: GET /metrics is answered with metrics made of it",
         ),
-        setting(
+        setting::<OnDown>(
             "on-down",
             "WHAT",
             "When the health document cannot be had: status (5xx with the cause) or metric (200 with adapter_target_up 0) [default: status]",
         ),
-        setting(
+        setting::<Duration>(
             "timeout",
             "DURATION",
             "Deadline for those who send none, such as the kubelet with its 1s [default: 900ms]",
         ),
-        setting("max-body", "SIZE", "Longest body that passes through [default: 64MiB]"),
-        setting("max-document", "SIZE", "Longest health document [default: 256KiB]"),
-        setting("grace", "DURATION", "On stop, give up after [default: 10s]"),
+        setting::<Bytes>("max-body", "SIZE", "Longest body that passes through [default: 64MiB]"),
+        setting::<Bytes>("max-document", "SIZE", "Longest health document [default: 256KiB]"),
+        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
         admin::flag("Where /healthz, /readyz and the adapter's own /metrics listen, or off [default: 0.0.0.0:9603]"),
     ]
 }
@@ -81,16 +79,9 @@ pub(crate) enum OnDown {
     Metric,
 }
 
-impl Setting for OnDown {
+impl Word for OnDown {
     const FORM: &'static str = "status or metric";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "status" => Ok(Self::Status),
-            "metric" => Ok(Self::Metric),
-            _ => Err("it is neither".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("status", Self::Status), ("metric", Self::Metric)];
 }
 
 impl Config {
@@ -108,7 +99,7 @@ impl Config {
         let (health_from, metrics_from) = (health_from?, metrics_from?);
         let timeout = timeout?;
         if timeout.is_zero() {
-            return s.refuse("timeout must not be 0s");
+            return s.refuse_together(&["timeout"], "timeout must not be 0s");
         }
         if health_from.is_none() && metrics_from.is_none() {
             return s.refuse("give health-from, metrics-from, or both: there is nothing to answer with");

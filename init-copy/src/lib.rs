@@ -50,7 +50,7 @@ pub const PROGRAM: Program = Program {
             all or nothing, and a no-op when already done",
     after_help: ask::AFTER_HELP,
     flags: ask::flags,
-    sections: &["steps"],
+    sections: ask::SECTIONS,
     verbs: ask::VERBS,
 };
 

@@ -12,7 +12,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use pod_contract::config::Setting;
+use pod_contract::config::Word;
 use rustix::fs::{AtFlags, Dir, FileType, RenameFlags, fchmod, readlinkat, renameat, renameat_with, statat, symlinkat};
 use rustix::io::Errno;
 
@@ -48,18 +48,14 @@ impl Way {
     }
 }
 
-impl Setting for Publish {
+impl Word for Publish {
     const FORM: &'static str = "auto, rename, exchange or symlink";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "rename" => Ok(Self::As(Way::Rename)),
-            "exchange" => Ok(Self::As(Way::Exchange)),
-            "symlink" => Ok(Self::As(Way::Symlink)),
-            _ => Err("it is none of these words".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("rename", Self::As(Way::Rename)),
+        ("exchange", Self::As(Way::Exchange)),
+        ("symlink", Self::As(Way::Symlink)),
+    ];
 }
 
 /// A hard link gets names after the first look, and a download loses one.

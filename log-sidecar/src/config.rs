@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Arg;
 use pod_contract::admin;
-use pod_contract::config::{Setting as _, Settings};
+use pod_contract::config::{Flag, Setting as _, Settings, list, setting};
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
-use pod_contract::start::cli::{list, setting};
 use pod_contract::units::Bytes;
 
 use crate::discover::{Pattern, Patterns};
@@ -28,62 +26,62 @@ Example:
 
 Exit codes: 0 stopped with everything delivered, 1 failed or stopped with a backlog, 2 bad flags";
 
-pub(crate) fn flags() -> Vec<Arg> {
+pub(crate) fn flags() -> Vec<Flag> {
     vec![
-        list(
+        list::<Pattern>(
             "include",
             "GLOB",
             "Files to read: absolute, with *, ?, [a-z], {a,b} (in quotes) and ** for any depth; repeat the flag for more",
         ),
-        list("exclude", "GLOB", "Files to leave out; repeat the flag for more"),
-        setting("to", "SINK", "Where records go, by scheme"),
-        setting("state", "DIR", "Where positions and rejected records are kept"),
-        setting(
+        list::<Pattern>("exclude", "GLOB", "Files to leave out; repeat the flag for more"),
+        setting::<Target>("to", "SINK", "Where records go, by scheme"),
+        setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
+        setting::<Bytes>(
             "max-record",
             "SIZE",
             "A longer line is cut there and marked [default: 256KiB]",
         ),
-        setting(
+        setting::<Bytes>(
             "batch-size",
             "SIZE",
             "Bytes of lines that go out at once [default: 1MiB]",
         ),
-        setting(
+        setting::<Duration>(
             "flush-interval",
             "DURATION",
             "A line waits at most so long for company [default: 200ms]",
         ),
-        setting(
+        setting::<Bytes>(
             "in-flight",
             "SIZE",
             "Bytes read and not yet acknowledged, at most [default: 8MiB]",
         ),
-        setting(
+        setting::<Duration>(
             "request-timeout",
             "DURATION",
             "The sink is given so long to answer [default: 30s]",
         ),
-        setting(
+        setting::<Duration>(
             "retry-max",
             "DURATION",
             "Longest pause between tries; tries never end [default: 30s]",
         ),
-        setting(
+        setting::<Bytes>(
             "dead-letter-max",
             "SIZE",
             "Size of the file of rejected records [default: 16MiB]",
         ),
-        setting(
+        setting::<Duration>(
             "poll",
             "DURATION",
             "Directories are compared so often, whatever notify says [default: 1s]",
         ),
-        setting(
+        setting::<Duration>(
             "drain-quiet",
             "DURATION",
             "On stop, read until no file grew for so long [default: 1s]",
         ),
-        setting("grace", "DURATION", "On stop, give up after [default: 10s]"),
+        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
         admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9601]"),
     ]
 }
@@ -146,18 +144,27 @@ impl Config {
         }
         let (max_record, batch_size, in_flight) = (max_record?, batch_size?, in_flight?);
         if max_record.0 == 0 || batch_size.0 == 0 {
-            return s.refuse("max-record and batch-size must not be 0B");
+            return s.refuse_together(
+                &["max-record", "batch-size"],
+                "max-record and batch-size must not be 0B",
+            );
         }
         if in_flight < Bytes(max_record.0.max(batch_size.0).saturating_mul(2)) {
-            return s.refuse(format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"));
+            return s.refuse_together(
+                &["in-flight", "max-record", "batch-size"],
+                format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
+            );
         }
         let (poll, grace, state) = (poll?, grace?, state?);
         let (request_timeout, retry_max) = (request_timeout?, retry_max?);
         if request_timeout.is_zero() || retry_max.is_zero() {
-            return s.refuse("request-timeout and retry-max must not be 0s");
+            return s.refuse_together(
+                &["request-timeout", "retry-max"],
+                "request-timeout and retry-max must not be 0s",
+            );
         }
         if poll < Duration::from_millis(10) {
-            return s.refuse("poll has to be at least 10ms");
+            return s.refuse_together(&["poll"], "poll has to be at least 10ms");
         }
         let reading = Reading {
             patterns: Patterns::new(include, exclude?, state.clone()),

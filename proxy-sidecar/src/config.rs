@@ -3,29 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use clap::Arg;
 use pod_contract::admin;
-use pod_contract::config::{Setting, Settings};
+use pod_contract::config::{Flag, Repeat, Section, Setting, Settings, Shape, Word, list, setting};
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
-use pod_contract::start::cli::{list, setting};
 use pod_contract::units::{Bytes, HostPort, Url};
 
 const ADMIN_PORT: u16 = 9602;
-const SERVICE_KEYS: [&str; 12] = [
-    "listen",
-    "to",
-    "host",
-    "connect-timeout",
-    "response-timeout",
-    "idle-timeout",
-    "client-idle",
-    "upstream-idle",
-    "max-connections",
-    "max-requests",
-    "max-head",
-    "retries",
-];
-
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
 A client that ends its direction before the response is complete is taken to have left.
@@ -41,75 +24,89 @@ Several services need a file (--config); each section takes the names of the fla
 
 Exit codes: 0 stopped with nothing under way, 1 failed or stopped with requests under way, 2 bad flags";
 
-pub(crate) fn flags() -> Vec<Arg> {
-    vec![
-        setting(
-            "listen",
-            "ADDR",
-            "Where the application connects to; keep it on loopback",
-        ),
-        list(
-            "to",
-            "URL",
-            "The members of the cluster; repeatable or separated by commas",
-        ),
-        setting(
-            "host",
-            "WHICH",
-            "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
-        ),
-        setting(
-            "connect-timeout",
-            "DURATION",
-            "For one endpoint to accept a connection [default: 500ms]",
-        ),
-        setting(
-            "response-timeout",
-            "DURATION",
-            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s]",
-        ),
-        setting(
-            "idle-timeout",
-            "DURATION",
-            "Without a byte in either direction of an exchange or tunnel [default: 5m]",
-        ),
-        setting(
-            "client-idle",
-            "DURATION",
-            "Between two requests of one connection [default: 10m]",
-        ),
-        setting(
-            "upstream-idle",
-            "DURATION",
-            "A connection to an endpoint is kept so long for the next request [default: 4s]",
-        ),
-        setting(
-            "max-connections",
-            "N",
-            "Open connections of the application; more wait to be accepted [default: 4096]",
-        ),
-        setting(
-            "max-requests",
-            "N",
-            "Requests under way; more wait for their turn [default: 512]",
-        ),
-        setting(
-            "max-head",
-            "SIZE",
-            "Request line and headers; larger is answered with 431 [default: 16KiB]",
-        ),
-        setting(
-            "retries",
-            "N",
-            "Further tries of one request, within the retry budget [default: 2]",
-        ),
-        setting(
+pub(crate) fn flags() -> Vec<Flag> {
+    let mut all = service_flags();
+    all.extend([
+        setting::<Duration>(
             "drain-quiet",
             "DURATION",
             "On stop, serve until nobody asked for so long [default: 1s]",
         ),
-        setting("grace", "DURATION", "On stop, give up after [default: 10s]"),
+        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
         admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9602]"),
+    ]);
+    all
+}
+
+pub(crate) const SECTIONS: &[Section] = &[Section {
+    name: "services",
+    help: "Each with a listener and the cluster behind it",
+    repeat: Repeat::Named,
+    flags: service_flags,
+}];
+
+fn service_flags() -> Vec<Flag> {
+    vec![
+        setting::<SocketAddr>(
+            "listen",
+            "ADDR",
+            "Where the application connects to; keep it on loopback",
+        ),
+        list::<EndpointUrl>(
+            "to",
+            "URL",
+            "The members of the cluster; repeatable or separated by commas",
+        ),
+        setting::<HostHeader>(
+            "host",
+            "WHICH",
+            "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
+        ),
+        setting::<Duration>(
+            "connect-timeout",
+            "DURATION",
+            "For one endpoint to accept a connection [default: 500ms]",
+        ),
+        setting::<Duration>(
+            "response-timeout",
+            "DURATION",
+            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s]",
+        ),
+        setting::<Duration>(
+            "idle-timeout",
+            "DURATION",
+            "Without a byte in either direction of an exchange or tunnel [default: 5m]",
+        ),
+        setting::<Duration>(
+            "client-idle",
+            "DURATION",
+            "Between two requests of one connection [default: 10m]",
+        ),
+        setting::<Duration>(
+            "upstream-idle",
+            "DURATION",
+            "A connection to an endpoint is kept so long for the next request [default: 4s]",
+        ),
+        setting::<Count>(
+            "max-connections",
+            "N",
+            "Open connections of the application; more wait to be accepted [default: 4096]",
+        ),
+        setting::<Count>(
+            "max-requests",
+            "N",
+            "Requests under way; more wait for their turn [default: 512]",
+        ),
+        setting::<Bytes>(
+            "max-head",
+            "SIZE",
+            "Request line and headers; larger is answered with 431 [default: 16KiB]",
+        ),
+        setting::<Tries>(
+            "retries",
+            "N",
+            "Further tries of one request, within the retry budget [default: 2]",
+        ),
     ]
 }
 
@@ -154,16 +151,9 @@ pub(crate) enum HostHeader {
     Keep,
 }
 
-impl Setting for HostHeader {
+impl Word for HostHeader {
     const FORM: &'static str = "rewrite or keep";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "rewrite" => Ok(Self::Rewrite),
-            "keep" => Ok(Self::Keep),
-            _ => Err("it is neither".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("rewrite", Self::Rewrite), ("keep", Self::Keep)];
 }
 
 /// An endpoint as typed.
@@ -187,6 +177,7 @@ struct Count(usize);
 
 impl Setting for Count {
     const FORM: &'static str = "a number from 1 to 1000000";
+    const SHAPE: Shape = Shape::Integer;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.parse() {
@@ -201,6 +192,7 @@ struct Tries(u32);
 
 impl Setting for Tries {
     const FORM: &'static str = "a number from 0 to 10";
+    const SHAPE: Shape = Shape::Integer;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.parse() {
@@ -217,17 +209,17 @@ impl Config {
         let grace = s.or("grace", DEFAULT_GRACE);
         let admin = admin::prove(s, ADMIN_PORT);
         let sections = s.sections("services");
-        if !sections.is_empty()
-            && (s.optional::<String>("listen") != Some(None) || s.list::<String>("to").is_none_or(|to| !to.is_empty()))
-        {
-            return s.refuse("give listen and to, or services in a file, not both");
+        if !sections.is_empty() {
+            for flag in service_flags() {
+                s.pointless(flag.name(), "with services in the file, it is said in each of them");
+            }
         }
         let services = if sections.is_empty() {
             ServiceConfig::prove("default".into(), s).map(|service| vec![service])
         } else {
             let prove = |(name, mut section): (String, Settings<'_>)| {
                 let service = ServiceConfig::prove(name, &mut section);
-                section.finish(&SERVICE_KEYS);
+                section.finish(service.is_some());
                 service
             };
             // Collected first: the mistakes of every section are noted.
@@ -292,22 +284,27 @@ impl ServiceConfig {
         let retries = s.or("retries", Tries(2));
         let (connect_timeout, response_timeout, idle_timeout) = (connect_timeout?, response_timeout?, idle_timeout?);
         if connect_timeout.is_zero() || response_timeout.is_zero() || idle_timeout.is_zero() {
-            return s.refuse(format!(
-                "connect-timeout, response-timeout and idle-timeout of service {name} must not be 0s"
-            ));
+            return s.refuse_together(
+                &["connect-timeout", "response-timeout", "idle-timeout"],
+                format!("connect-timeout, response-timeout and idle-timeout of service {name} must not be 0s"),
+            );
         }
         let (to, max_head) = (to?, max_head?.as_usize());
         if !(256..=1 << 20).contains(&max_head) {
-            return s.refuse(format!("max-head of service {name} has to be from 256B to 1MiB"));
+            return s.refuse_together(
+                &["max-head"],
+                format!("max-head of service {name} has to be from 256B to 1MiB"),
+            );
         }
         let protocol = if to.iter().all(|url| url.0.scheme == "http") {
             Protocol::Http
         } else if to.iter().all(|url| url.0.scheme == "tcp") {
             Protocol::Tcp
         } else {
-            return s.refuse(format!(
-                "the endpoints of service {name} have different schemes; one service speaks one protocol"
-            ));
+            return s.refuse_together(
+                &["to"],
+                format!("the endpoints of service {name} have different schemes; one service speaks one protocol"),
+            );
         };
         Some(Self {
             name,

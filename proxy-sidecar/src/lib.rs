@@ -38,6 +38,6 @@ pub const PROGRAM: Program = Program {
     about: "One address on localhost for an external cluster: keeps connections, balances, fails over",
     after_help: config::AFTER_HELP,
     flags: config::flags,
-    sections: &["services"],
+    sections: config::SECTIONS,
     verbs: &[],
 };

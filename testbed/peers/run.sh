@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# init-copy against what it meets outside: docker-registry, oras and skopeo; nginx; tar, zip and their like; GNU cp and chmod;
+# Our binaries against what they meet outside, most of it init-copy: docker-registry, oras and skopeo; nginx; tar, zip and their like; GNU cp and chmod;
 # file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and ends them.
 #
-#   testbed/peers/run.sh [oci|web|cp|mode|disk]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|web|cp|mode|disk|schema]...   without arguments: all of them
 #
-#   BIN_DIR=DIR   take init-copy from DIR instead of compiling it
+#   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -34,6 +34,8 @@ mkdir -p "$cache"
 . "$here/mode.sh"
 # shellcheck source=disk.sh
 . "$here/disk.sh"
+# shellcheck source=schema.sh
+. "$here/schema.sh"
 
 clean_up() {
     set +e
@@ -49,15 +51,16 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci web cp mode disk; fi
+if [ $# -eq 0 ]; then set -- oci web cp mode disk schema; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
-    install -m 0755 "$BIN_DIR/init-copy" "$work/init-copy"
+    binaries=$BIN_DIR
 else
     "$root/images/build.sh" binaries
-    install -m 0755 "$target/images/init-copy" "$work/init-copy"
+    binaries=$target/images
 fi
+install -m 0755 "$binaries/init-copy" "$work/init-copy"
 binary=$work/init-copy
 # Everybody may come in: some checks are made as another user than root.
 chmod 755 "$work"
@@ -81,8 +84,9 @@ for part in "$@"; do
     cp) check_cp ;;
     mode) check_mode ;;
     disk) check_disk ;;
+    schema) check_schema ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, web, cp, mode or disk" >&2
+        echo "run.sh: unknown argument '$part': oci, web, cp, mode, disk or schema" >&2
         exit 2
         ;;
     esac

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt as _;
 
-use pod_contract::config::Setting;
+use pod_contract::config::Word;
 
 /// The formats that are unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +52,19 @@ pub(crate) enum Unpack {
     As(Format),
 }
 
-impl Setting for Unpack {
+impl Word for Unpack {
     const FORM: &'static str = "auto, zip, tar, tar.gz, tar.zst or off";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "off" | "false" => Ok(Self::Off),
-            "auto" | "true" => Ok(Self::Auto),
-            "zip" | "jar" | "war" => Ok(Self::As(Format::Zip)),
-            "tar" => Ok(Self::As(Format::Tar)),
-            "tar.gz" | "tgz" => Ok(Self::As(Format::TarGz)),
-            "tar.zst" => Ok(Self::As(Format::TarZst)),
-            _ => Err("it is none of these words".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("true", Self::Auto),
+        ("zip", Self::As(Format::Zip)),
+        ("jar", Self::As(Format::Zip)),
+        ("war", Self::As(Format::Zip)),
+        ("tar", Self::As(Format::Tar)),
+        ("tar.gz", Self::As(Format::TarGz)),
+        ("tgz", Self::As(Format::TarGz)),
+        ("tar.zst", Self::As(Format::TarZst)),
+        ("off", Self::Off),
+        ("false", Self::Off),
+    ];
 }

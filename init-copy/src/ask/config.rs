@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction};
-use pod_contract::config::Settings;
-use pod_contract::start::cli::{Verb, optional, setting, switch};
+use pod_contract::config::{Flag, Repeat, Section, Settings, optional, positional, setting, switch};
+use pod_contract::start::cli::Verb;
 use pod_contract::units::OrOff;
 
 use super::cp;
@@ -32,16 +31,20 @@ damaged or unsafe, 130 and 143 ended by a signal";
 const CONDITIONS: &str = "CONDITION...";
 const DEST: &str = "DEST";
 
-fn positional(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).value_name(name).action(ArgAction::Append).help(help)
-}
+/// What only a file can say: several steps.
+pub(crate) const SECTIONS: &[Section] = &[Section {
+    name: "steps",
+    help: "Copies that are made one after the other",
+    repeat: Repeat::Named,
+    flags: Step::flags,
+}];
 
 /// The settings of a copy.
-pub(crate) fn flags() -> Vec<Arg> {
-    let mut all = vec![positional(PATHS, "What to copy, and where to")];
+pub(crate) fn flags() -> Vec<Flag> {
+    let mut all = vec![positional::<String>(PATHS, "What to copy, and where to")];
     all.extend(Step::flags());
     all.extend(network_flags());
-    all.push(optional(
+    all.push(optional::<OrOff<Duration>>(
         "progress",
         "DURATION",
         "5s",
@@ -50,19 +53,19 @@ pub(crate) fn flags() -> Vec<Arg> {
     all
 }
 
-fn network_flags() -> Vec<Arg> {
+fn network_flags() -> Vec<Flag> {
     vec![
-        setting(
+        setting::<OrOff<Duration>>(
             "deadline",
             "DURATION",
             "For everything together, waiting included; off for none [default: 1h]",
         ),
-        setting(
+        setting::<Duration>(
             "stall-timeout",
             "DURATION",
             "A download or an answer that stands still for so long is tried again [default: 30s]",
         ),
-        setting(
+        setting::<PathBuf>(
             "ca",
             "FILE",
             "CA certificates in PEM to trust instead of the built-in ones [default: $SSL_CERT_FILE]",
@@ -76,6 +79,7 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Say what would be done, what it takes, and whether it fits; change nothing",
         after_help: "Exit codes: 0 it would work, otherwise as for the copy itself",
         flags,
+        sections: SECTIONS,
         is_probe: false,
     },
     Verb {
@@ -84,13 +88,14 @@ pub(crate) const VERBS: &[Verb] = &[
         after_help: "Exit codes: 0 as it was, 10 nothing was copied there, 11 something differs",
         flags: || {
             vec![
-                positional(DEST, "Where it was copied to"),
+                positional::<PathBuf>(DEST, "Where it was copied to"),
                 switch(
                     "full",
                     "Read every file that has a digest in the receipt, instead of looking at inode, size and times",
                 ),
             ]
         },
+        sections: &[],
         is_probe: true,
     },
     Verb {
@@ -99,13 +104,14 @@ pub(crate) const VERBS: &[Verb] = &[
         after_help: "Example: init-copy wait tcp://db:5432 'http://api:8080/health#status=200&body=UP' dns://cache file:/run/ready\n\
                      Exit codes: 0 they hold, 17 the deadline passed",
         flags: || {
-            let mut all = vec![positional(
+            let mut all = vec![positional::<Condition>(
                 CONDITIONS,
                 "tcp://HOST:PORT, http(s)://HOST/PATH#status=200-299&body=TEXT, dns://NAME, file:PATH",
             )];
             all.extend(network_flags());
             all
         },
+        sections: &[],
         is_probe: false,
     },
     cp::VERB,
@@ -175,13 +181,13 @@ impl Config {
         if sections.is_empty() {
             return Step::prove(settings, None).map(|step| vec![step]);
         }
-        if Step::is_given(settings) {
-            return settings.refuse("with steps, what to copy and how is said in each step");
+        for flag in Step::flags().iter().map(Flag::name).chain([PATHS]) {
+            settings.pointless(flag, "with steps in the file, it is said in each of them");
         }
         let mut steps = Vec::new();
         for (name, mut section) in sections {
             let step = Step::prove(&mut section, Some(&name));
-            section.finish(&Step::names());
+            section.finish(step.is_some());
             steps.push(step);
         }
         // All of them first: one run shows every mistake.

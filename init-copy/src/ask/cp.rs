@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction};
-use pod_contract::config::Settings;
+use pod_contract::config::{Flag, Settings, positional};
 use pod_contract::start::cli::Verb;
 
 use super::step::PATHS;
@@ -20,10 +20,11 @@ pub(crate) const VERB: Verb = Verb {
     after_help: "-a keeps modes, times, links, hard links, holes and, where that is allowed, owners and extended attributes. \
                  Accepted and without effect, since it is always so: -f --sparse --reflink. Not supported, and refused: -L -H -u -n -x.",
     flags,
+    sections: &[],
     is_probe: false,
 };
 
-fn flags() -> Vec<Arg> {
+fn flags() -> Vec<Flag> {
     let switch = |name: &'static str, short: char, help: &'static str| {
         Arg::new(name)
             .short(short)
@@ -32,11 +33,7 @@ fn flags() -> Vec<Arg> {
             .help(help)
     };
     let hidden = |name: &'static str, short: char| Arg::new(name).short(short).action(ArgAction::SetTrue).hide(true);
-    vec![
-        Arg::new(PATHS)
-            .value_name(PATHS)
-            .action(ArgAction::Append)
-            .help("As for cp"),
+    let borrowed = [
         switch("archive", 'a', "Directories too, and everything kept as it is"),
         switch("recursive", 'r', "Directories too").visible_short_alias('R'),
         switch("keep", 'p', "Keep mode, owner and times"),
@@ -80,7 +77,9 @@ fn flags() -> Vec<Arg> {
             .require_equals(true)
             .default_missing_value("mode,ownership,timestamps")
             .help("Keep mode, ownership, timestamps, xattr, links or all"),
-    ]
+    ];
+    let paths = positional::<PathBuf>(PATHS, "As for cp");
+    std::iter::once(paths).chain(borrowed.map(Flag::from)).collect()
 }
 
 /// The one step of a `cp`.

@@ -6,6 +6,6 @@ mod report;
 mod step;
 
 pub use config::Config;
-pub(crate) use config::{AFTER_HELP, Network, Task, VERBS, flags};
+pub(crate) use config::{AFTER_HELP, Network, SECTIONS, Task, VERBS, flags};
 pub(crate) use report::describe;
 pub(crate) use step::{Checksum, Step};

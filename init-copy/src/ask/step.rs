@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Arg;
-use pod_contract::config::{Setting, Settings};
-use pod_contract::start::cli::{list, optional, setting, switch};
+use pod_contract::config::{Flag, Setting, Settings, Word, list, optional, setting, switch};
 use pod_contract::units::{Bytes, OrOff};
 
 use crate::archive::{Limits, Unpack};
@@ -90,43 +88,43 @@ pub(crate) struct Step {
 
 impl Step {
     /// The settings of a step, also those of a section of the file.
-    pub(crate) fn flags() -> Vec<Arg> {
+    pub(crate) fn flags() -> Vec<Flag> {
         let mut all = vec![
-            list("source", "SRC", "The same as SRC, for variables and files"),
-            setting("dest", "DEST", "The same as DEST, for variables and files"),
-            setting(
+            list::<Source>("source", "SRC", "The same as SRC, for variables and files"),
+            setting::<PathBuf>("dest", "DEST", "The same as DEST, for variables and files"),
+            setting::<String>(
                 "name",
                 "NAME",
                 "Who put what, where several init containers share one DEST [default: default]",
             ),
-            list(
+            list::<Glob>(
                 "exclude",
                 "GLOB",
                 "Leave out: *.md anywhere, docs/** below the source; a comma separates two",
             ),
-            optional(
+            optional::<Unpack>(
                 "unpack",
                 "FORMAT",
                 "auto",
                 "Unpack archives: auto, zip (also war, jar), tar, tar.gz, tar.zst [default: off]",
             ),
-            setting(
+            setting::<u32>(
                 "strip-components",
                 "N",
                 "Drop so many leading names of archive members [default: 0]",
             ),
-            setting("sha256", "HEX", "The digest that the one file has to have"),
-            setting(
+            setting::<Sha256>("sha256", "HEX", "The digest that the one file has to have"),
+            setting::<Checksum>(
                 "checksum",
                 "WHAT",
                 "The same as sha256:HEX, sha512:HEX, sha256-BASE64, or the path or URL of a checksum file",
             ),
-            list(
+            list::<Glob>(
                 "substitute",
                 "GLOB",
                 "Put variables into these text files: ${NAME}, ${NAME:-default}; $${ for a plain ${",
             ),
-            list(
+            list::<Condition>(
                 "wait-for",
                 "CONDITION",
                 "Before anything else: tcp://HOST:PORT, http(s)://…, dns://NAME, file:PATH; all of them",
@@ -138,29 +136,29 @@ impl Step {
         all
     }
 
-    fn target_flags() -> Vec<Arg> {
+    fn target_flags() -> Vec<Flag> {
         vec![
-            setting(
+            setting::<Publish>(
                 "publish",
                 "WAY",
                 "auto, rename (each file), exchange (the directory as a whole), symlink (a link to it) [default: auto]",
             ),
-            setting(
+            setting::<ModeChange>(
                 "mode",
                 "MODE",
                 "Bits of files, such as u=rwX,g=rX,o= [default: those of the source, less the umask]",
             ),
-            setting(
+            setting::<ModeChange>(
                 "dir-mode",
                 "MODE",
                 "Bits of new directories [default: rwxrwxrwx, less the umask]",
             ),
-            setting(
+            setting::<Owner>(
                 "owner",
                 "UID[:GID]",
                 "Give everything to this user [default: the one that runs this]",
             ),
-            list(
+            list::<Kept>(
                 "preserve",
                 "WHAT",
                 "Keep mode, owner, times, xattrs or all as in the source [default: none; times are now]",
@@ -169,12 +167,12 @@ impl Step {
                 "prune",
                 "Remove what an earlier run put there and the sources no longer have",
             ),
-            setting(
+            setting::<Proof>(
                 "proof",
                 "HOW",
                 "What a second run believes: stat (inode, size, times) or digest (reads everything) [default: stat]",
             ),
-            setting(
+            setting::<Durability>(
                 "durability",
                 "LEVEL",
                 "full (synced before it is visible) or none (as cp) [default: full]",
@@ -182,20 +180,20 @@ impl Step {
         ]
     }
 
-    fn limit_flags() -> Vec<Arg> {
+    fn limit_flags() -> Vec<Flag> {
         vec![
-            setting(
+            setting::<OrOff<Bytes>>(
                 "max-bytes",
                 "SIZE",
                 "Of what is copied, downloaded or unpacked [default: off; the free space counts]",
             ),
-            setting("max-entries", "N", "Of files, directories and links [default: 100000]"),
-            setting(
+            setting::<u32>("max-entries", "N", "Of files, directories and links [default: 100000]"),
+            setting::<u32>(
                 "max-ratio",
                 "N",
                 "Of unpacked to packed bytes, above 16 MiB [default: 200]",
             ),
-            setting(
+            setting::<u32>(
                 "tries",
                 "N",
                 "Of a download in a row without progress, with growing pauses [default: 10]",
@@ -203,46 +201,28 @@ impl Step {
         ]
     }
 
-    fn credential_flags() -> Vec<Arg> {
+    fn credential_flags() -> Vec<Flag> {
         vec![
-            setting("username", "NAME", "For http(s) and oci sources, with --password"),
-            setting("password", "SECRET", "Where the password is: env:NAME or file:PATH"),
-            setting(
+            setting::<String>("username", "NAME", "For http(s) and oci sources, with --password"),
+            setting::<Secret>("password", "SECRET", "Where the password is: env:NAME or file:PATH"),
+            setting::<Secret>(
                 "bearer",
                 "SECRET",
                 "Where a token for http(s) sources is: env:NAME or file:PATH",
             ),
-            setting("netrc", "FILE", "Logins by host"),
-            setting(
+            setting::<PathBuf>("netrc", "FILE", "Logins by host"),
+            setting::<PathBuf>(
                 "registry-config",
                 "FILE",
                 "A docker config.json or the directory of such a Secret [default: $REGISTRY_AUTH_FILE, $DOCKER_CONFIG, ~/.docker]",
             ),
-            setting(
+            setting::<Platform>(
                 "platform",
                 "OS/ARCH",
                 "Of an index, the manifest for it [default: this machine's]",
             ),
             switch("plain-http", "Talk to the registry without TLS"),
         ]
-    }
-
-    /// The names of the settings.
-    pub(crate) fn names() -> Vec<&'static str> {
-        Self::flags()
-            .iter()
-            .filter_map(|arg| arg.get_long().map(|name| name.to_owned().leak() as &str))
-            .collect()
-    }
-
-    /// Is anything of a step given outside of the steps?
-    pub(crate) fn is_given(settings: &mut Settings<'_>) -> bool {
-        Self::names()
-            .into_iter()
-            .chain([PATHS])
-            .filter(|name| settings.values::<String>(name).is_some_and(|values| !values.is_empty()))
-            .count()
-            > 0
     }
 
     /// Reads the settings of a step and sees that they go together; `None` after a mistake was noted.
@@ -268,7 +248,7 @@ impl Step {
         let limits = limits(settings);
         let tries = settings.or("tries", TRIES);
         let credentials = credentials(settings);
-        let registry_config = settings.optional("registry-config");
+        let registry_config = settings.optional::<PathBuf>("registry-config");
         let platform = settings.or("platform", Platform::own());
         let plain_http = settings.or("plain-http", false);
         let wait_for = wait_for?;
@@ -304,40 +284,74 @@ impl Step {
         })
     }
 
-    fn consistent(self, settings: &Settings<'_>) -> Option<Self> {
+    fn consistent(self, settings: &mut Settings<'_>) -> Option<Self> {
         if self.sources.is_empty() && self.wait_for.is_empty() {
             return settings.refuse("give at least one SRC and a DEST: init-copy SRC... DEST");
         }
-        if self.checksum.is_some() && self.sources.len() != 1 {
-            return settings
-                .refuse("a digest is for one source, and there are several: copy each in a step of its own");
+        if self.checksum.is_some() && self.sources.len() > 1 {
+            return settings.refuse_together(
+                &["sha256", "checksum"],
+                "a digest is for one source, and there are several: copy each in a step of its own",
+            );
         }
         if self.checksum.is_some() && !self.substitute.is_empty() {
-            return settings.refuse("a digest says nothing about a file whose variables are put in");
+            return settings.refuse_together(
+                &["sha256", "checksum", "substitute"],
+                "a digest says nothing about a file whose variables are put in",
+            );
         }
-        let local = self.sources.iter().all(|source| matches!(source, Source::Path(_))) && self.unpack == Unpack::Off;
-        if !self.substitute.is_empty() && !local {
-            return settings.refuse("substitute is for files and trees, not for downloads, artifacts and archives");
+        let is_local = self.sources.iter().all(|source| matches!(source, Source::Path(_)));
+        if !self.substitute.is_empty() && (!is_local || self.unpack != Unpack::Off) {
+            return settings.refuse_together(
+                &["substitute"],
+                "substitute is for files and trees, not for downloads, artifacts and archives",
+            );
         }
         if self.tries == 0 || self.max_entries == 0 {
-            return settings.refuse("tries and max-entries have to be at least 1");
+            return settings.refuse_together(&["tries", "max-entries"], "tries and max-entries have to be at least 1");
         }
+        self.refuse_pointless(settings);
         Some(self)
+    }
+
+    /// What does nothing in this step was meant for another one.
+    fn refuse_pointless(&self, settings: &mut Settings<'_>) {
+        let mut none = |names: &[&str], why: &str| names.iter().for_each(|name| settings.pointless(name, why));
+        if self.sources.is_empty() {
+            let flags = Self::flags();
+            let names = flags
+                .iter()
+                .map(Flag::name)
+                .filter(|name| !matches!(*name, "name" | "wait-for"));
+            return none(&names.collect::<Vec<_>>(), "this step waits and copies nothing");
+        }
+        if self.unpack == Unpack::Off && !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
+            none(
+                &["strip-components", "max-ratio"],
+                "nothing is unpacked; give --unpack too",
+            );
+        }
+        if !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
+            none(
+                &["registry-config", "platform", "plain-http"],
+                "no source is an oci:// one",
+            );
+        }
+        if self.sources.iter().all(|source| matches!(source, Source::Path(_))) {
+            none(
+                &["username", "password", "bearer", "netrc", "tries"],
+                "every source is a path, and no server is asked",
+            );
+        }
     }
 }
 
+#[derive(Clone, Copy)]
 struct Durability(bool);
 
-impl Setting for Durability {
+impl Word for Durability {
     const FORM: &'static str = "full or none";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "full" => Ok(Self(true)),
-            "none" => Ok(Self(false)),
-            _ => Err("it is neither".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("full", Self(true)), ("none", Self(false))];
 }
 
 pub(crate) fn sources_and_dest(

@@ -5,7 +5,7 @@ mod mode;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pod_contract::config::Setting;
+use pod_contract::config::{Setting, Shape, Word};
 use rustix::fs::{
     AtFlags, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fgetxattr,
     flistxattr, fsetxattr, fstat, utimensat,
@@ -26,6 +26,7 @@ pub(crate) struct Owner {
 
 impl Setting for Owner {
     const FORM: &'static str = "numbers such as 1000 or 1000:1000";
+    const SHAPE: Shape = Shape::Scalar;
 
     fn parse(text: &str) -> Result<Self, String> {
         let number = |text: &str| text.parse().map_err(|e| format!("{text:?}: {e}"));
@@ -54,20 +55,19 @@ pub(crate) enum Kept {
     All,
 }
 
-impl Setting for Kept {
+impl Word for Kept {
     const FORM: &'static str = "mode, owner, times, xattrs or all";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "mode" => Ok(Self::Mode),
-            "owner" | "ownership" => Ok(Self::Owner),
-            "times" | "timestamps" => Ok(Self::Times),
-            "xattrs" | "xattr" => Ok(Self::Xattrs),
-            "links" => Ok(Self::Links),
-            "all" => Ok(Self::All),
-            _ => Err("it is none of these words".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("mode", Self::Mode),
+        ("owner", Self::Owner),
+        ("ownership", Self::Owner),
+        ("times", Self::Times),
+        ("timestamps", Self::Times),
+        ("xattrs", Self::Xattrs),
+        ("xattr", Self::Xattrs),
+        ("links", Self::Links),
+        ("all", Self::All),
+    ];
 }
 
 /// The wanted attributes of a step.

@@ -2,7 +2,7 @@
 //!
 //! Source: POSIX.1-2024, chmod, "extended description", without `s` and `t`: what is copied never gets special bits.
 
-use pod_contract::config::Setting;
+use pod_contract::config::{Setting, Shape};
 
 /// A change of permission bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,7 @@ impl Clause {
 
 impl Setting for ModeChange {
     const FORM: &'static str = "a mode such as 0640, u=rwX,g=rX,o= or g+rX";
+    const SHAPE: Shape = Shape::Scalar;
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use pod_contract::config::Setting;
+use pod_contract::config::Word;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, openat};
 use rustix::io::Errno;
 
@@ -25,16 +25,9 @@ pub(crate) enum Proof {
     Digest,
 }
 
-impl Setting for Proof {
+impl Word for Proof {
     const FORM: &'static str = "stat or digest";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "stat" => Ok(Self::Stat),
-            "digest" => Ok(Self::Digest),
-            _ => Err("it is neither".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("stat", Self::Stat), ("digest", Self::Digest)];
 }
 
 /// The state of the destination, against the plan.

@@ -35,8 +35,17 @@ impl Setting for Glob {
             return Err("it is empty".into());
         }
         fast_glob::validate(text).map_err(|e| e.to_string())?;
+        // `./a` says from the start, as `/a` does.
+        let mut pattern = text;
+        while let Some(rest) = pattern.strip_prefix("./") {
+            pattern = rest;
+        }
+        let pattern = pattern.trim_matches('/');
+        if pattern.split('/').any(|name| matches!(name, "" | "." | "..")) {
+            return Err("it matches nothing: paths below a source have no empty, . or .. component".into());
+        }
         Ok(Self {
-            pattern: text.trim_matches('/').to_owned(),
+            pattern: pattern.to_owned(),
             whole_path: text.contains('/'),
         })
     }
@@ -60,6 +69,9 @@ mod tests {
             ("docs/*", "docs/a", true),
             ("docs/*", "docs/a/b", false),
             ("docs/**", "docs/a/b", true),
+            ("./docs", "docs", true),
+            ("././docs/*.md", "docs/a.md", true),
+            ("./docs", "a/docs", false),
             ("/docs", "docs", true),
             ("/docs", "a/docs", false),
             ("{a,b}.[ch]", "x/b.h", true),
@@ -71,7 +83,7 @@ mod tests {
                 "{pattern} on {path}"
             );
         }
-        for bad in ["", "a[", "{a"] {
+        for bad in ["", "a[", "{a", "../a", "a/./b", "a//b", "./", "/", "."] {
             assert!(Glob::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -79,6 +79,68 @@ fn an_unknown_key_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_would_mislead_is_refused() {
+    let volume = Volume::new();
+    let (war, dest) = (text(&volume.source("sample.war")), text(&volume.dest("")));
+    for (args, told) in [
+        (&["--log-level", "warn", "verify", &dest][..], "init-copy verify"),
+        (&["--prune", "verify", &dest], "write ./verify"),
+        (&["--prune", "wait", "tcp://db:5432"], "init-copy wait"),
+        (&["--unpack", "zip", &war, &dest], "--unpack=zip"),
+        (&["--prune", "false", &war, &dest], "--prune=false"),
+        (&["verify", "--full", "true", &dest], "--full=true"),
+        (
+            &["--strip-components", "1", &war, &dest],
+            "--strip-components: has no effect: nothing is unpacked",
+        ),
+        (&["--max-ratio", "1", &war, &dest], "--max-ratio: has no effect"),
+        (
+            &["--platform", "linux/arm64", &war, &dest],
+            "--platform: has no effect: no source is an oci:// one",
+        ),
+        (
+            &["--bearer", "env:X", &war, &dest],
+            "--bearer: has no effect: every source is a path",
+        ),
+        (&["--tries", "3", &war, &dest], "--tries: has no effect"),
+        (
+            &["--wait-for", "file:/", "--mode", "0600"],
+            "--mode: has no effect: this step waits",
+        ),
+        (&["--exclude", "../x", &war, &dest], "it matches nothing"),
+        (
+            &["--sha256", &"0".repeat(64), "--substitute", "*", &war, &dest],
+            "--sha256, --substitute: a digest says",
+        ),
+    ] {
+        assert_refused(&run(BIN, args), 2, &[told]);
+    }
+    assert!(volume.names().is_empty(), "{:?}", volume.names());
+    let file = volume.dir.path().join("steps.yaml");
+    std::fs::write(
+        &file,
+        format!("prune: true\nsteps:\n  a: {{source: {war}, dest: {dest}}}\n"),
+    )
+    .unwrap();
+    let place = format!("{}:1:1: prune: has no effect: with steps", text(&file));
+    assert_refused(&run(BIN, &["--config", &text(&file)]), 2, &[&place]);
+    // A file of such a name is named by its path, and what follows `--` is a path anyway.
+    for name in ["verify", "zip"] {
+        std::fs::write(volume.dir.path().join(name), name).unwrap();
+        let mut by_path = command(BIN);
+        by_path
+            .current_dir(volume.dir.path())
+            .args(["--prune", &format!("./{name}"), &dest]);
+        assert_done(&by_path.output().unwrap());
+        let mut after = command(BIN);
+        after
+            .current_dir(volume.dir.path())
+            .args(["--prune", "--", name, &dest]);
+        assert_done(&after.output().unwrap());
+    }
+}
+
+#[test]
 fn check_does_nothing() {
     let volume = Volume::new();
     assert_done(&run(
@@ -109,4 +171,11 @@ fn installs_itself() {
 #[test]
 fn a_mistake_on_the_command_line_is_in_the_termination_message() {
     assert_usage_errors_are_last_words(BIN);
+}
+
+#[test]
+fn the_schema_of_the_file_is_as_it_was_read() {
+    let output = run(BIN, &["schema"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap());
 }

@@ -70,3 +70,10 @@ fn what_is_required_is_named() {
 fn a_mistake_on_the_command_line_is_in_the_termination_message() {
     assert_usage_errors_are_last_words(BIN);
 }
+
+#[test]
+fn the_schema_of_the_file_is_as_it_was_read() {
+    let output = run(BIN, &["schema"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap());
+}

@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use clap::Arg;
 use http::header::{ALLOW, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -13,18 +12,17 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{Flag, Settings, setting};
 use crate::metrics::{Registry, exposition, negotiate};
 use crate::net::listen::{announce, bind};
 use crate::net::serve::serve;
 use crate::run::ready::Ready;
-use crate::start::cli::setting;
 use crate::start::exit::Failure;
 use crate::units::OrOff;
 
 /// The flag `--admin`; `help` names the default.
-pub fn flag(help: &'static str) -> Arg {
-    setting("admin", "ADDR", help)
+pub fn flag(help: &'static str) -> Flag {
+    setting::<OrOff<SocketAddr>>("admin", "ADDR", help)
 }
 
 /// Where the admin side listens; `None` when it is `off`.

@@ -1,12 +1,20 @@
 //! Settings as typed (flag, environment variable, YAML file) become proved values; every mistake is reported in one run.
 //!
 //! One setting has one name everywhere: flag `--flush-interval`, variable `LOG_SIDECAR_FLUSH_INTERVAL`, YAML key `flush-interval`.
-//! A flag wins over the variable, the variable over the file.
+//! A flag wins over the variable, the variable over the file. What is given and has no effect is a mistake.
 
+mod flag;
+mod near;
 mod problem;
+mod schema;
+mod setting;
 mod settings;
+mod typed;
 mod yaml;
 
+pub use flag::{Flag, Repeat, Section, Shape, list, map, optional, positional, setting, switch};
 pub use problem::{Origin, Problem};
-pub(crate) use settings::variable;
-pub use settings::{Setting, Settings};
+pub(crate) use schema::schema;
+pub use setting::{Setting, Word};
+pub use settings::Settings;
+pub(crate) use typed::variable;

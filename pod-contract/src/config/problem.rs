@@ -21,8 +21,6 @@ pub enum Origin {
         /// The key that the value belongs to, if any.
         key: String,
     },
-    /// Nowhere: the value is missing.
-    Absent,
 }
 
 impl fmt::Display for Origin {
@@ -44,7 +42,6 @@ impl fmt::Display for Origin {
                 column,
                 key,
             } => write!(f, "{}:{line}:{column}: {key}", path.display()),
-            Self::Absent => Ok(()),
         }
     }
 }
@@ -52,17 +49,18 @@ impl fmt::Display for Origin {
 /// One mistake, told so that the reader can mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
-    pub origin: Origin,
+    /// Where: every place that has a part in it.
+    pub origins: Vec<Origin>,
     /// What, with the offending text and the accepted form.
     pub message: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.origin {
-            Origin::Absent => f.write_str(&self.message),
-            _ => write!(f, "{}: {}", self.origin, self.message),
+        for (at, origin) in self.origins.iter().enumerate() {
+            write!(f, "{}{origin}", if at == 0 { "" } else { ", " })?;
         }
+        let separator = if self.origins.is_empty() { "" } else { ": " };
+        write!(f, "{separator}{}", self.message)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Only what a configuration needs: scalars, lists, maps with text keys. Aliases are refused, so a small file cannot unfold into a large tree.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use granit_parser::{Event, Marker, Parser};
@@ -41,15 +43,36 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
+/// The entries of the file at `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<Entry>, Problem> {
+    let fail = |message: String| Problem {
+        origins: vec![Origin::Flag("--config".into())],
+        message,
+    };
+    let mut text = String::new();
+    let limited = File::open(path).map(|file| file.take(MAX_BYTES + 1));
+    limited
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .map_err(|e| fail(format!("cannot read {}: {e}", path.display())))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(fail(format!(
+            "{} has more than {} bytes, which is no configuration",
+            path.display(),
+            MAX_BYTES
+        )));
+    }
+    parse(path, &text)
+}
+
 /// The entries of the document's top-level map; an empty document has none.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, Problem> {
     let fail = |place: Place, message: String| Problem {
-        origin: Origin::File {
+        origins: vec![Origin::File {
             path: path.to_owned(),
             line: place.line,
             column: place.column,
             key: String::new(),
-        },
+        }],
         message,
     };
     let mut builder = Builder {

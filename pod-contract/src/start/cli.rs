@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Setting as _, Settings, variable};
+use super::misplaced;
+use crate::config::{Flag, Section, Settings, schema, setting, variable};
 use crate::probe;
 use crate::start::exit::{self, Failure};
 use crate::start::install_self::install_self;
@@ -27,9 +28,9 @@ pub struct Program {
     /// Examples and exit codes, shown after the options.
     pub after_help: &'static str,
     /// The settings beyond the shared ones, from [`setting`].
-    pub flags: fn() -> Vec<Arg>,
-    /// Names that only the file can carry (sections).
-    pub sections: &'static [&'static str],
+    pub flags: fn() -> Vec<Flag>,
+    /// What only the file can carry.
+    pub sections: &'static [Section],
     /// Subcommands of this binary's own; [`Settings::verb`] tells which one was given.
     pub verbs: &'static [Verb],
 }
@@ -44,32 +45,11 @@ pub struct Verb {
     /// Examples, shown after the options.
     pub after_help: &'static str,
     /// Its settings beyond the shared ones.
-    pub flags: fn() -> Vec<Arg>,
+    pub flags: fn() -> Vec<Flag>,
+    /// What only its file can carry.
+    pub sections: &'static [Section],
     /// Made to be an exec probe, such as one of a neighbour's container, whose termination message is not its own.
     pub is_probe: bool,
-}
-
-/// A flag `--name VALUE` with an environment twin and a YAML key of the same name.
-pub fn setting(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-/// Like [`setting`], for one that may be repeated or hold values separated by commas.
-pub fn list(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    setting(name, value, help).action(ArgAction::Append)
-}
-
-/// Like [`setting`], for one that is either on or off: `--name` or `--name=false`, `name: true` in the file.
-pub fn switch(name: &'static str, help: &'static str) -> Arg {
-    optional(name, "BOOL", "true", help).hide_possible_values(true)
-}
-
-/// Like [`setting`], for one whose value may be left out on the command line: `--name` is `--name=default`.
-pub fn optional(name: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Arg {
-    setting(name, value, help)
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value(default)
 }
 
 impl Program {
@@ -80,6 +60,12 @@ impl Program {
         run: impl FnOnce(C, LastWords) -> Result<(), Failure>,
     ) -> ExitCode {
         let arguments = self.arguments();
+        if let Some(mistake) = self.misplaced(&arguments) {
+            return end(
+                &self.last_words(named(&arguments)),
+                Err(Failure::new(exit::USAGE, mistake)),
+            );
+        }
         let matches = match self.command().try_get_matches_from(&arguments) {
             Ok(matches) => matches,
             Err(error) => return self.no_command(&arguments, &error),
@@ -87,6 +73,7 @@ impl Program {
         match matches.subcommand() {
             Some(("probe", sub)) => end(&self.last_words(None), probe::run(sub)),
             Some(("install-self", sub)) => end(&self.last_words(None), self.install(sub)),
+            Some(("schema", _)) => end(&self.last_words(None), self.print_schema()),
             Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _| {
                 say(&format!("{}: the configuration is valid", self.name))
             }),
@@ -155,12 +142,15 @@ impl Program {
     ) -> ExitCode {
         let file = flags.get_one::<String>("config").map(PathBuf::from);
         let prefix = self.prefix();
-        let mut settings = Settings::new(flags, &prefix, file.as_deref()).for_verb(verb);
+        let own = self.verb(verb).map_or(self.flags, |verb| verb.flags)();
+        let all = own.into_iter().chain(shared()).collect();
+        let sections = self.verb(verb).map_or(self.sections, |verb| verb.sections);
+        let mut settings = Settings::new(flags, &prefix, file.as_deref(), all, sections).for_verb(verb);
         // By itself: a mistake in another setting must not keep it from being told there.
         let in_settings = settings.optional::<PathBuf>("termination-log").flatten();
         let shared = Shared::prove(&mut settings);
         let config = prove(&mut settings);
-        settings.finish(&self.names(verb));
+        settings.finish(shared.is_some() && config.is_some());
         let problems = settings.problems();
         let words = self.last_words(in_settings);
         let (Some(shared), Some(config), []) = (shared, config, problems.as_slice()) else {
@@ -187,45 +177,36 @@ impl Program {
         variable(self.name) + "_"
     }
 
-    fn settings(&self, own: Vec<Arg>) -> Vec<Arg> {
-        let shared = [
-            setting("config", "FILE", "YAML file with the same names as the flags"),
-            setting(
-                "log-level",
-                "LEVEL",
-                "error, warn, info, debug or trace [default: info]",
-            ),
-            setting(
-                "log-format",
-                "FORMAT",
-                "auto (text on a terminal, else JSON), text or json [default: auto]",
-            ),
-            setting(
-                "termination-log",
-                "FILE",
-                "Where the last words go [default: /dev/termination-log where it exists]",
-            ),
-        ];
+    /// What the file of the binary itself may hold.
+    fn print_schema(&self) -> Result<(), Failure> {
+        let flags: Vec<_> = (self.flags)().into_iter().chain(shared()).collect();
+        say(&format!("{:#}", schema(self.name, &flags, self.sections)))
+    }
+
+    /// What clap takes for something else than it was meant to be.
+    fn misplaced(&self, arguments: &[OsString]) -> Option<String> {
+        let verb = arguments.get(1).and_then(|word| word.to_str());
+        let own = self.verb(verb).map_or(self.flags, |verb| verb.flags)();
+        let flags: Vec<_> = own.into_iter().chain(shared()).collect();
+        let verbs: Vec<_> = BUILT_IN
+            .into_iter()
+            .chain(self.verbs.iter().map(|verb| verb.name))
+            .collect();
+        misplaced::find(self.name, arguments, &flags, &verbs)
+    }
+
+    fn settings(&self, own: Vec<Flag>) -> Vec<Arg> {
         let prefix = self.prefix();
-        let all = own.into_iter().chain(shared);
-        all.map(|arg| {
-            let variable = prefix.clone() + &variable(arg.get_id().as_str());
-            // A switch of a borrowed command line (`cp -a`) is no setting of ours.
-            if arg.is_positional() || matches!(arg.get_action(), ArgAction::SetTrue) {
-                arg
-            } else {
-                arg.env(variable).hide_env_values(true)
+        let config = setting::<PathBuf>("config", "FILE", "YAML file with the same names as the flags");
+        let all = own.into_iter().chain([config]).chain(shared());
+        all.map(|flag| {
+            let variable = prefix.clone() + &variable(flag.name());
+            match flag.in_file() {
+                Some(_) => flag.arg.env(variable).hide_env_values(true),
+                None => flag.arg,
             }
         })
         .collect()
-    }
-
-    fn names(&self, verb: Option<&str>) -> Vec<&'static str> {
-        let shared = ["log-level", "log-format", "termination-log"];
-        let own = self.verb(verb).map_or(self.flags, |v| v.flags)()
-            .into_iter()
-            .filter_map(|arg| arg.get_long().map(|_| arg.get_id().to_string().leak() as &str));
-        own.chain(shared).chain(self.sections.iter().copied()).collect()
     }
 
     /// The whole command line, also used to snapshot the help in tests.
@@ -250,6 +231,7 @@ impl Program {
                     .about("Prove the configuration and exit: 0 valid, 2 not")
                     .args(self.settings((self.flags)())),
             )
+            .subcommand(Command::new("schema").about("Print the JSON Schema of the file, for editors and checks"))
             .subcommand(probe::command())
             .subcommand(
                 Command::new("install-self")
@@ -262,6 +244,30 @@ impl Program {
     }
 }
 
+/// The subcommands that every binary has.
+const BUILT_IN: [&str; 4] = ["check", "schema", "probe", "install-self"];
+
+/// The settings of every binary.
+fn shared() -> [Flag; 3] {
+    [
+        setting::<Level>(
+            "log-level",
+            "LEVEL",
+            "error, warn, info, debug or trace [default: info]",
+        ),
+        setting::<Format>(
+            "log-format",
+            "FORMAT",
+            "auto (text on a terminal, else JSON), text or json [default: auto]",
+        ),
+        setting::<PathBuf>(
+            "termination-log",
+            "FILE",
+            "Where the last words go [default: /dev/termination-log where it exists]",
+        ),
+    ]
+}
+
 struct Shared {
     level: Level,
     format: Format,
@@ -269,8 +275,7 @@ struct Shared {
 
 impl Shared {
     fn prove(settings: &mut Settings<'_>) -> Option<Self> {
-        let info = Level::parse("info").ok()?;
-        let level = settings.or("log-level", info);
+        let level = settings.or("log-level", Level::INFO);
         let format = settings.or("log-format", Format::Auto);
         Some(Self {
             level: level?,

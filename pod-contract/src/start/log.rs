@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::Setting;
+use crate::config::Word;
 
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,32 +17,29 @@ pub enum Format {
     Json,
 }
 
-impl Setting for Format {
+impl Word for Format {
     const FORM: &'static str = "auto, text or json";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("it is none of these words".into()),
-        }
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)];
 }
 
 /// The least severe level that is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Level(LevelFilter);
 
-impl Setting for Level {
+impl Word for Level {
     const FORM: &'static str = "error, warn, info, debug or trace";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("error", Self(LevelFilter::ERROR)),
+        ("warn", Self(LevelFilter::WARN)),
+        ("info", Self::INFO),
+        ("debug", Self(LevelFilter::DEBUG)),
+        ("trace", Self(LevelFilter::TRACE)),
+    ];
+}
 
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "error" | "warn" | "info" | "debug" | "trace" => text.parse().map(Self).map_err(|_| String::new()),
-            _ => Err("it is none of these words".into()),
-        }
-    }
+impl Level {
+    /// What happened, once each.
+    pub const INFO: Self = Self(LevelFilter::INFO);
 }
 
 /// Starts the process's log; the first call wins.

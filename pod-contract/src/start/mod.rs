@@ -6,4 +6,5 @@ pub mod explain;
 pub mod install_self;
 pub mod last_words;
 pub mod log;
+mod misplaced;
 pub mod termination;

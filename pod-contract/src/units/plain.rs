@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::Setting;
+use crate::config::{Setting, Shape};
 
 impl Setting for PathBuf {
     const FORM: &'static str = "a path";
@@ -18,6 +18,7 @@ impl Setting for PathBuf {
 
 impl Setting for String {
     const FORM: &'static str = "a text";
+    const SHAPE: Shape = Shape::Scalar;
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
@@ -26,6 +27,7 @@ impl Setting for String {
 
 impl Setting for bool {
     const FORM: &'static str = "true or false";
+    const SHAPE: Shape = Shape::Boolean;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| "it is neither".to_owned())
@@ -34,21 +36,23 @@ impl Setting for bool {
 
 impl Setting for u32 {
     const FORM: &'static str = "a whole number";
+    const SHAPE: Shape = Shape::Integer;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|e: std::num::ParseIntError| e.to_string())
     }
 }
 
-/// Something that can be switched off with the word `off`.
+/// Something that can be switched off with the word `off`, which some readers of YAML take for `false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrOff<T>(pub Option<T>);
 
 impl<T: Setting> Setting for OrOff<T> {
     const FORM: &'static str = T::FORM;
+    const SHAPE: Shape = Shape::OrOff(&T::SHAPE);
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text == "off" {
+        if matches!(text, "off" | "false") {
             Ok(Self(None))
         } else {
             T::parse(text).map(|value| Self(Some(value)))

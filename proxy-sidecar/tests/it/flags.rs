@@ -114,9 +114,38 @@ fn what_cannot_work_is_refused() {
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "services:\n  a: {listen: 127.0.0.1:81, to: http://x}\n").unwrap();
-    let (code, stderr) = check(&["--config", file.path().to_str().unwrap(), "--listen", "127.0.0.1:82"]);
+    let path = file.path().to_str().unwrap();
+    for (flag, value) in [("--listen", "127.0.0.1:82"), ("--retries", "7"), ("--host", "keep")] {
+        let (code, stderr) = check(&["--config", path, flag, value]);
+        assert_eq!(code, Some(2), "{flag}");
+        assert!(
+            stderr.contains(&format!("{flag}: has no effect: with services")),
+            "{stderr}"
+        );
+    }
+    std::fs::write(
+        file.path(),
+        "retries: 7\nservices:\n  a: {listen: 127.0.0.1:81, to: http://x}\n",
+    )
+    .unwrap();
+    let (code, stderr) = check(&["--config", path]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("not both"), "{stderr}");
+    assert!(
+        stderr.contains(&format!("{path}:1:1: retries: has no effect")),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_mistake_between_settings_names_each_place() {
+    let (code, stderr) = check(&["--listen", ":81", "--to", "http://a,tcp://b:1", "--idle-timeout", "0s"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--idle-timeout: connect-timeout"), "{stderr}");
+    let (_, stderr) = check(&["--listen", ":81", "--to", "http://a,tcp://b:1"]);
+    assert!(
+        stderr.contains("--to: the endpoints of service default have different schemes"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -132,4 +161,11 @@ fn the_admin_side_is_as_in_every_sidecar() {
     assert_admin_side(&proxy, BIN, &["--listen", "127.0.0.1:0", "--to", &to]);
     assert_no_delay(&proxy, &address);
     assert_takes_a_burst(&proxy, &address);
+}
+
+#[test]
+fn the_schema_of_the_file_is_as_it_was_read() {
+    let output = run(BIN, &["schema"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap());
 }

@@ -44,6 +44,14 @@ pub fn assert_usage_errors_are_last_words(binary: &str) {
         (by_variable(&["--log-level"]), "--log-level"),
         (by_flag(&["--log-level", "loud"]), "loud"),
         (by_flag(&["check", "--no-such-flag"]), "--no-such-flag"),
+        (
+            by_flag(&["--log-level", "info", "check"]),
+            "check is a subcommand and comes first",
+        ),
+        (
+            by_variable(&["--log-format=json", "install-self"]),
+            "install-self is a subcommand",
+        ),
         (by_variable(&["install-self"]), "<DIR>"),
         (
             by_variable(&["install-self", "/no/such/directory"]),
@@ -62,21 +70,26 @@ pub fn assert_usage_errors_are_last_words(binary: &str) {
         );
         assert!(stderr.contains(told), "{run:?}: {stderr:?}");
     }
+    assert_guests_have_no_last_words(binary, &variable, &message);
+}
+
+fn assert_guests_have_no_last_words(binary: &str, variable: &str, message: &Path) {
     for (args, wanted) in [
         (&["probe", "--no-such-flag"][..], 2),
         (&["probe", "file:/no/such/file"], 1),
         (&["check", "--no-such-flag"], 2),
         (&["check", "--log-level", "loud"], 2),
     ] {
-        fs::write(&message, "the application's").expect("the directory is ours");
-        let output = by_variable(args).output().expect("the binary starts");
+        fs::write(message, "the application's").expect("the directory is ours");
+        let output = command(binary).args(args).env(variable, message).output();
+        let output = output.expect("the binary starts");
         assert_eq!(
             output.status.code(),
             Some(wanted),
             "{args:?}: {:?}",
             code_and_stderr(&output)
         );
-        let text = fs::read_to_string(&message).expect("it is still there");
+        let text = fs::read_to_string(message).expect("it is still there");
         assert_eq!(text, "the application's", "{args:?} wrote into it");
     }
 }

@@ -1,0 +1,89 @@
+//! Mistakes that show when settings are seen together, and settings that are none.
+
+use super::Settings;
+use crate::config::flag::Flag;
+use crate::config::near::near;
+use crate::config::yaml::Value;
+use crate::config::{Origin, Problem};
+
+impl Settings<'_> {
+    /// Notes a mistake of the settings as a whole; returns `None` for use with `?`.
+    pub fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.note([], message)
+    }
+
+    /// Notes a mistake that only shows when the settings `names` are seen together, with the places of those that were given.
+    pub fn refuse_together<T>(&self, names: &[&str], message: impl Into<String>) -> Option<T> {
+        let given = names.iter().filter_map(|name| self.asked.get(*name)).flatten();
+        // A list has as many places as values, and one flag the same for all of them.
+        let mut origins: Vec<Origin> = given.cloned().collect();
+        origins.dedup();
+        self.note(origins, message)
+    }
+
+    /// A setting that does nothing beside the others: a mistake where it is given, since whoever wrote it believes that it does.
+    pub fn pointless(&mut self, name: &str, why: &str) {
+        let origins = self.given(name);
+        if let Some(origin) = origins.first() {
+            self.note::<()>([origin.clone()], format!("has no effect: {why}"));
+        }
+        self.take(name);
+        self.asked.insert(name.to_owned(), origins);
+    }
+
+    /// Where a setting is given, read or not.
+    fn given(&self, name: &str) -> Vec<Origin> {
+        if let Some(origins) = self.asked.get(name) {
+            return origins.clone();
+        }
+        let typed = self.typed.and_then(|typed| typed.get(name)).unwrap_or_default();
+        let typed = typed.into_iter().map(|(origin, _)| origin);
+        let entries = self.entries.iter().filter(|entry| entry.key == name);
+        let written = entries.filter(|entry| !matches!(entry.node.value, Value::Null));
+        typed.chain(written.map(|entry| self.at(entry.place, name))).collect()
+    }
+
+    /// Reports the keys of the file that are no settings, and, when all was `proved`, settings that were given and that nobody asked for.
+    pub fn finish(&mut self, proved: bool) {
+        let settings = self.flags.iter().filter(|flag| flag.value.is_some()).map(Flag::name);
+        let known: Vec<String> = settings
+            .chain(self.sections.iter().map(|section| section.name))
+            .map(str::to_owned)
+            .collect();
+        if proved {
+            for name in known.iter().filter(|name| !self.asked.contains_key(*name)) {
+                if let Some(origin) = self.given(name).first() {
+                    self.note::<()>(
+                        [origin.clone()],
+                        "has no effect beside the other settings; leave it out",
+                    );
+                }
+            }
+        }
+        for entry in std::mem::take(&mut self.entries) {
+            if known.contains(&entry.key) {
+                continue;
+            }
+            let names = known.iter().map(String::as_str);
+            let hint = near(&entry.key, names).map_or_else(String::new, |name| format!("; did you mean {name}?"));
+            self.note::<()>([self.at(entry.place, &entry.key)], format!("is not a setting{hint}"));
+        }
+    }
+
+    /// All mistakes noted so far, in this and every section.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.problems.borrow().clone()
+    }
+
+    pub(super) fn note<T>(&self, origins: impl Into<Vec<Origin>>, message: impl Into<String>) -> Option<T> {
+        self.problems.borrow_mut().push(Problem {
+            origins: origins.into(),
+            message: message.into(),
+        });
+        None
+    }
+
+    pub(super) fn missing<T>(&self, name: &str, form: &str) -> Option<T> {
+        self.note([], format!("{name} is missing: {form}"))
+    }
+}

@@ -1,0 +1,130 @@
+//! Parts of the file that hold names of their own: maps of values, sections with settings.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::Settings;
+use crate::config::yaml::{Entry, Value};
+use crate::config::{Origin, Setting};
+
+/// One value with its name and its place.
+type Named = (Origin, String, String);
+
+impl Settings<'_> {
+    /// Values by names of their own, in their order: `NAME=VALUE` on the command line and in a variable, a map in the file.
+    pub fn map<T: Setting>(&mut self, name: &str) -> Option<Vec<(String, T)>> {
+        let given: Vec<Option<Named>> = match self.typed.and_then(|typed| typed.get(name)) {
+            Some(given) => {
+                self.take(name);
+                given
+                    .into_iter()
+                    .map(|(origin, text)| match text.split_once('=') {
+                        Some((key, value)) if !key.is_empty() => Some((origin, key.to_owned(), value.to_owned())),
+                        _ => self.note([origin], format!("{text:?} is not of the form NAME=VALUE")),
+                    })
+                    .collect()
+            }
+            None => self.map_in_file(name),
+        };
+        let origins = given.iter().flatten().map(|(origin, ..)| origin.clone()).collect();
+        self.asked.insert(name.to_owned(), origins);
+        let given: Vec<_> = given.into_iter().collect::<Option<_>>()?;
+        let mut keys = HashSet::new();
+        if let Some((origin, key, _)) = given.iter().find(|(_, key, _)| !keys.insert(key)) {
+            return self.note([origin.clone()], format!("{key:?} is set twice"));
+        }
+        // Collected first: every mistake is noted, not only the first.
+        let parsed: Vec<_> = given
+            .into_iter()
+            .map(|(origin, key, text)| Some((key, self.parse::<T>(&origin, &text)?)))
+            .collect();
+        parsed.into_iter().collect()
+    }
+
+    fn map_in_file(&mut self, name: &str) -> Vec<Option<Named>> {
+        let Some(entry) = self.take(name) else {
+            return Vec::new();
+        };
+        match entry.node.value {
+            Value::Null => Vec::new(),
+            Value::Map(entries) => entries
+                .into_iter()
+                .map(|entry| {
+                    let key = entry.key.clone();
+                    let (origin, text) = self.scalar(&entry.key, entry.node)?;
+                    Some((origin, key, text))
+                })
+                .collect(),
+            _ => vec![self.note([self.at(entry.node.place, name)], "has to be a map of names to values")],
+        }
+    }
+
+    /// The one section below key `name`.
+    pub fn section(&mut self, name: &str) -> Option<Settings<'static>> {
+        let entry = self.part(name)?;
+        let place = entry.node.place;
+        match entry.node.value {
+            Value::Map(entries) => Some(self.below(name, entries)),
+            _ => self.note([self.at(place, name)], "has to be a map of settings"),
+        }
+    }
+
+    /// The sections in the list below key `name`.
+    pub fn section_list(&mut self, name: &str) -> Vec<Settings<'static>> {
+        let Some(entry) = self.part(name) else {
+            return Vec::new();
+        };
+        let place = entry.node.place;
+        let Value::List(items) = entry.node.value else {
+            self.note::<()>([self.at(place, name)], "has to be a list of maps of settings");
+            return Vec::new();
+        };
+        let sections = items.into_iter().filter_map(|item| match item.value {
+            Value::Map(entries) => Some(self.below(name, entries)),
+            _ => self.note([self.at(item.place, name)], "has to be a map of settings"),
+        });
+        sections.collect()
+    }
+
+    /// The named sections below key `name`, in the order of the file.
+    pub fn sections(&mut self, name: &str) -> Vec<(String, Settings<'static>)> {
+        let Some(entry) = self.part(name) else {
+            return Vec::new();
+        };
+        let place = entry.node.place;
+        let Value::Map(entries) = entry.node.value else {
+            self.note::<()>([self.at(place, name)], "has to be a map of names to settings");
+            return Vec::new();
+        };
+        let sections = entries.into_iter().filter_map(|section| match section.node.value {
+            Value::Map(entries) => Some((section.key, self.below(name, entries))),
+            _ => self.note(
+                [self.at(section.node.place, &section.key)],
+                "has to be a map of settings",
+            ),
+        });
+        sections.collect()
+    }
+
+    fn part(&mut self, name: &str) -> Option<Entry> {
+        let entry = self.take(name);
+        let origin = entry.as_ref().map(|entry| self.at(entry.place, name));
+        self.asked.insert(name.to_owned(), origin.into_iter().collect());
+        entry.filter(|entry| !matches!(entry.node.value, Value::Null))
+    }
+
+    /// The settings of a part of the file, which is defined as the section `name`.
+    pub(super) fn below(&self, name: &str, entries: Vec<Entry>) -> Settings<'static> {
+        let flags = self.sections.iter().find(|section| section.name == name);
+        Settings {
+            typed: None,
+            verb: None,
+            file: self.file.clone(),
+            entries,
+            flags: flags.map(|section| (section.flags)()).unwrap_or_default().into(),
+            sections: &[],
+            asked: HashMap::new(),
+            problems: Rc::clone(&self.problems),
+        }
+    }
+}
