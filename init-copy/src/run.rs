@@ -171,6 +171,12 @@ impl Work<'_> {
             (plan, inventory.unwrap_or_else(look))
         });
         let plan = plan?;
+        let used: Vec<_> = plan
+            .sources
+            .iter()
+            .filter_map(|source| source.part.as_deref())
+            .collect();
+        stage::sweep_parts(&place.base, &self.step.name, &used)?;
         let comparison = comparison(self.step, &plan, &self.options);
         let found = match (place.visible(), inventory) {
             (Some(root), Some(inventory)) => comparison.with(root, inventory)?,

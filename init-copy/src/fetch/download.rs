@@ -32,8 +32,16 @@ pub(crate) struct Download<'d> {
     pub(crate) max_bytes: u64,
     pub(crate) tries: u32,
     pub(crate) durable: bool,
-    /// The entity tag of what is in place already: then "not modified" is an answer.
-    pub(crate) known: Option<String>,
+    /// What is in place already: then "not modified" is an answer.
+    pub(crate) known: Option<Tag>,
+}
+
+/// A strong entity tag, and the URL whose answer had it: at another one it means nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) value: String,
+    /// [`WebUrl::label`] of where the redirects ended.
+    pub(crate) at: String,
 }
 
 /// What has been downloaded.
@@ -44,7 +52,7 @@ pub(crate) struct Fetched {
     pub(crate) size: u64,
     pub(crate) sha256: String,
     /// The strong entity tag that came with it.
-    pub(crate) tag: Option<String>,
+    pub(crate) tag: Option<Tag>,
 }
 
 /// Downloads into the destination `root`; `None` when what is known is still right.
@@ -115,6 +123,8 @@ struct Transfer<'t> {
     total: Option<u64>,
     /// The bytes are of several answers.
     resumed: bool,
+    /// What is in place already, as long as it may be what is asked for.
+    known: Option<&'t Tag>,
     /// Of all bytes so far: the digest asked for, and SHA-256 for the receipt.
     hashers: (Option<Hasher>, Hasher),
     buffer: Vec<u8>,
@@ -137,13 +147,15 @@ impl<'t> Transfer<'t> {
             part,
             at: 0,
             resumed: false,
+            known: what.known.as_ref(),
             total: what.size,
             hashers: (what.expected.map(Expected::hasher), Hasher::sha256()),
             buffer: vec![0; BUFFER],
         };
         let there = transfer.part.length()?;
         // Without a digest to prove the whole, only a validator can say that the rest belongs to these bytes.
-        let usable = facts.is_some() && (what.expected.is_some() || transfer.facts.validator.is_some());
+        let same = transfer.facts.asked == what.url.label() && transfer.facts.validator.is_some();
+        let usable = facts.is_some() && (what.expected.is_some() || same);
         if usable && there > 0 && what.size.is_none_or(|size| there <= size) {
             transfer.hash_what_is_there(there)?;
             transfer.resumed = true;
@@ -244,15 +256,7 @@ impl<'t> Transfer<'t> {
             // Nothing would tell that the rest is of another version.
             self.restart(Facts::default())?;
         }
-        let mut headers = Vec::new();
-        if self.at > 0 {
-            headers.push(("range", format!("bytes={}-", self.at)));
-            if let Some(validator) = &self.facts.validator {
-                headers.push(("if-range", validator.clone()));
-            }
-        } else if let Some(tag) = &self.what.known {
-            headers.push(("if-none-match", tag.clone()));
-        }
+        let headers = self.conditions();
         let answer = self.client.get(&Request {
             url: self.what.url,
             headers: &headers,
@@ -262,6 +266,8 @@ impl<'t> Transfer<'t> {
             200 => {
                 self.take_length(answer.header("content-length").and_then(|text| text.parse().ok()))?;
                 self.restart(Facts {
+                    asked: self.what.url.label(),
+                    answered: answer.url.label(),
                     validator: validator(&answer),
                 })?;
                 self.body(answer)
@@ -288,7 +294,16 @@ impl<'t> Transfer<'t> {
                 }
                 self.body(answer)
             }
-            304 if self.what.known.is_some() && self.at == 0 => Ok(Some(End::Unchanged)),
+            304 if self.at == 0
+                && let Some(tag) = self.known =>
+            {
+                if tag.at == answer.url.label() {
+                    return Ok(Some(End::Unchanged));
+                }
+                // A redirect leads elsewhere than it did: the same tag may be on other content there.
+                self.known = None;
+                Ok(None)
+            }
             416 if self.at > 0 => {
                 let total = answer
                     .header("content-range")
@@ -303,10 +318,25 @@ impl<'t> Transfer<'t> {
         }
     }
 
+    /// Only the rest, and only of the same version; or only what is not in place yet.
+    fn conditions(&self) -> Vec<(&'static str, String)> {
+        let mut headers = Vec::new();
+        if self.at > 0 {
+            headers.push(("range", format!("bytes={}-", self.at)));
+            if let Some(validator) = &self.facts.validator {
+                headers.push(("if-range", validator.clone()));
+            }
+        } else if let Some(tag) = self.known {
+            headers.push(("if-none-match", tag.value.clone()));
+        }
+        headers
+    }
+
     /// Some servers ignore `If-Range`; the validator of a part is that of the whole (RFC 9110, section 15.3.7).
     fn is_of_another_version(&self, answer: &Answer) -> bool {
         let (before, now) = (&self.facts.validator, validator(answer));
-        self.at > 0 && before.is_some() && now.is_some() && *before != now
+        let elsewhere = self.what.expected.is_none() && self.facts.answered != answer.url.label();
+        self.at > 0 && (elsewhere || (before.is_some() && now.is_some() && *before != now))
     }
 
     /// What the server says of the whole has to be what is known, and may not be too much.
@@ -404,7 +434,14 @@ impl<'t> Transfer<'t> {
             part: self.part.name(),
             size: self.at,
             sha256: hex(&self.hashers.1.finish()),
-            tag: self.facts.validator.filter(|validator| validator.starts_with('"')),
+            tag: self
+                .facts
+                .validator
+                .filter(|validator| validator.starts_with('"'))
+                .map(|value| Tag {
+                    value,
+                    at: self.facts.answered,
+                }),
         })
     }
 }

@@ -16,6 +16,6 @@ mod url;
 
 pub(crate) use client::{Answer, Client, Request, Tls};
 pub(crate) use credentials::{Credentials, Secret, basic};
-pub(crate) use download::{Download, Fetched, download, forget};
+pub(crate) use download::{Download, Fetched, Tag, download, forget};
 pub(crate) use retry::{Deadline, Problem};
 pub(crate) use url::WebUrl;

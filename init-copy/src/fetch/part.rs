@@ -17,6 +17,11 @@ use crate::plan::names::part_names;
 /// What the bytes are of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Facts {
+    /// The URL that was asked, and the one that answered in the end: without a digest, the bytes are of no other one.
+    #[serde(default)]
+    pub(super) asked: String,
+    #[serde(default)]
+    pub(super) answered: String,
     /// A strong entity tag or a date, for `If-Range`.
     pub(super) validator: Option<String>,
 }

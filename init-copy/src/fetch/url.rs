@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
 use ureq::http::Uri;
+
+use crate::content::checksum::hex;
 
 /// An absolute `http` or `https` URL without user information, which would show in process lists and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,14 @@ impl WebUrl {
 
     pub(crate) fn port(&self) -> u16 {
         self.0.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
+    /// Tells this URL from any other: like its text, with a digest in the place of the query.
+    pub(crate) fn label(&self) -> String {
+        match self.0.query() {
+            Some(query) => format!("{self}#{}", &hex(&Sha256::digest(query.as_bytes()))[..16]),
+            None => self.to_string(),
+        }
     }
 
     /// Credentials for one origin are not for another (RFC 6454, section 4).
@@ -154,6 +165,10 @@ mod tests {
         let url: WebUrl = "http://a.example/dir/my%20app.war?token=secret".parse().unwrap();
         assert_eq!(url.file_name(), b"my app.war");
         assert_eq!(url.to_string(), "http://a.example/dir/my%20app.war?…");
+        let other: WebUrl = "http://a.example/dir/my%20app.war?token=Secret".parse().unwrap();
+        assert!(url.label() != other.label() && !url.label().contains("secret"));
+        let plain: WebUrl = "http://a.example/x".parse().unwrap();
+        assert_eq!(plain.label(), "http://a.example/x");
         assert!(url.same_origin(&"http://A.example:80/".parse().unwrap()));
         assert!(!url.same_origin(&"https://a.example/".parse().unwrap()));
         for bad in [

@@ -26,6 +26,7 @@ impl Opening<'_> {
             plain_http: self.step.plain_http,
             platform: &self.step.platform,
             tries: self.step.tries,
+            by: &self.step.name,
             max_bytes: self.step.limits.bytes,
             durable: self.step.durable,
         };

@@ -65,10 +65,10 @@ impl Opening<'_> {
     /// The plan of all sources.
     pub(crate) fn plan(&self, named: &[Named]) -> Result<Plan, Error> {
         let mut builder = Builder::new(self.step.max_entries as usize);
-        for source in named {
+        for (at, source) in named.iter().enumerate() {
             match source {
                 Named::Path(path) => self.local(path, &mut builder)?,
-                Named::Url(url) => self.web(url, &mut builder)?,
+                Named::Url(url) => self.web(at, url, &mut builder)?,
                 Named::Oci(reference) => self.artifact(reference, &mut builder)?,
             }
         }

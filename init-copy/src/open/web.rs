@@ -4,21 +4,27 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat};
-use sha2::{Digest as _, Sha256};
 
 use super::Opening;
 use crate::archive::Unpack;
 use crate::ask::{Checksum, Step};
-use crate::content::checksum::{Expected, MAX_FILE, hex};
+use crate::content::checksum::{Expected, MAX_FILE};
 use crate::content::fingerprint::Fingerprint;
 use crate::error::{At as _, DIGEST, Error, SOURCE};
-use crate::fetch::{Client, Download, Fetched, Request, WebUrl, download, forget};
+use crate::fetch::{Client, Download, Fetched, Request, Tag, WebUrl, download, forget};
+use crate::plan::names::part_key;
 use crate::plan::safe_path;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
 
 impl Opening<'_> {
-    pub(super) fn web(&self, url: &WebUrl, builder: &mut Builder) -> Result<(), Error> {
-        let label = url.to_string();
+    /// `at` is the number of the source.
+    pub(super) fn web(&self, at: usize, url: &WebUrl, builder: &mut Builder) -> Result<(), Error> {
+        // With a digest, a URL says where content is to be had, and not what it is.
+        let label = if self.expected.is_some() {
+            url.to_string()
+        } else {
+            url.label()
+        };
         // What is pinned by a digest needs no question; what has a tag is asked for by it.
         if let Some(expected) = self.expected
             && self.keep(&label, &expected.to_string(), builder)?
@@ -28,12 +34,22 @@ impl Opening<'_> {
         let in_place = self.in_place(&label)?;
         let known = in_place
             .as_ref()
-            .and_then(|found| found.identity.strip_prefix("etag:")?.strip_suffix(&format!(" {label}")))
-            .map(str::to_owned);
+            .and_then(|found| found.identity.strip_prefix("etag:")?.rsplit_once(' '))
+            .map(|(value, at)| Tag {
+                value: value.to_owned(),
+                at: at.to_owned(),
+            });
         let what = Download {
             url,
             authorization: self.client.credentials().own()?,
-            key: key(url, self.expected),
+            // A place has one download at a time, so that presigned URLs, each another one, leave no row of parts.
+            key: part_key(
+                &self.step.name,
+                &match self.expected {
+                    Some(expected) => expected.to_string(),
+                    None => format!("{at} {}", self.rename.unwrap_or(Path::new("")).display()),
+                },
+            ),
             expected: self.expected,
             size: None,
             max_bytes: self.step.limits.bytes,
@@ -55,8 +71,7 @@ impl Opening<'_> {
         };
         let identity = match (self.expected, &fetched.tag) {
             (Some(expected), _) => expected.to_string(),
-            // A tag means something at its own URL only.
-            (None, Some(tag)) => format!("etag:{tag} {label}"),
+            (None, Some(tag)) => format!("etag:{} {}", tag.value, tag.at),
             (None, None) => format!("sha256:{}", fetched.sha256),
         };
         let name = self.file_name(url)?;
@@ -175,16 +190,6 @@ fn file(place: &Path, size: u64) -> Entry {
         fingerprint: Fingerprint::within(size, 0),
         rendered: None,
     }
-}
-
-/// Tells downloads apart: another URL or another digest has nothing in common with these bytes.
-fn key(url: &WebUrl, expected: Option<&Expected>) -> String {
-    let text = format!(
-        "{} {}",
-        url.uri(),
-        expected.map(ToString::to_string).unwrap_or_default()
-    );
-    hex(&Sha256::digest(text.as_bytes())[..16])
 }
 
 /// The digest that the step's one file has to have, wherever it is written down.

@@ -2,6 +2,10 @@
 
 use std::ffi::OsString;
 
+use sha2::{Digest as _, Sha256};
+
+use crate::content::checksum::hex;
+
 /// All names of ours in a destination begin so: what is staged, the receipt, generations behind a link.
 pub(crate) const RESERVED: &str = ".init-copy";
 /// And what is staged, so.
@@ -13,6 +17,19 @@ pub(crate) fn part_names(key: &str) -> (OsString, OsString) {
         format!("{PREFIX}part-{key}").into(),
         format!("{PREFIX}part-{key}.json").into(),
     )
+}
+
+/// The key of a download by the step `by` of `what`, which is its digest or its place.
+pub(crate) fn part_key(by: &str, what: &str) -> String {
+    let short = |text: &str, length| hex(&Sha256::digest(text.as_bytes()))[..length].to_owned();
+    format!("{}-{}", short(by, 8), short(what, 32))
+}
+
+/// Is it a name of [`part_names`] for a key of the step `by`?
+pub(crate) fn is_part_of(name: &[u8], by: &str) -> bool {
+    let key = part_key(by, "");
+    let prefix = format!("{PREFIX}part-{}", &key[..9]);
+    name.starts_with(prefix.as_bytes())
 }
 
 /// Is it a name of [`part_names`]?

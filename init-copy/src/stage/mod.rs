@@ -11,4 +11,4 @@ mod sweep;
 
 pub(crate) use fill::finish_dir;
 pub(crate) use staging::{Done, Job, Staging};
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{sweep, sweep_parts};

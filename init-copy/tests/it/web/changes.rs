@@ -6,7 +6,7 @@ use testbed::http::Reply;
 use testbed::process::code_and_stderr;
 
 use super::{Site, fetch, full, sha256};
-use crate::{Volume, assert_done};
+use crate::{Volume, assert_done, text};
 
 #[test]
 fn what_has_a_tag_is_asked_for_by_it() {
@@ -87,10 +87,7 @@ fn every_way_of_publishing_proves_a_download() {
     let digest = format!("--sha256={}", sha256(b"content"));
     for way in ["rename", "exchange", "symlink"] {
         let volume = Volume::new();
-        let (publish, dest) = (
-            format!("--publish={way}"),
-            format!("{}/", crate::text(&volume.dest("target"))),
-        );
+        let (publish, dest) = (format!("--publish={way}"), format!("{}/", text(&volume.dest("target"))));
         let run = || {
             let mut command = super::init_copy(&[&publish, &digest, &url, &dest]);
             command.output().unwrap()
@@ -104,4 +101,66 @@ fn every_way_of_publishing_proves_a_download() {
             code_and_stderr(&again)
         );
     }
+}
+
+/// A server whose tags tell nothing apart: every answer has the same one, and is 304 to whoever names it.
+fn one_tag_for_all() -> Site {
+    Site::start(|_, request| {
+        let tag = [("ETag", "\"same\"")];
+        if let Some(to) = request.target.strip_prefix("/to/") {
+            return full(302, &[("Location", &format!("/{to}"))], b"");
+        }
+        match request.header("if-none-match") {
+            Some(_) => full(304, &tag, b""),
+            None => full(200, &tag, request.target.as_bytes()),
+        }
+    })
+}
+
+#[test]
+fn a_tag_never_crosses_to_another_query() {
+    let (site, volume) = (one_tag_for_all(), Volume::new());
+    for path in ["/f?v=1", "/f?v=2", "/f?v=2&w", "/f", "/f?", "/f?v=1"] {
+        assert_done(&fetch(&volume, &[], &site.url(path)));
+        assert_eq!(fs::read_to_string(volume.dest("f")).unwrap(), path);
+    }
+    let again = fetch(&volume, &[], &site.url("/f?v=1"));
+    assert!(code_and_stderr(&again).1.contains("nothing to do"), "{again:?}");
+    let receipt = fs::read_to_string(volume.dest(".init-copy.receipt")).unwrap();
+    assert!(!receipt.contains("v=1"), "a query may be a secret: {receipt}");
+}
+
+#[test]
+fn a_tag_never_crosses_to_where_a_redirect_leads_now() {
+    let target = Arc::new(AtomicUsize::new(1));
+    let led = Arc::clone(&target);
+    let site = Site::start(move |_, request| {
+        let tag = [("ETag", "\"same\"")];
+        if request.target == "/latest" {
+            let to = format!("/v{}", led.load(Ordering::Relaxed));
+            return full(302, &[("Location", &to)], b"");
+        }
+        match request.header("if-none-match") {
+            Some(_) => full(304, &tag, b""),
+            None => full(200, &tag, request.target.as_bytes()),
+        }
+    });
+    let volume = Volume::new();
+    let dest = text(&volume.dest("app"));
+    let run = || super::init_copy(&[&site.url("/latest"), &dest]).output().unwrap();
+    assert_done(&run());
+    assert!(code_and_stderr(&run()).1.contains("nothing to do"));
+    target.store(2, Ordering::Relaxed);
+    assert_done(&run());
+    assert_eq!(fs::read_to_string(volume.dest("app")).unwrap(), "/v2");
+}
+
+#[test]
+fn with_a_digest_another_query_is_another_way_to_the_same() {
+    let (site, volume) = (Site::serving("content"), Volume::new());
+    let digest = format!("--sha256={}", sha256(b"content"));
+    assert_done(&fetch(&volume, &[&digest], &site.url("/app.war?signature=1")));
+    let again = fetch(&volume, &[&digest], &site.url("/app.war?signature=2"));
+    assert!(code_and_stderr(&again).1.contains("nothing to do"), "{again:?}");
+    assert_eq!(site.requests().len(), 1);
 }

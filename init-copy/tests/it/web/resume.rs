@@ -276,3 +276,53 @@ fn a_length_that_is_too_short_is_found_out_by_the_digest() {
     );
     assert!(volume.names().is_empty());
 }
+
+/// The names of parts in the destination.
+fn parts(volume: &Volume) -> Vec<String> {
+    let mut names = volume.names();
+    names.retain(|name| name.starts_with(".init-copy-part-") && !name.ends_with(".json"));
+    names
+}
+
+#[test]
+fn one_place_has_one_part_however_often_its_url_changes() {
+    let site = Site::start(|_, _| interrupted(&content(), TAG));
+    let volume = Volume::new();
+    for signature in 0..4 {
+        let url = site.url(&format!("/app.war?signature={signature}"));
+        assert_refused(&fetch(&volume, &["--tries=1"], &url), 12, &[]);
+        assert_eq!(parts(&volume).len(), 1, "{:?}", volume.names());
+    }
+    // Of another URL, so it is not gone on with.
+    assert!(site.headers("range").iter().all(Option::is_none));
+    let digest = format!("--sha256={}", sha256(&content()));
+    assert_refused(
+        &fetch(&volume, &["--tries=1", &digest], &site.url("/app.war?signature=5")),
+        12,
+        &[],
+    );
+    assert_eq!(parts(&volume).len(), 2, "by digest it is another download");
+
+    // Once one run is done, what no other can use is gone.
+    let whole = Site::serving(content());
+    assert_done(&fetch(&volume, &[], &whole.url("/app.war?signature=6")));
+    assert_downloaded(&volume, &content());
+}
+
+#[test]
+fn with_a_digest_the_next_url_goes_on_where_the_last_one_was() {
+    let site = Site::start(|before, request| match before {
+        0 => interrupted(&content(), TAG),
+        _ => rest(request, &content(), TAG),
+    });
+    let volume = Volume::new();
+    let digest = format!("--sha256={}", sha256(&content()));
+    assert_refused(
+        &fetch(&volume, &["--tries=1", &digest], &site.url("/app.war?s=1")),
+        12,
+        &[],
+    );
+    assert_done(&fetch(&volume, &[&digest], &site.url("/app.war?s=2")));
+    assert_downloaded(&volume, &content());
+    assert!(start_of_range(&site.requests()[1]).is_some_and(|start| start > 0));
+}
