@@ -25,7 +25,7 @@ use crate::publish::{Publish, Way};
 use crate::receipt::Entered;
 use crate::receipt::Inventory;
 use crate::receipt::prune;
-use crate::receipt::{Comparison, Found, refuse_closed_parents};
+use crate::receipt::{Comparison, Existing, Found, refuse_closed_parents};
 use crate::stage::{self, Job, Staging};
 use crate::wait::wait_for;
 
@@ -89,6 +89,15 @@ impl Run<'_> {
                     dest.display()
                 ),
                 "let DEST be the directory, with a slash, or use --publish rename",
+            ));
+        }
+        if matches!(step.existing, Existing::Keep | Existing::Seed)
+            && matches!(step.publish, Publish::As(Way::Exchange | Way::Symlink))
+        {
+            return Err(Error::new(
+                USAGE,
+                "what is replaced as a whole keeps nothing of what stood there",
+                "use --publish rename with --existing keep or seed",
             ));
         }
         let expected = self.expected(step, &named, &client)?;
@@ -159,7 +168,7 @@ impl Work<'_> {
         // What takes a while, such as a download, comes first: the look at the destination has to be fresh.
         let quick = named.iter().all(|source| matches!(source, Named::Path(_)));
         let (plan, inventory) = thread::scope(|scope| {
-            let look = || place.visible().map(Inventory::take);
+            let look = || place.visible().map(|root| Inventory::take(root, &self.step.receipt));
             let early = quick
                 .then(|| thread::Builder::new().spawn_scoped(scope, look).ok())
                 .flatten();
@@ -178,19 +187,26 @@ impl Work<'_> {
             .collect();
         stage::sweep_parts(&place.base, &self.step.name, &used)?;
         let comparison = comparison(self.step, &plan, &self.options);
-        let found = match (place.visible(), inventory) {
+        let mut found = match (place.visible(), inventory) {
             (Some(root), Some(inventory)) => comparison.with(root, inventory)?,
             _ => Found::everything(&plan),
         };
+        if self.step.existing != Existing::Replace {
+            self.tell_of_touched(&plan, &found.touched);
+        }
         let nothing = found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !self.step.prune);
         if nothing && place.visible().is_some() {
             forget_parts(&plan, &place.base);
             return Ok(None);
         }
+        let touched = std::mem::take(&mut found.touched);
         let copied = match &place.name {
             None => self.rename(&plan, &place, found)?,
             Some(name) => self.replace(&plan, &place, name, &found)?,
         };
+        if self.step.existing == Existing::Replace {
+            self.tell_of_touched(&plan, &touched);
+        }
         if self.step.attributes.not_kept() > 0 {
             tracing::warn!(
                 attributes = self.step.attributes.not_kept(),
@@ -198,6 +214,25 @@ impl Work<'_> {
             );
         }
         Ok(Some(copied))
+    }
+
+    /// What others put there or changed, and what became of it: nothing of that is done without a word.
+    fn tell_of_touched(&self, plan: &Plan, touched: &[usize]) {
+        let Some(&first) = touched.first() else { return };
+        let (entries, first) = (touched.len(), self.target.dir.join(&plan.entries[first].target));
+        let first = first.display();
+        match self.step.existing {
+            Existing::Replace => tracing::warn!(
+                entries,
+                %first,
+                "replaced what was not put there by init-copy, or was changed since; --existing keep or seed leaves it"
+            ),
+            Existing::Keep | Existing::Seed => {
+                tracing::info!(entries, %first, "left what was not put there by init-copy, or was changed since");
+            }
+            // It has failed by now.
+            Existing::Fail => {}
+        }
     }
 
     fn job<'j>(&'j self, plan: &'j Plan) -> Result<Job<'j>, Error> {
@@ -257,9 +292,7 @@ impl Work<'_> {
             options: &self.options,
             dirs: &found.dirs,
         };
-        if let Err(error) = receipt.write(&place.base, &staging, stay) {
-            tracing::warn!(%error, "the copy is complete but has no receipt: the next run copies again");
-        }
+        warn_without_receipt(receipt.write(&place.base, &staging, stay));
         pruned?;
         Ok(Copied {
             entries: todo.len() + found.dirs.len(),
@@ -278,13 +311,13 @@ impl Work<'_> {
         let job = self.job(plan)?;
         let mut staging = self.stage(&job, &place.base, &all, true)?;
         staging.settle_links(plan)?;
-        Entered {
+        let receipt = Entered {
             plan,
             step: self.step,
             options: &self.options,
             dirs: &[],
-        }
-        .write_staged(&staging, self.step.durable)?;
+        };
+        receipt.write_staged(&staging)?;
         staging.finish_root(&job)?;
         match place.way {
             Way::Symlink => staging.switch(name, self.step.durable)?,
@@ -294,6 +327,7 @@ impl Work<'_> {
             }
             Way::Rename => staging.appear(name, self.step.durable)?,
         }
+        warn_without_receipt(receipt.write_beside(&staging));
         Ok(Copied {
             entries: all.len(),
             proven: 0,
@@ -310,6 +344,7 @@ pub(crate) fn comparison<'c>(step: &'c Step, plan: &'c Plan, options: &'c str) -
         by: &step.name,
         options,
         proof: step.proof,
+        existing: step.existing,
         dir_attributes: step.attributes.wants_dirs(),
     }
 }
@@ -354,6 +389,12 @@ fn unchanged(plan: &Plan) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn warn_without_receipt(written: Result<(), Error>) {
+    if let Err(error) = written {
+        tracing::warn!(%error, "the copy is complete but has no receipt: the next run copies again");
+    }
 }
 
 /// Downloads are done with.

@@ -8,9 +8,9 @@ use pod_contract::start::cli::Verb;
 use pod_contract::units::OrOff;
 
 use super::cp;
-use super::step::{PATHS, Step};
+use super::step::{PATHS, Step, receipt_flag};
 use crate::fetch::Tls;
-use crate::receipt::Verify;
+use crate::receipt::{Keeping, Verify};
 use crate::wait::Condition;
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -93,6 +93,7 @@ pub(crate) const VERBS: &[Verb] = &[
                     "full",
                     "Read every file that has a digest in the receipt, instead of looking at inode, size and times",
                 ),
+                receipt_flag(),
             ]
         },
         sections: &[],
@@ -197,9 +198,11 @@ impl Config {
     fn verify(settings: &mut Settings<'_>) -> Option<Verify> {
         let dest = settings.values::<PathBuf>(DEST);
         let full = settings.or("full", false);
+        let receipt = settings.or("receipt", Keeping::Inside);
         match dest?.as_slice() {
             [dest] => Some(Verify {
                 dest: dest.clone(),
+                receipt: receipt?,
                 full: full?,
             }),
             _ => settings.refuse("give one DEST: init-copy verify DEST"),

@@ -9,9 +9,10 @@ use clap::{Arg, ArgAction};
 use pod_contract::config::{Flag, Settings, positional};
 use pod_contract::start::cli::Verb;
 
-use super::step::PATHS;
 use super::step::Step;
+use super::step::{PATHS, receipt_flag};
 use crate::attributes::{Attributes, Kept};
+use crate::receipt::Keeping;
 use crate::source::Source;
 
 pub(crate) const VERB: Verb = Verb {
@@ -79,7 +80,8 @@ fn flags() -> Vec<Flag> {
             .help("Keep mode, ownership, timestamps, xattr, links or all"),
     ];
     let paths = positional::<PathBuf>(PATHS, "As for cp");
-    std::iter::once(paths).chain(borrowed.map(Flag::from)).collect()
+    let own = [paths, receipt_flag()];
+    own.into_iter().chain(borrowed.map(Flag::from)).collect()
 }
 
 /// The one step of a `cp`.
@@ -130,6 +132,7 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
         .map(|path| if whole && path.is_dir() { path.join(".") } else { path })
         .map(Source::Path)
         .collect();
+    let receipt = settings.or("receipt", Keeping::Off)?;
     let mut step = Step::read(&mut settings.none(), Some("cp"))?;
     step.sources = sources;
     step.dest = Some(dest);
@@ -137,5 +140,6 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     step.keep_links = keep_links;
     step.attributes = Attributes::new(None, None, None, kept).with_dirs_as_source();
     step.durable = false;
+    step.receipt = receipt;
     Some(step)
 }

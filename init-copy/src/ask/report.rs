@@ -14,8 +14,8 @@ use crate::error::{At as _, Error};
 use crate::open::{self, Opening};
 use crate::plan::{Content, Kind, Plan};
 use crate::progress::Progress;
-use crate::receipt::Found;
 use crate::receipt::Inventory;
+use crate::receipt::{Existing, Found};
 use crate::run::{Run, comparison, options};
 use crate::source::Source;
 
@@ -49,7 +49,7 @@ impl Run<'_> {
         };
         let plan = opening.plan(&named)?;
         let found = match &current {
-            Some(root) => comparison(step, &plan, &options).with(root, Inventory::take(root))?,
+            Some(root) => comparison(step, &plan, &options).with(root, Inventory::take(root, &step.receipt))?,
             None => Found::everything(&plan),
         };
         report(step, &plan, &found, &target.dir)
@@ -77,6 +77,18 @@ fn report(step: &Step, plan: &Plan, found: &Found, dir: &Path) -> Result<String,
         ),
     );
     line(&mut text, "proven", format!("{proven} entries are in place and stay"));
+    if !found.touched.is_empty() {
+        let (name, what) = match step.existing {
+            Existing::Keep | Existing::Seed => ("leaves", "entries as they are"),
+            Existing::Replace | Existing::Fail => ("replaces", "entries"),
+        };
+        let touched = found.touched.len();
+        line(
+            &mut text,
+            name,
+            format!("{touched} {what} that were not put there by init-copy, or were changed since"),
+        );
+    }
     if step.prune {
         line(
             &mut text,

@@ -14,7 +14,7 @@ use crate::content::substitute::Substitute;
 use crate::fetch::{Credentials, Secret, WebUrl};
 use crate::oci::Platform;
 use crate::publish::Publish;
-use crate::receipt::Proof;
+use crate::receipt::{Existing, Keeping, Proof};
 use crate::source::Source;
 use crate::source::glob::Glob;
 use crate::wait::Condition;
@@ -73,6 +73,8 @@ pub(crate) struct Step {
     pub(crate) publish: Publish,
     pub(crate) attributes: Attributes,
     pub(crate) prune: bool,
+    pub(crate) existing: Existing,
+    pub(crate) receipt: Keeping,
     pub(crate) proof: Proof,
     pub(crate) durable: bool,
     pub(crate) substitute: Substitute,
@@ -167,6 +169,13 @@ impl Step {
                 "prune",
                 "Remove what an earlier run put there and the sources no longer have",
             ),
+            setting::<Existing>(
+                "existing",
+                "WHAT",
+                "What stands there and was not put there or was changed since: replace, keep, fail; or seed, which writes only \
+                 what was never put there [default: replace]",
+            ),
+            receipt_flag(),
             setting::<Proof>(
                 "proof",
                 "HOW",
@@ -242,6 +251,8 @@ impl Step {
         let publish = settings.or("publish", Publish::Auto);
         let attributes = attributes(settings);
         let prune = settings.or("prune", false);
+        let existing = settings.or("existing", Existing::Replace);
+        let receipt = settings.or("receipt", Keeping::Inside);
         let proof = settings.or("proof", Proof::Stat);
         let durable = settings.or("durability", Durability(true));
         let substitute = settings.list::<Glob>("substitute");
@@ -270,6 +281,8 @@ impl Step {
             publish: publish?,
             attributes: attributes?,
             prune: prune?,
+            existing: existing?,
+            receipt: receipt?,
             proof: proof?,
             durable: durable?.0,
             substitute: Substitute::from_environment(substitute?),
@@ -399,6 +412,15 @@ fn checksum(settings: &mut Settings<'_>) -> Option<Option<Checksum>> {
         (Some(Sha256(expected)), None) => Some(Some(Checksum::Given(expected))),
         (None, checksum) => Some(checksum),
     }
+}
+
+/// Shared by all that read or write a receipt.
+pub(crate) fn receipt_flag() -> Flag {
+    setting::<Keeping>(
+        "receipt",
+        "FILE",
+        "Where the list of what was copied is kept, or off [default: .init-copy.receipt in DEST]",
+    )
 }
 
 struct Sha256(Expected);

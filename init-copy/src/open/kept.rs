@@ -28,7 +28,7 @@ impl Opening<'_> {
         };
         let mut cursor = root.cursor();
         let mut found: Option<InPlace> = None;
-        for record in Receipt::open(root) {
+        for record in Receipt::open(root, &self.step.receipt) {
             if *record.from != *label || record.by != self.step.name {
                 continue;
             }

@@ -8,6 +8,7 @@ use super::Opening;
 use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Refused, Unpack};
 use crate::content::fingerprint::Fingerprint;
 use crate::error::{Error, UNSAFE};
+use crate::plan::names::is_ours;
 use crate::plan::safe_path;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
 use crate::source::glob;
@@ -111,6 +112,10 @@ impl Listing<'_> {
             .ancestors()
             .any(|above| glob::any(&self.opening.step.exclude, above))
         {
+            return Ok(());
+        }
+        if path.iter().any(is_ours) {
+            tracing::info!(archive = self.label, member = %path.display(), "left out: it is init-copy's own, of a run that copied to there");
             return Ok(());
         }
         let target = self.prefix.join(&path);

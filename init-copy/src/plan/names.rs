@@ -1,6 +1,7 @@
 //! The names that we keep for ourselves in a destination.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,8 +9,16 @@ use crate::content::checksum::hex;
 
 /// All names of ours in a destination begin so: what is staged, the receipt, generations behind a link.
 pub(crate) const RESERVED: &str = ".init-copy";
+/// A hidden file, not a directory: Tomcat would deploy a directory in `webapps` as an application.
+pub(crate) const RECEIPT: &str = ".init-copy.receipt";
 /// And what is staged, so.
 pub(crate) const PREFIX: &str = ".init-copy-";
+
+/// Is it something that init-copy left for itself, and no content: a receipt, something staged, a download?
+pub(crate) fn is_ours(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(RESERVED.as_bytes()) && (name == RECEIPT.as_bytes() || is_staged(name) || is_part(name))
+}
 
 /// The names under which a download lies until it is complete: its bytes, and what is known of it.
 pub(crate) fn part_names(key: &str) -> (OsString, OsString) {

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use std::path::PathBuf;
+
 use super::format::{Receipt, Record, Writer};
+use super::keeping::Keeping;
 use crate::ask::Step;
 use crate::dest::beneath::Root;
 use crate::error::Error;
+use crate::plan::names::RECEIPT;
 use crate::plan::{Kind, Plan};
 use crate::stage::{Done, Staging};
 
@@ -35,8 +39,11 @@ impl Entered<'_> {
 
     /// The old records, those of the staged entries anew, and without what was pruned.
     pub(crate) fn write(&self, root: &Root, staging: &Staging<'_>, stay: Vec<Record>) -> Result<(), Error> {
-        let mut old = Receipt::open(root);
-        let mut writer = Writer::create(root.path())?;
+        let Some(path) = self.step.receipt.path(root.path()) else {
+            return Ok(());
+        };
+        let mut old = Receipt::open(root, &self.step.receipt);
+        let mut writer = Writer::create(path)?;
         let mut stay = stay.into_iter().peekable();
         let mut done = staging.todo.iter().zip(&staging.done).peekable();
         for (index, entry) in self.plan.entries.iter().enumerate() {
@@ -77,17 +84,31 @@ impl Entered<'_> {
         Ok(())
     }
 
-    /// Into the directory that becomes the destination.
-    pub(crate) fn write_staged(&self, staging: &Staging<'_>, durable: bool) -> Result<(), Error> {
-        let Some(temp) = staging.units.first().and_then(|unit| unit.temp.as_deref()) else {
-            return Ok(());
-        };
-        let mut writer = Writer::create(&staging.base.path().join(temp))?;
+    /// Into the directory that becomes the destination, if it is kept in there.
+    pub(crate) fn write_staged(&self, staging: &Staging<'_>) -> Result<(), Error> {
+        match staging.units.first().and_then(|unit| unit.temp.as_deref()) {
+            Some(temp) if self.step.receipt == Keeping::Inside => {
+                self.write_all(staging, staging.base.path().join(temp).join(RECEIPT))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Of a destination that was replaced as a whole, to where it is kept outside of that.
+    pub(crate) fn write_beside(&self, staging: &Staging<'_>) -> Result<(), Error> {
+        match &self.step.receipt {
+            Keeping::At(path) => self.write_all(staging, path.clone()),
+            Keeping::Inside | Keeping::Off => Ok(()),
+        }
+    }
+
+    fn write_all(&self, staging: &Staging<'_>, path: PathBuf) -> Result<(), Error> {
+        let mut writer = Writer::create(path)?;
         for (index, done) in staging.todo.iter().zip(&staging.done) {
             if let Some(done) = done {
                 writer.add(&self.record(*index, done))?;
             }
         }
-        writer.publish(durable)
+        writer.publish(self.step.durable)
     }
 }

@@ -27,15 +27,15 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use pod_contract::files::publish::Staged;
-use rustix::fs::{Mode, OFlags, openat};
 
+use super::keeping::Keeping;
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
 use crate::error::{At as _, Error};
 use crate::plan::{Stamp, order};
 
-/// A hidden file, not a directory: Tomcat would deploy a directory in `webapps` as an application.
-pub(crate) const NAME: &str = ".init-copy.receipt";
+/// It lists every name: for the user and the group that run this, not for whoever is served from the directory.
+const MODE: u32 = 0o640;
 const HEAD: &[u8] = b"init-copy receipt 2\n";
 const END: &str = "end\t";
 /// A line holds a path or two; a longer one is not ours.
@@ -74,9 +74,9 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     /// The receipt of the destination; empty when there is none, or none that can be believed.
-    pub(crate) fn open(root: &Root) -> Self {
-        let shown = root.path().join(NAME);
-        let lines = match open(root) {
+    pub(crate) fn open(root: &Root, keeping: &Keeping) -> Self {
+        let shown = keeping.path(root.path()).unwrap_or_default();
+        let lines = match keeping.open(root).and_then(|file| file.map(lines_of).transpose()) {
             Ok(lines) => lines,
             Err(error) => {
                 tracing::warn!(receipt = %shown.display(), %error, "the receipt cannot be used: everything is copied again");
@@ -168,13 +168,7 @@ impl Iterator for Receipt {
     }
 }
 
-fn open(root: &Root) -> std::io::Result<Option<BufReader<File>>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match openat(root, NAME, flags, Mode::empty()) {
-        Ok(fd) => File::from(fd),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(e) => return Err(e.into()),
-    };
+fn lines_of(file: File) -> std::io::Result<BufReader<File>> {
     // Written whole or not at all, so the last line stands for all.
     let length = file.metadata()?.len();
     let mut tail = [0; 32];
@@ -195,7 +189,7 @@ fn open(root: &Root) -> std::io::Result<Option<BufReader<File>>> {
     if head != HEAD {
         return Err(std::io::Error::other("it is of another version, or none of ours"));
     }
-    Ok(Some(lines))
+    Ok(lines)
 }
 
 fn parse(line: &[u8], texts: &[Arc<str>]) -> Option<Record> {
@@ -280,9 +274,8 @@ impl std::io::Write for StagedFile {
 }
 
 impl Writer {
-    /// A new receipt for the directory `dir`.
-    pub(crate) fn create(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join(NAME);
+    /// A new receipt, to be kept at `path`.
+    pub(crate) fn create(path: PathBuf) -> Result<Self, Error> {
         let staged = StagedFile(Staged::create(&path).at("write", &path)?);
         let mut staged = BufWriter::with_capacity(64 << 10, staged);
         staged.write_all(HEAD).at("write", &path)?;
@@ -343,7 +336,7 @@ impl Writer {
         let path = self.path;
         let staged = self.staged.into_inner().map_err(std::io::IntoInnerError::into_error);
         staged
-            .and_then(|staged| staged.0.publish_as(0o644, durable))
+            .and_then(|staged| staged.0.publish_as(MODE, durable))
             .at("write", &path)
     }
 }
@@ -353,6 +346,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
     use super::*;
+    use crate::plan::names::RECEIPT;
 
     fn record(path: &[u8], stamp: Stamp) -> Record {
         Record {
@@ -381,20 +375,20 @@ mod tests {
                 ..record(b"", Stamp::Text("".into()))
             },
         ];
-        let mut writer = Writer::create(dir.path()).unwrap();
+        let mut writer = Writer::create(dir.path().join(RECEIPT)).unwrap();
         for record in &records {
             writer.add(record).unwrap();
         }
         writer.publish(true).unwrap();
         let root = Root::open(dir.path()).unwrap();
-        assert_eq!(Receipt::open(&root).collect::<Vec<_>>(), records);
+        assert_eq!(Receipt::open(&root, &Keeping::Inside).collect::<Vec<_>>(), records);
     }
 
     #[test]
     fn one_that_cannot_be_believed_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
-        assert!(Receipt::open(&root).is_empty());
+        assert!(Receipt::open(&root, &Keeping::Inside).is_empty());
         let texts = [
             "",
             "{}",
@@ -405,8 +399,8 @@ mod tests {
             "init-copy receipt 2\nf\ta\t0\t0\t0\t1.2.3.4\t1.2.3.4\t-\nend\t1\n",
         ];
         for text in texts {
-            std::fs::write(dir.path().join(NAME), text).unwrap();
-            assert!(Receipt::open(&root).is_empty(), "{text:?}");
+            std::fs::write(dir.path().join(RECEIPT), text).unwrap();
+            assert!(Receipt::open(&root, &Keeping::Inside).is_empty(), "{text:?}");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::vec::IntoIter;
 use rustix::fs::FileType;
 
 use super::format::{Receipt, Record};
+use super::keeping::Keeping;
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
 use crate::error::Error;
@@ -44,9 +45,9 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     /// Reads the receipt of `root`, and looks at everything on it.
-    pub(crate) fn take(root: &Root) -> Self {
+    pub(crate) fn take(root: &Root, keeping: &Keeping) -> Self {
         let mut cursor = root.cursor();
-        let listed: Vec<_> = Receipt::open(root)
+        let listed: Vec<_> = Receipt::open(root, keeping)
             .map(|record| {
                 let now = cursor.stat(&record.path).map(|stat| stat.as_ref().map(Look::of));
                 Listed { record, now }

@@ -8,12 +8,13 @@ use pod_contract::config::Word;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, openat};
 use rustix::io::Errno;
 
+use super::existing::Existing;
 use super::format::Record;
 use super::inventory::{Inventory, Look};
 use crate::content::checksum::{self, Hasher, hex};
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::{Cursor, Root, kind_name};
-use crate::error::{At as _, Error};
+use crate::error::{At as _, CONFLICT, Error};
 use crate::plan::{Entry, Kind, Plan, Share};
 
 /// What counts as proof that an entry is in place.
@@ -30,8 +31,11 @@ impl Word for Proof {
     const WORDS: &'static [(&'static str, Self)] = &[("stat", Self::Stat), ("digest", Self::Digest)];
 }
 
+/// Names in a message; more are counted.
+const SHOWN: usize = 10;
+
 /// The state of the destination, against the plan.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Entries to stage: indices into the plan, in its order.
     pub(crate) todo: Vec<usize>,
@@ -39,6 +43,9 @@ pub(crate) struct Found {
     pub(crate) dirs: Vec<usize>,
     /// All directories that are there and that this step made, if directories are to have attributes at all.
     pub(crate) own_dirs: Vec<usize>,
+    /// Entries of which something stands there that init-copy did not put there, or that was changed since; what becomes of it is
+    /// the policy's: it is among `todo`, or stays.
+    pub(crate) touched: Vec<usize>,
     /// What this step put there before and no longer wants.
     pub(crate) stale: Vec<Record>,
     /// Does the receipt hold records of other steps?
@@ -53,6 +60,7 @@ pub(crate) struct Comparison<'a> {
     /// Describes the wanted attributes.
     pub(crate) options: &'a str,
     pub(crate) proof: Proof,
+    pub(crate) existing: Existing,
     /// Are directories to have the wanted attributes too, once they are there?
     pub(crate) dir_attributes: bool,
 }
@@ -61,31 +69,36 @@ impl Comparison<'_> {
     /// Everything that is not proven; refuses, before anything is written, what cannot be put where something else stands.
     pub(crate) fn with(&self, root: &Root, mut inventory: Inventory) -> Result<Found, Error> {
         let mut cursor = root.cursor();
-        let mut found = Found {
-            todo: Vec::new(),
-            dirs: Vec::new(),
-            own_dirs: Vec::new(),
-            stale: Vec::new(),
-            others: false,
-        };
+        let mut found = Found::default();
         // Below something that is not there, nothing is.
         let mut absent: Option<&Path> = None;
+        // Directories that were removed and come back only for what goes into them.
+        let mut gone: Vec<usize> = Vec::new();
         for (index, entry) in self.plan.entries.iter().enumerate() {
             while let Some(listed) = inventory.next_before(&entry.target) {
                 found.unplanned(listed.record, self.by);
             }
             let listed = inventory.next_at(&entry.target);
-            if absent.is_some_and(|above| entry.target.starts_with(above)) {
-                found.todo.push(index);
-                continue;
-            }
+            let is_below_absent = absent.is_some_and(|above| entry.target.starts_with(above));
             let (record, now) = match listed {
+                Some(listed) if is_below_absent => (Some(listed.record), None),
+                None if is_below_absent => (None, None),
                 Some(listed) => (Some(listed.record), listed.now?),
                 None => (None, cursor.stat(&entry.target)?.as_ref().map(Look::of)),
             };
             let Some(now) = now else {
-                absent = (entry.kind == Kind::Dir).then_some(&*entry.target);
-                found.todo.push(index);
+                if !is_below_absent && entry.kind == Kind::Dir {
+                    absent = Some(&*entry.target);
+                }
+                gone.retain(|&dir| entry.target.starts_with(&self.plan.entries[dir].target));
+                if record.is_some() && self.existing == Existing::Seed {
+                    if entry.kind == Kind::Dir {
+                        gone.push(index);
+                    }
+                } else {
+                    found.todo.append(&mut gone);
+                    found.todo.push(index);
+                }
                 continue;
             };
             self.refuse_conflict(root, entry, now.kind)?;
@@ -102,14 +115,32 @@ impl Comparison<'_> {
                     }
                 }
                 Kind::Dir => {}
-                _ if !self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => found.todo.push(index),
-                _ => {}
+                _ if self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => {}
+                _ => {
+                    let is_touched = record.is_none_or(|record| record.at != now.fingerprint);
+                    if is_touched {
+                        found.touched.push(index);
+                    }
+                    let stays = match self.existing {
+                        Existing::Replace => false,
+                        Existing::Keep | Existing::Fail => is_touched,
+                        Existing::Seed => true,
+                    };
+                    if !stays {
+                        found.todo.push(index);
+                    }
+                }
             }
         }
         for listed in inventory {
             found.unplanned(listed.record, self.by);
         }
-        self.take_whole_files(&mut found.todo);
+        if self.existing == Existing::Fail && !found.touched.is_empty() {
+            return Err(self.touched(root, &found.touched));
+        }
+        if matches!(self.existing, Existing::Replace | Existing::Fail) {
+            self.take_whole_files(&mut found.todo);
+        }
         Ok(found)
     }
 
@@ -163,6 +194,24 @@ impl Comparison<'_> {
         }
     }
 
+    fn touched(&self, root: &Root, touched: &[usize]) -> Error {
+        let names: Vec<_> = touched
+            .iter()
+            .take(SHOWN)
+            .map(|&index| format!("\n  {}", root.path().join(&self.plan.entries[index].target).display()))
+            .collect();
+        Error::new(
+            CONFLICT,
+            format!(
+                "{} entries stand at the destination that were not put there, or were changed since:{}{}",
+                touched.len(),
+                names.concat(),
+                if touched.len() > SHOWN { "\n  …" } else { "" }
+            ),
+            "remove them, or say with --existing what becomes of them: replace, keep or seed",
+        )
+    }
+
     fn refuse_conflict(&self, root: &Root, entry: &Entry, found: FileType) -> Result<(), Error> {
         if (found == FileType::Directory) == (entry.kind == Kind::Dir) {
             return Ok(());
@@ -181,10 +230,7 @@ impl Found {
     pub(crate) fn everything(plan: &Plan) -> Self {
         Self {
             todo: (0..plan.entries.len()).collect(),
-            dirs: Vec::new(),
-            own_dirs: Vec::new(),
-            stale: Vec::new(),
-            others: false,
+            ..Self::default()
         }
     }
 

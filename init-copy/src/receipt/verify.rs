@@ -6,6 +6,7 @@ use pod_contract::start::exit::Failure;
 use rustix::fs::FileType;
 
 use super::format::Receipt;
+use super::keeping::Keeping;
 use super::proof::digest_at;
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
@@ -18,6 +19,7 @@ const SHOWN: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Verify {
     pub(crate) dest: PathBuf,
+    pub(crate) receipt: Keeping,
     /// Read every file that has a digest, instead of trusting inode, size and times.
     pub(crate) full: bool,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let root = Root::open(&self.dest)?;
-        let mut receipt = Receipt::open(&root);
+        let mut receipt = Receipt::open(&root, &self.receipt);
         if receipt.is_empty() {
             return Err(Failure::new(SOURCE, format!("{} has no receipt", self.dest.display()))
                 .remedy("nothing was copied there yet, or by something else than init-copy"));

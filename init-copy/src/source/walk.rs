@@ -12,6 +12,7 @@ use crate::content::fingerprint::Fingerprint;
 use crate::content::substitute::Substitute;
 use crate::dest::beneath::{DIR, kind_name};
 use crate::error::{At as _, Error};
+use crate::plan::names::is_ours;
 use crate::plan::{Builder, Entry, Kind, Share};
 use crate::source::glob::{self, Glob};
 
@@ -87,6 +88,10 @@ impl<'a> Walk<'a> {
         for name in names {
             let path = relative.join(&*name);
             if glob::any(self.exclude, &path) {
+                continue;
+            }
+            if is_ours(&name) {
+                tracing::info!(path = %self.base.join(&path).display(), "left out: it is init-copy's own, of a run that copied to there");
                 continue;
             }
             let stat = statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &self.base.join(&path))?;

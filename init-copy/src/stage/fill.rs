@@ -1,6 +1,6 @@
 //! Everything staged, by several threads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -49,6 +49,15 @@ impl<'a> Staging<'a> {
         Ok(staging)
     }
 
+    /// Which of the staged entries get content of their own: of a file with several names, the first one that is staged.
+    fn leads(&self, plan: &Plan) -> Vec<bool> {
+        let mut seen = HashSet::new();
+        let entries = self.todo.iter().map(|&index| &plan.entries[index]);
+        entries
+            .map(|entry| entry.share == Share::Alone || seen.insert(entry.file()))
+            .collect()
+    }
+
     fn make_dirs(&self, plan: &Plan) -> Result<(), Error> {
         let mut cursor = self.base.cursor();
         for unit in &self.units {
@@ -71,6 +80,7 @@ impl<'a> Staging<'a> {
 
     /// Files and links that lie as such in the source, by several threads.
     fn fill_files(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let leads = self.leads(job.plan);
         let todo: Vec<usize> = (0..self.todo.len())
             .filter(|&at| {
                 let entry = &job.plan.entries[self.todo[at]];
@@ -78,7 +88,7 @@ impl<'a> Staging<'a> {
                     &job.plan.sources[entry.source as usize].content,
                     Content::Archive(crate::archive::Archive::Tar { .. })
                 );
-                entry.kind != Kind::Dir && entry.share != Share::Again && !tar
+                entry.kind != Kind::Dir && leads[at] && !tar
             })
             .collect();
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -130,6 +140,7 @@ impl<'a> Staging<'a> {
 
     /// Members of tars, which can only be had in their order.
     fn fill_archives(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let leads = self.leads(job.plan);
         for (source, opened) in job.plan.sources.iter().enumerate() {
             let Content::Archive(crate::archive::Archive::Tar { file, format }) = &opened.content else {
                 continue;
@@ -137,7 +148,7 @@ impl<'a> Staging<'a> {
             let wanted: HashMap<u32, usize> = (0..self.todo.len())
                 .filter(|&at| {
                     let entry = &job.plan.entries[self.todo[at]];
-                    entry.source as usize == source && entry.kind != Kind::Dir && entry.share != Share::Again
+                    entry.source as usize == source && entry.kind != Kind::Dir && leads[at]
                 })
                 .map(|at| (job.plan.entries[self.todo[at]].number, at))
                 .collect();
@@ -156,20 +167,17 @@ impl<'a> Staging<'a> {
     /// The other names of files that have several.
     fn link_names(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut first: HashMap<(u32, u32), usize> = HashMap::new();
-        for at in 0..self.todo.len() {
+        for (at, leads) in self.leads(plan).into_iter().enumerate() {
             let entry: &Entry = &plan.entries[self.todo[at]];
-            match entry.share {
-                Share::Alone => {}
-                Share::First => {
-                    first.insert(entry.file(), at);
-                }
-                Share::Again => {
-                    let Some(&of) = first.get(&entry.file()) else { continue };
-                    let (from, to) = (self.path(plan, of), self.path(plan, at));
-                    file::link(self.base, &from, &to).at("link", &self.base.path().join(&entry.target))?;
-                    let done = self.done[of].clone();
-                    self.done[at] = done;
-                }
+            if leads && entry.share != Share::Alone {
+                first.insert(entry.file(), at);
+            } else if leads {
+                continue;
+            } else if let Some(&of) = first.get(&entry.file()) {
+                let (from, to) = (self.path(plan, of), self.path(plan, at));
+                file::link(self.base, &from, &to).at("link", &self.base.path().join(&entry.target))?;
+                let done = self.done[of].clone();
+                self.done[at] = done;
             }
         }
         Ok(())

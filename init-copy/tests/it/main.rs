@@ -8,6 +8,7 @@
 mod archives;
 mod attributes;
 mod crash;
+mod existing;
 mod faults;
 mod flags;
 mod oci;

@@ -1,0 +1,263 @@
+//! What stands at the destination already: replaced, kept, seeded once, or a failure; and where the receipt is that knows.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Output;
+
+use testbed::process::{code_and_stderr, run};
+
+use crate::{BIN, Volume, assert_done, assert_refused, text};
+
+/// A source of `ours`, `edited`, `removed`, `dir/inner`, copied once; then `edited` and `removed` were, `foreign` is new in the source and
+/// was there before, and `fresh` is new.
+fn touched(flags: &[&str]) -> Volume {
+    let volume = Volume::new();
+    for name in ["ours", "edited", "removed", "dir/inner"] {
+        write(&volume.source("set").join(name), "first");
+    }
+    assert_done(&copy(&volume, flags));
+    for name in [
+        "ours",
+        "edited",
+        "removed",
+        "foreign",
+        "fresh",
+        "dir/inner",
+        "dir/fresh",
+    ] {
+        write(&volume.source("set").join(name), "second");
+    }
+    write(&volume.dest("edited"), "edited");
+    write(&volume.dest("foreign"), "foreign");
+    fs::remove_file(volume.dest("removed")).unwrap();
+    fs::remove_dir_all(volume.dest("dir")).unwrap();
+    volume
+}
+
+fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn copy(volume: &Volume, flags: &[&str]) -> Output {
+    let (from, to) = (format!("{}/", text(&volume.source("set"))), text(&volume.dest("")));
+    run(BIN, &[flags, &[&from, &to]].concat())
+}
+
+/// `name=content` of every file.
+fn found(volume: &Volume) -> Vec<String> {
+    let is_file = |name: &String| volume.dest(name).is_file();
+    let names = volume.names().into_iter().filter(is_file);
+    names
+        .map(|name| format!("{name}={}", fs::read_to_string(volume.dest(&name)).unwrap()))
+        .collect()
+}
+
+#[test]
+fn by_default_it_is_replaced_and_told() {
+    for flags in [&[][..], &["--existing=replace"]] {
+        let volume = touched(flags);
+        let output = copy(&volume, flags);
+        assert_done(&output);
+        let told = code_and_stderr(&output).1;
+        assert!(
+            told.contains("\"entries\":2")
+                && told.contains("/edited\"")
+                && told.contains("replaced what was not put there"),
+            "{told}"
+        );
+        assert!(
+            found(&volume).iter().all(|file| file.ends_with("=second")),
+            "{:?}",
+            found(&volume)
+        );
+        assert_eq!(found(&volume).len(), 7);
+        let again = code_and_stderr(&copy(&volume, flags)).1;
+        assert!(
+            again.contains("nothing to do") && !again.contains("replaced"),
+            "{again}"
+        );
+    }
+}
+
+#[test]
+fn kept_is_what_others_put_there_or_changed() {
+    let flags = ["--existing=keep"];
+    let volume = touched(&flags);
+    let kept = [
+        "dir/fresh=second",
+        "dir/inner=second",
+        "edited=edited",
+        "foreign=foreign",
+        "fresh=second",
+        "ours=second",
+        "removed=second",
+    ];
+    for _ in 0..2 {
+        let output = copy(&volume, &flags);
+        assert_done(&output);
+        assert!(code_and_stderr(&output).1.contains("left what was not put there"));
+        assert_eq!(found(&volume), kept);
+    }
+    assert!(code_and_stderr(&copy(&volume, &flags)).1.contains("nothing to do"));
+}
+
+#[test]
+fn a_seed_is_written_once() {
+    let flags = ["--existing=seed"];
+    let volume = touched(&flags);
+    // What was removed stays away, but its directory comes back for what is new in it.
+    let seeded = [
+        "dir/fresh=second",
+        "edited=edited",
+        "foreign=foreign",
+        "fresh=second",
+        "ours=first",
+    ];
+    for _ in 0..2 {
+        assert_done(&copy(&volume, &flags));
+        assert_eq!(found(&volume), seeded);
+    }
+    fs::remove_dir_all(volume.dest("dir")).unwrap();
+    assert_done(&copy(&volume, &flags));
+    assert!(!volume.dest("dir").exists(), "nothing in it is new");
+}
+
+#[test]
+fn a_failure_names_what_is_in_the_way_and_writes_nothing() {
+    let flags = ["--existing=fail"];
+    let volume = touched(&flags);
+    let before = found(&volume);
+    assert_refused(
+        &copy(&volume, &flags),
+        16,
+        &[
+            "2 entries stand at the destination",
+            "/edited\n",
+            "/foreign",
+            "keep or seed",
+        ],
+    );
+    assert_eq!(found(&volume), before);
+    for name in ["edited", "foreign"] {
+        fs::remove_file(volume.dest(name)).unwrap();
+    }
+    assert_done(&copy(&volume, &flags));
+    assert!(found(&volume).iter().all(|file| file.ends_with("=second")));
+}
+
+#[test]
+fn names_of_one_file_are_kept_and_made_one_by_one() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "first");
+    fs::hard_link(volume.source("set/a"), volume.source("set/b")).unwrap();
+    fs::hard_link(volume.source("set/a"), volume.source("set/c")).unwrap();
+    let flags = ["--existing=keep"];
+    assert_done(&copy(&volume, &flags));
+    fs::remove_file(volume.dest("a")).unwrap();
+    write(&volume.dest("a"), "edited");
+    fs::remove_file(volume.dest("b")).unwrap();
+    fs::remove_file(volume.dest("c")).unwrap();
+    assert_done(&copy(&volume, &flags));
+    assert_eq!(found(&volume), ["a=edited", "b=first", "c=first"]);
+}
+
+#[test]
+fn what_is_replaced_as_a_whole_keeps_nothing() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "a");
+    for way in ["--publish=exchange", "--publish=symlink"] {
+        let (from, to) = (format!("{}/", text(&volume.source("set"))), text(&volume.dest("sub")));
+        let output = run(BIN, &[way, "--existing=keep", &from, &to]);
+        assert_refused(&output, 2, &["--publish rename"]);
+    }
+}
+
+#[test]
+fn the_plan_says_what_becomes_of_it() {
+    for (policy, line) in [
+        ("replace", "replaces    2 entries"),
+        ("keep", "leaves      2 entries as they are"),
+        ("seed", "leaves      3 entries"),
+    ] {
+        let volume = touched(&[]);
+        let (from, to) = (format!("{}/", text(&volume.source("set"))), text(&volume.dest("")));
+        let output = run(BIN, &["plan", &format!("--existing={policy}"), &from, &to]);
+        assert_done(&output);
+        let said = String::from_utf8(output.stdout).unwrap();
+        if policy != "seed" {
+            assert!(said.contains(line), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_receipt_is_not_for_everybody_and_may_be_elsewhere_or_nowhere() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "a");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_done(&copy(&volume, &[]));
+    assert_eq!(mode(&volume.dest(".init-copy.receipt")), 0o640);
+
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "a");
+    let receipt = volume.dir.path().join("receipt");
+    let elsewhere = format!("--receipt={}", text(&receipt));
+    assert_done(&copy(&volume, &[&elsewhere]));
+    assert!(!volume.dest(".init-copy.receipt").exists());
+    assert_eq!(mode(&receipt), 0o640);
+    assert!(
+        code_and_stderr(&copy(&volume, &[&elsewhere]))
+            .1
+            .contains("nothing to do")
+    );
+    let dest = text(&volume.dest(""));
+    assert_done(&run(BIN, &["verify", &elsewhere, &dest]));
+    assert_refused(&run(BIN, &["verify", &dest]), 10, &["has no receipt"]);
+    write(&volume.dest("a"), "b");
+    assert_refused(&run(BIN, &["verify", &elsewhere, &dest]), 11, &["a: "]);
+    fs::remove_file(volume.source("set/a")).unwrap();
+    write(&volume.source("set/c"), "c");
+    assert_done(&copy(&volume, &[&elsewhere, "--prune"]));
+    assert_eq!(found(&volume), ["a=b", "c=c"], "what was changed is not pruned");
+
+    assert_done(&copy(&volume, &["--receipt=off"]));
+    assert!(!volume.dest(".init-copy.receipt").exists());
+    let whole = text(&volume.dest("whole"));
+    let from = format!("{}/", text(&volume.source("set")));
+    for way in ["--publish=rename", "--publish=exchange", "--publish=symlink"] {
+        let dest = format!("{whole}{way}");
+        assert_done(&run(BIN, &[way, &elsewhere, &from, &dest]));
+        assert!(!Path::new(&dest).join(".init-copy.receipt").exists());
+        let again = run(BIN, &[way, &elsewhere, &from, &dest]);
+        assert!(code_and_stderr(&again).1.contains("nothing to do"), "{way}: {again:?}");
+    }
+}
+
+#[test]
+fn a_receipt_is_never_a_source() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "a");
+    write(&volume.source("set/.init-copy-notes"), "a name like ours");
+    assert_done(&copy(&volume, &[]));
+    // The next one of a chain of init containers copies what the first one made, to the top and to below.
+    for to in ["../second/", "../second/below/"] {
+        let to = text(&volume.dest(to));
+        let output = run(BIN, &["--name=chain", &text(&volume.dest(".")), &to]);
+        assert_done(&output);
+        assert!(code_and_stderr(&output).1.contains("left out: it is init-copy's own"));
+    }
+    let second = fs::read_to_string(volume.dest("../second/.init-copy.receipt")).unwrap();
+    assert!(!second.contains("receipt\t0"), "{second}");
+    assert_eq!(
+        fs::read_to_string(volume.dest("../second/.init-copy-notes")).unwrap(),
+        "a name like ours"
+    );
+    let named = text(&volume.dest(".init-copy.receipt"));
+    assert_refused(
+        &run(BIN, &[&named, &text(&volume.dest("../second/"))]),
+        16,
+        &["keeps for itself"],
+    );
+}
