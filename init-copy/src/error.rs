@@ -67,6 +67,9 @@ pub(crate) enum Error {
         path: PathBuf,
         error: io::Error,
     },
+    /// Nobody reads this: who told it to stop is told what it was at.
+    #[error("told to stop")]
+    Stopped,
     /// A cause that says all by itself.
     #[error("{}", .0.cause)]
     Other(Failure),
@@ -146,6 +149,7 @@ impl From<Error> for Failure {
                 path,
                 error: io,
             } => of_io(action, path, io),
+            Error::Stopped => (FAILED, String::new()),
             Error::Other(failure) => (failure.code, failure.remedy.clone()),
         };
         Self::new(code, error.to_string()).remedy(remedy)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::piece::{Failed, read_at, write_at};
+use super::piece::{Failed, go_on, read_at, write_at};
 use crate::content::BUFFER;
 use crate::content::checksum::Hasher;
 use crate::progress::Progress;
@@ -26,6 +26,7 @@ pub(super) fn copy(
         let mut buffer = vec![0; usize::try_from(size).unwrap_or(BUFFER).clamp(1, BUFFER)];
         let mut at = 0;
         while at < size {
+            go_on()?;
             let read = read_at(source, &mut buffer, at).map_err(Failed::Reading)?;
             if read == 0 {
                 break;
@@ -68,6 +69,7 @@ fn feed(
     let mut spare: Vec<_> = (0..DEPTH).map(|_| Arc::new(vec![0; BUFFER])).collect();
     let mut at = 0;
     while at < size {
+        go_on()?;
         let mut buffer = match spare.pop() {
             Some(buffer) => buffer,
             None => emptied.recv().map_err(|_| Failed::Reading(rustix::io::Errno::IO))?,

@@ -16,7 +16,7 @@ use rustix::fs::{SeekFrom, copy_file_range, fstat, ftruncate, ioctl_ficlone, see
 use rustix::io::Errno;
 
 pub(crate) use piece::Failed;
-use piece::{read_at, write_at};
+use piece::{go_on, read_at, write_at};
 
 use crate::content::BUFFER;
 use crate::content::checksum::Hasher;
@@ -114,6 +114,7 @@ impl<'p> Engine<'p> {
     fn range(&self, source: &File, target: &File, from: u64, to: u64, scratch: &mut Vec<u8>) -> Result<u64, Failed> {
         let mut at = from;
         while at < to && !self.no_range.load(Ordering::Relaxed) {
+            go_on()?;
             let (mut in_at, mut out_at) = (at, at);
             let length = usize::try_from(to - at).unwrap_or(STRIDE).min(STRIDE);
             match copy_file_range(source, Some(&mut in_at), target, Some(&mut out_at), length) {
@@ -137,6 +138,7 @@ impl<'p> Engine<'p> {
     fn stretch(&self, source: &File, target: &File, from: u64, to: u64, scratch: &mut Vec<u8>) -> Result<u64, Failed> {
         let mut at = from;
         while at < to {
+            go_on()?;
             let most = usize::try_from(to - at).unwrap_or(BUFFER).min(BUFFER);
             if scratch.len() < most {
                 scratch.resize(most, 0);

@@ -20,6 +20,7 @@ use crate::dest::beneath::{Cursor, Root};
 use crate::error::{At as _, Error};
 use crate::plan::{Content, Entry, Kind};
 use crate::receipt::Proof;
+use crate::signals::is_stopping;
 
 /// One thread's hands: its buffers, and the directories it has open.
 pub(super) struct Worker<'w> {
@@ -341,6 +342,9 @@ impl<'s> Sink<'s> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Unpacking> {
         use std::io::Write as _;
+        if is_stopping() {
+            return Err(Error::Stopped.into());
+        }
         self.target.write_all(bytes).at("write", self.shown)?;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
@@ -397,6 +401,7 @@ fn side(failed: Failed, origin: &Path, shown: &Path) -> Error {
     let (action, path, error) = match failed {
         Failed::Reading(error) => ("read", origin, error),
         Failed::Writing(error) => ("write", shown, error),
+        Failed::Stopped => return Error::Stopped,
     };
     Error::Io {
         action,

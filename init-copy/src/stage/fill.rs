@@ -15,6 +15,7 @@ use crate::dest::beneath::{self, Root};
 use crate::error::{At as _, Error};
 use crate::plan::names::PREFIX;
 use crate::plan::{Content, Entry, Kind, Plan, Share};
+use crate::signals::{Staged, is_stopping};
 
 /// Up to here each file is synced by itself; above, one sync of the file system costs less than thousands of barriers.
 const SYNC_EACH: usize = 64;
@@ -36,6 +37,7 @@ impl<'a> Staging<'a> {
             units: units(job.plan, todo, &run, whole),
             todo,
             done: vec![None; todo.len()],
+            _staged: Staged::something(),
         };
         staging.make_dirs(job.plan)?;
         let each = todo.len() <= SYNC_EACH;
@@ -108,6 +110,10 @@ impl<'a> Staging<'a> {
                 let from = next.fetch_add(STRIDE, Ordering::Relaxed);
                 if from >= todo.len() {
                     break;
+                }
+                if is_stopping() {
+                    failed.store(true, Ordering::Relaxed);
+                    return Err(Error::Stopped);
                 }
                 for &at in &todo[from..(from + STRIDE).min(todo.len())] {
                     finished.push((

@@ -12,6 +12,7 @@ use crate::dest::beneath::{Root, remove_tree};
 use crate::error::Error;
 use crate::plan::{Content, Entry, Plan};
 use crate::receipt::Proof;
+use crate::signals::Staged;
 
 /// What is to be staged, and how.
 pub(crate) struct Job<'a> {
@@ -58,6 +59,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) todo: &'a [usize],
     /// For each of `todo`.
     pub(crate) done: Vec<Option<Done>>,
+    /// Dropped last: what is staged has gone by then.
+    pub(super) _staged: Staged,
 }
 
 /// How an entry looks once it is staged.

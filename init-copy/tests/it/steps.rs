@@ -419,6 +419,50 @@ fn a_signal_is_told_with_its_code_and_a_termination_message() {
 }
 
 #[test]
+fn told_to_stop_it_leaves_nothing_staged() {
+    let volume = Volume::new();
+    let many = volume.source("many");
+    fs::create_dir(&many).unwrap();
+    for n in 0..6000 {
+        fs::write(many.join(n.to_string()), n.to_string()).unwrap();
+    }
+    let large = fs::File::create(volume.source("large")).unwrap();
+    large.set_len(1 << 33).unwrap();
+    // Read as data by whoever wants its digest.
+    for args in [&["--sha256", &"0".repeat(64)][..], &[]] {
+        let from = if args.is_empty() {
+            &many
+        } else {
+            &volume.source("large")
+        };
+        let (from, to) = (text(from), text(&volume.dest("")));
+        let stopped = wait::until("a run that is told to stop while it copies", || {
+            let mut copying = Running::start(BIN, &[args, &[&from, &to]].concat());
+            let has_ended = wait::until("something staged", || {
+                let staged = volume.names().iter().any(|name| name.starts_with(".init-copy-"));
+                if staged {
+                    Some(false)
+                } else {
+                    copying.has_ended().then_some(true)
+                }
+            });
+            if !has_ended {
+                copying.terminate();
+            }
+            let code = copying.exit().code();
+            // It may have been done by then.
+            if code == Some(0) {
+                fs::remove_dir_all(volume.dest("")).unwrap();
+                fs::create_dir(volume.dest("")).unwrap();
+            }
+            (code != Some(0)).then_some(code)
+        });
+        assert_eq!(stopped, Some(143));
+        assert!(volume.names().is_empty(), "{:?}", volume.names());
+    }
+}
+
+#[test]
 fn killed_while_it_waits_the_reason_is_in_the_termination_message() {
     let volume = Volume::new();
     let (path, file) = (volume.dir.path().join("message"), volume.dest("file"));
