@@ -5,11 +5,19 @@ mod zip;
 
 use std::path::{Component, Path};
 
-use init_copy::archive::{Member, MemberKind};
+use init_copy::archive::{Leniency, Member, MemberKind};
 use init_copy::plan::safe_path;
 
 pub use tar::repair as repair_tar;
 pub use zip::repair as repair_zip;
+
+/// Every way to read an archive.
+pub fn leniencies() -> impl Iterator<Item = Leniency> {
+    (0..4).map(|bits| Leniency {
+        no_end: bits & 1 != 0,
+        backslashes: bits & 2 != 0,
+    })
+}
 
 /// Panics unless `path` is what [`safe_path::relative`] promises.
 pub fn assert_safe(path: &Path) {
@@ -37,7 +45,7 @@ pub fn assert_sound(member: &Member) {
     match &member.kind {
         MemberKind::File => return,
         MemberKind::Dir => {}
-        MemberKind::Link(to) => assert_eq!(safe_path::link_stays(&member.path, to), Ok(())),
+        MemberKind::Link(to) => assert_eq!(safe_path::link_content(to), Ok(())),
         MemberKind::Hard(to) => assert_safe(to),
     }
     assert_eq!(member.size, 0, "{member:?} is no file and has a size");

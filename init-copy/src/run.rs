@@ -19,7 +19,7 @@ use crate::dest::{Target, refuse_into_itself};
 use crate::error::{Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
 use crate::open::{self, Named, Opening};
-use crate::plan::{Content, Plan};
+use crate::plan::{Content, Links, Plan};
 use crate::progress::Progress;
 use crate::publish::{Publish, Way};
 use crate::receipt::Entered;
@@ -79,7 +79,7 @@ impl Run<'_> {
         }
         let Some(dest) = &step.dest else { return Ok(()) };
         let named = open::name(&step.sources)?;
-        refuse_into_itself(&named, dest)?;
+        refuse_into_itself(step, &named, dest)?;
         let target = Target::of(step, &named, dest);
         if target.rename.is_some() && matches!(step.publish, Publish::As(Way::Exchange | Way::Symlink)) {
             return Err(Error::new(
@@ -230,8 +230,8 @@ impl Work<'_> {
             Existing::Keep | Existing::Seed => {
                 tracing::info!(entries, %first, "left what was not put there by init-copy, or was changed since");
             }
-            // It has failed by now.
-            Existing::Fail => {}
+            // It has failed by now, or is what `cp -u` is for.
+            Existing::Fail | Existing::Update => {}
         }
     }
 
@@ -246,6 +246,8 @@ impl Work<'_> {
                 .filter(|_| matches!(plan.sources.first(), Some(source) if source.identity.is_none())),
             proof: self.step.proof,
             durable: self.step.durable,
+            links: self.step.links.unwrap_or(Links::Keep),
+            leniency: self.step.leniency,
             roots: Job::open_roots(plan)?,
         })
     }
@@ -357,6 +359,9 @@ pub(crate) fn options(step: &Step, expected: Option<&Expected>) -> String {
         for glob in &step.exclude {
             text += &format!(";exclude={}", glob.as_str());
         }
+    }
+    if let Some(links) = step.links {
+        text += &format!(";links={links:?}");
     }
     if let Some(expected) = expected {
         text += &format!(";expected={expected}");

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::Format;
+use super::gzip::Members;
 
 const BUFFER: usize = 64 << 10;
 /// What a zstd frame may ask for; level 19 needs 8 MiB, `--ultra -22` 128 MiB.
@@ -17,7 +17,7 @@ const MAX_WINDOW: u64 = 64 << 20;
 pub(crate) fn decoder(file: &File, format: Format) -> io::Result<Box<dyn Read + '_>> {
     let reader = BufReader::with_capacity(BUFFER, ReadFrom { file, at: 0 });
     Ok(match format {
-        Format::TarGz => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader))),
+        Format::TarGz => Box::new(BufReader::with_capacity(BUFFER, Members::new(reader))),
         Format::TarZst => Box::new(Frames::new(reader)),
         Format::Zip | Format::Tar => Box::new(reader),
     })
@@ -38,7 +38,7 @@ impl Read for ReadFrom<'_> {
 }
 
 /// All frames of a zstd stream, one after the other (RFC 8878, section 3).
-struct Frames<R> {
+pub(in crate::archive) struct Frames<R> {
     reader: R,
     decoder: FrameDecoder,
     /// Inside a frame.
@@ -46,7 +46,7 @@ struct Frames<R> {
 }
 
 impl<R: BufRead> Frames<R> {
-    fn new(reader: R) -> Self {
+    pub(in crate::archive) fn new(reader: R) -> Self {
         let mut decoder = FrameDecoder::new();
         // The window is memory that the sender chooses (RFC 8878, section 3.1.1.1.2).
         decoder.set_max_window_size(MAX_WINDOW);

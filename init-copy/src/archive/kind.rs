@@ -30,6 +30,8 @@ impl Format {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::TarZst),
             head if head.len() == 512 && super::tar::is_header(head) => Some(Self::Tar),
             _ if super::zip::has_directory(file) => Some(Self::Zip),
+            // Nothing but an end mark: a tar without members.
+            head if head.iter().all(|&byte| byte == 0) && is_whole(file.metadata()?.len()) => Some(Self::Tar),
             _ => None,
         })
     }
@@ -42,6 +44,11 @@ impl Format {
             Self::TarZst => "tar.zst",
         }
     }
+}
+
+/// Has it the length of a tar: blocks, two at least?
+fn is_whole(length: u64) -> bool {
+    length >= 1024 && length.is_multiple_of(512)
 }
 
 /// Are archives unpacked?

@@ -7,13 +7,18 @@ pub mod tar;
 pub mod zip;
 
 mod decode;
+mod gzip;
 mod kind;
+mod leniency;
+mod sparse;
 
 use std::fs::File;
 use std::path::PathBuf;
 
 pub(crate) use decode::decoder;
 pub(crate) use kind::{Format, Unpack};
+pub(crate) use leniency::Accept;
+pub use leniency::Leniency;
 
 use crate::error::{Error, NO_SPACE, UNSAFE};
 
@@ -43,6 +48,8 @@ pub struct Member {
     pub kind: MemberKind,
     /// Bytes when unpacked; 0 for all but files.
     pub size: u64,
+    /// Some of its zeros are holes.
+    pub sparse: bool,
     /// Permission bits.
     pub mode: u32,
     /// Nanoseconds since 1970.
@@ -56,7 +63,7 @@ pub enum MemberKind {
     File,
     /// A directory.
     Dir,
-    /// A symbolic link with this content, which leads to a place inside.
+    /// A symbolic link with this content, which may lead anywhere.
     Link(Vec<u8>),
     /// Another name of an earlier file.
     Hard(PathBuf),

@@ -5,11 +5,12 @@
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use super::{Member, MemberKind, Refused};
+use super::sparse;
+use super::{Leniency, Member, MemberKind, Refused};
 use crate::content::fingerprint::nanos;
 use crate::plan::safe_path;
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 /// Long names and PAX records; held in memory.
 const MAX_META: u64 = 1 << 20;
 /// Records have 10 KiB; a tape's may have some MiB.
@@ -27,12 +28,14 @@ struct Meta {
     link: Option<Vec<u8>>,
     size: Option<u64>,
     modified: Option<i64>,
+    sparse: sparse::Records,
 }
 
 /// Reads `tar` to its end mark, and calls `visit` with each member, its number and its content (empty for all but files).
 /// What `visit` leaves of the content is skipped.
 pub fn walk<R: Read, E: From<Refused>>(
     mut tar: R,
+    leniency: Leniency,
     mut visit: impl FnMut(u32, Member, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut meta = Meta::default();
@@ -41,7 +44,11 @@ pub fn walk<R: Read, E: From<Refused>>(
     loop {
         // GNU tar accepts an archive without its mark; but then one that was cut between two members is as good as whole.
         if !read_block(&mut tar, &mut block)? {
-            return Err(Refused::Damaged("it ends without its end mark".into()).into());
+            if leniency.no_end && number > 0 {
+                return Ok(());
+            }
+            let why = "it ends without its end mark; if it is known to be whole, --accept no-end takes it";
+            return Err(Refused::Damaged(why.into()).into());
         }
         if block == [0; BLOCK] {
             return finish(tar).map_err(E::from);
@@ -60,7 +67,7 @@ pub fn walk<R: Read, E: From<Refused>>(
                 // It means all members that follow, and readers disagree about what it may say of them.
                 let mut global = Meta::default();
                 read_meta(&mut tar, kind, stored, &mut global)?;
-                if global.path.is_some() || global.link.is_some() || global.size.is_some() {
+                if global.path.is_some() || global.link.is_some() || global.size.is_some() || global.sparse.is_there {
                     return Err(Refused::Unsafe("a global header gives names or sizes".into()).into());
                 }
                 continue;
@@ -74,27 +81,61 @@ pub fn walk<R: Read, E: From<Refused>>(
         }
         // The size of a PAX header is that of the member's content, which not every header field can hold.
         let stored = meta.size.unwrap_or(stored);
-        let member = member(&block, kind, stored, std::mem::take(&mut meta))?;
-        let stored = if matches!(kind, b'0' | 0 | b'7') {
+        let mut meta = std::mem::take(&mut meta);
+        let records = std::mem::take(&mut meta.sparse);
+        let holes = match kind {
+            b'S' => Holes::Map(sparse::old_map(&mut tar, &block, stored)?),
+            _ if records.is_there => Holes::Records(records),
+            _ => Holes::None,
+        };
+        if let Holes::Records(sparse::Records { name: Some(name), .. }) = &holes {
+            meta.path = Some(name.clone());
+        }
+        let member = member(&block, kind, stored, meta, leniency)?;
+        let stored = if matches!(kind, b'0' | 0 | b'7' | b'S') {
             stored
         } else {
             refuse_content(kind, stored)?
+        };
+        let mut content = Content {
+            tar: &mut tar,
+            left: stored,
         };
         if let Some(member) = member {
             number = number
                 .checked_add(1)
                 .ok_or_else(|| Refused::Unsupported("it has too many members".into()))?;
-            let mut content = Content {
-                tar: &mut tar,
-                left: stored,
-            };
-            visit(number, member, &mut content)?;
-            let left = content.left;
-            skip(&mut tar, left)?;
-        } else {
-            skip(&mut tar, stored)?;
+            holes.give(number, member, &mut content, &mut visit)?;
         }
+        let left = content.left;
+        skip(&mut tar, left)?;
         skip(&mut tar, padded(stored)? - stored)?;
+    }
+}
+
+/// What is known of a member's holes before its content.
+enum Holes {
+    None,
+    Map(sparse::Map),
+    Records(sparse::Records),
+}
+
+impl Holes {
+    fn give<R: Read, E: From<Refused>>(
+        self,
+        number: u32,
+        mut member: Member,
+        content: &mut Content<'_, R>,
+        visit: &mut impl FnMut(u32, Member, &mut dyn Read) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let map = match self {
+            _ if member.kind != MemberKind::File => return visit(number, member, content),
+            Self::None => return visit(number, member, content),
+            Self::Map(map) => map,
+            Self::Records(records) => records.map(content)?,
+        };
+        (member.size, member.sparse) = (map.size, true);
+        visit(number, member, &mut sparse::Expanded::new(content, map))
     }
 }
 
@@ -117,9 +158,16 @@ fn finish(mut tar: impl Read) -> Result<(), Refused> {
 }
 
 /// The content of one member; ends early only with an error.
-struct Content<'r, R> {
+pub(super) struct Content<'r, R> {
     tar: &'r mut R,
     left: u64,
+}
+
+impl<R> Content<'_, R> {
+    /// Bytes that are still to be read.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
 }
 
 impl<R: Read> Read for Content<'_, R> {
@@ -141,8 +189,8 @@ impl<R: Read> Read for Content<'_, R> {
 }
 
 /// The member of a header; `None` for one without a name of its own, such as `./`.
-fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option<Member>, Refused> {
-    let name = meta.path.unwrap_or_else(|| header_name(block));
+fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta, leniency: Leniency) -> Result<Option<Member>, Refused> {
+    let name = leniency.name(meta.path.unwrap_or_else(|| header_name(block)));
     let shown = String::from_utf8_lossy(&name).into_owned();
     let unsafe_name = |why| Refused::Unsafe(format!("the member {shown:?} has a name that is refused: {why}"));
     let has_content = || Refused::Unsafe(format!("the directory {shown:?} has content"));
@@ -157,20 +205,15 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option
     let is_dir = kind == b'5' || (matches!(kind, b'0' | 0) && name.ends_with(b"/"));
     let kind = match kind {
         _ if is_dir => MemberKind::Dir,
-        b'0' | 0 | b'7' => MemberKind::File,
-        b'1' => MemberKind::Hard(safe_path::relative(&link).map_err(unsafe_name)?),
+        b'0' | 0 | b'7' | b'S' => MemberKind::File,
+        b'1' => MemberKind::Hard(safe_path::relative(&leniency.name(link)).map_err(unsafe_name)?),
         b'2' => {
-            safe_path::link_stays(&path, &link)
-                .map_err(|why| Refused::Unsafe(format!("the link {shown:?} leads outside: {why}")))?;
+            safe_path::link_content(&link)
+                .map_err(|why| Refused::Damaged(format!("the link {shown:?} leads nowhere: {why}")))?;
             MemberKind::Link(link)
         }
         b'3' | b'4' => return Err(Refused::Unsafe(format!("the member {shown:?} is a device"))),
         b'6' => return Err(Refused::Unsafe(format!("the member {shown:?} is a named pipe"))),
-        b'S' => {
-            return Err(Refused::Unsupported(format!(
-                "the member {shown:?} is sparse; pack without --sparse (GNU tar) or with --no-read-sparse (bsdtar)"
-            )));
-        }
         other => {
             return Err(Refused::Unsupported(format!(
                 "the member {shown:?} has the unknown type {:?}",
@@ -186,6 +229,7 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta) -> Result<Option
     Ok(Some(Member {
         path,
         size: if kind == MemberKind::File { size } else { 0 },
+        sparse: false,
         kind,
         mode: u32::try_from(mode).unwrap_or(0),
         modified: meta.modified.unwrap_or(nanos(seconds, 0)),
@@ -238,18 +282,14 @@ fn read_pax(mut bytes: &[u8], meta: &mut Meta) -> Result<(), Refused> {
             b"linkpath" => meta.link = Some(value.to_vec()),
             b"size" => meta.size = Some(number(value).ok_or_else(broken)?),
             b"mtime" => meta.modified = pax_time(value),
-            _ if key.starts_with(b"GNU.sparse.") => {
-                return Err(Refused::Unsupported(
-                    "it has sparse members; pack without --sparse (GNU tar) or with --no-read-sparse (bsdtar)".into(),
-                ));
-            }
+            _ if key.starts_with(b"GNU.sparse.") => meta.sparse.take(key, value).ok_or_else(broken)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
+pub(super) fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
     let digits = std::str::from_utf8(digits).ok()?;
     digits
         .bytes()
@@ -283,7 +323,7 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 /// A number in octal digits, or in base 256 when its first bit is set (GNU).
-fn octal(field: &[u8]) -> Option<u64> {
+pub(super) fn octal(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         if field[0] != 0x80 {
             return None;
@@ -328,7 +368,7 @@ fn padded(size: u64) -> Result<u64, Refused> {
 }
 
 /// `false` at the end of the stream; an end inside a block is damage.
-fn read_block(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<bool, Refused> {
+pub(super) fn read_block(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<bool, Refused> {
     match read_some(tar, block)? {
         0 => Ok(false),
         BLOCK => Ok(true),
@@ -369,8 +409,11 @@ fn damaged(error: std::io::Error) -> Refused {
 /// The path of every member, for tests and fuzzing.
 pub fn list(tar: impl Read) -> Result<Vec<PathBuf>, Refused> {
     let mut paths = Vec::new();
-    walk(tar, |_, member, content| {
-        std::io::copy(content, &mut std::io::sink()).map_err(damaged)?;
+    walk(tar, Leniency::default(), |_, member, content| {
+        // A hole may be as long as a disk.
+        if !member.sparse {
+            std::io::copy(content, &mut std::io::sink()).map_err(damaged)?;
+        }
         paths.push(member.path);
         Ok::<(), Refused>(())
     })?;

@@ -12,18 +12,22 @@ use pod_contract::start::cli::Verb;
 use super::step::Step;
 use super::step::{PATHS, receipt_flag};
 use crate::attributes::{Attributes, Kept};
-use crate::receipt::Keeping;
+use crate::plan::Links;
+use crate::receipt::{Existing, Keeping};
 use crate::source::Source;
 
 pub(crate) const VERB: Verb = Verb {
     name: "cp",
     about: "Behave like cp: init-copy cp -a SRC... DEST; also when the binary is called cp",
     after_help: "-a keeps modes, times, links, hard links, holes and, where that is allowed, owners and extended attributes. \
-                 Accepted and without effect, since it is always so: -f --sparse --reflink. Not supported, and refused: -L -H -u -n -x.",
+                 Accepted and without effect, since it is always so: -f --sparse --reflink. Not supported, and refused: -b -i -l -s --parents.",
     flags,
     sections: &[],
     is_probe: false,
 };
+
+/// Which links of the command line and of trees are followed; the last of these flags counts.
+const FOLLOW: [&str; 3] = ["dereference", "dereference-named", "no-dereference"];
 
 fn flags() -> Vec<Flag> {
     let switch = |name: &'static str, short: char, help: &'static str| {
@@ -34,6 +38,7 @@ fn flags() -> Vec<Flag> {
             .help(help)
     };
     let hidden = |name: &'static str, short: char| Arg::new(name).short(short).action(ArgAction::SetTrue).hide(true);
+    let follow = |arg: Arg| arg.overrides_with_all(FOLLOW);
     let borrowed = [
         switch("archive", 'a', "Directories too, and everything kept as it is"),
         switch("recursive", 'r', "Directories too").visible_short_alias('R'),
@@ -44,11 +49,21 @@ fn flags() -> Vec<Flag> {
             'T',
             "DEST is the copy itself, also when it is a directory",
         ),
-        switch(
+        follow(switch(
             "no-dereference",
             'P',
             "Links that are named are copied as links; so they are with -a, -d and -r",
+        )),
+        follow(switch("dereference", 'L', "All links are followed: the copy has none")),
+        follow(
+            Arg::new("dereference-named")
+                .short('H')
+                .action(ArgAction::SetTrue)
+                .help("Links that are named are followed"),
         ),
+        switch("no-clobber", 'n', "What stands there stays"),
+        switch("update", 'u', "What stands there stays, unless it is older"),
+        switch("one-file-system", 'x', "What is mounted in a tree is not copied"),
         Arg::new("target-directory")
             .short('t')
             .long("target-directory")
@@ -56,11 +71,6 @@ fn flags() -> Vec<Flag> {
             .help("All paths are sources, DIR is the destination"),
         hidden("links", 'd'),
         hidden("force", 'f'),
-        hidden("dereference", 'L'),
-        hidden("dereference-named", 'H'),
-        hidden("update", 'u'),
-        hidden("no-clobber", 'n'),
-        hidden("one-file-system", 'x'),
         Arg::new("reflink")
             .long("reflink")
             .num_args(0..=1)
@@ -79,8 +89,7 @@ fn flags() -> Vec<Flag> {
             .default_missing_value("mode,ownership,timestamps")
             .help("Keep mode, ownership, timestamps, xattr, links or all"),
     ];
-    let paths = positional::<PathBuf>(PATHS, "As for cp");
-    let own = [paths, receipt_flag()];
+    let own = [positional::<PathBuf>(PATHS, "As for cp"), receipt_flag()];
     own.into_iter().chain(borrowed.map(Flag::from)).collect()
 }
 
@@ -91,22 +100,15 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     let recursive = archive || on("recursive");
     let keep = on("keep");
     let whole = on("no-target-directory");
-    for (name, short, instead) in [
-        ("dereference", "-L", "links in trees are copied as links"),
-        ("dereference-named", "-H", "name what the link leads to"),
-        ("update", "-u", "leave it out: what is proven unchanged is not copied"),
-        (
-            "no-clobber",
-            "-n",
-            "existence is no proof that a file is whole; leave it out",
-        ),
-        ("one-file-system", "-x", "name the directories"),
-    ] {
-        if on(name) {
-            return settings.refuse(format!("{short} is not supported: {instead}"));
-        }
-    }
-    let keep_links = recursive || on("links") || on("no-dereference");
+    let follow = on("dereference");
+    let keep_links = !follow && !on("dereference-named") && (recursive || on("links") || on("no-dereference"));
+    let existing = match (on("no-clobber"), on("update")) {
+        (true, _) => Existing::Keep,
+        (false, true) => Existing::Update,
+        (false, false) => Existing::Replace,
+    };
+    let one_file_system = on("one-file-system");
+    let receipt = settings.or("receipt", Keeping::Off);
     let mut paths = settings.values::<PathBuf>(PATHS)?;
     let dest = match settings.optional::<PathBuf>("target-directory")? {
         Some(dir) => Some(dir.join("")),
@@ -116,7 +118,8 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     let Some(dest) = dest.filter(|_| !paths.is_empty()) else {
         return settings.refuse("give at least one SRC and a DEST: init-copy cp -a SRC... DEST");
     };
-    if let Some(directory) = paths.iter().find(|path| !recursive && path.is_dir()) {
+    let is_tree = |path: &PathBuf| super::step::is_tree(path, keep_links);
+    if let Some(directory) = paths.iter().find(|path| !recursive && is_tree(path)) {
         return settings.refuse(format!("{} is a directory: give -r or -a", directory.display()));
     }
     let mut kept: Vec<Kept> = settings.list("preserve")?;
@@ -129,17 +132,21 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     let dest = if whole { dest.components().collect() } else { dest };
     let sources = paths
         .into_iter()
-        .map(|path| if whole && path.is_dir() { path.join(".") } else { path })
+        .map(|path| if whole && is_tree(&path) { path.join(".") } else { path })
         .map(Source::Path)
         .collect();
-    let receipt = settings.or("receipt", Keeping::Off)?;
     let mut step = Step::read(&mut settings.none(), Some("cp"))?;
     step.sources = sources;
     step.dest = Some(dest);
     step.as_cp = true;
     step.keep_links = keep_links;
+    step.links = follow.then_some(Links::Follow);
+    step.existing = existing;
+    step.one_file_system = one_file_system;
+    step.receipt = receipt?;
+    // As many as there are.
+    step.max_entries = u32::MAX;
     step.attributes = Attributes::new(None, None, None, kept).with_dirs_as_source();
     step.durable = false;
-    step.receipt = receipt;
     Some(step)
 }

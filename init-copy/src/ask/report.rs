@@ -33,7 +33,7 @@ impl Run<'_> {
         let target = Target::of(step, &named, dest);
         let current = target.dir.is_dir().then(|| Root::open(&target.dir)).transpose()?;
         let progress = Progress::default();
-        refuse_into_itself(&named, dest)?;
+        refuse_into_itself(step, &named, dest)?;
         let expected = self.expected(step, &named, &client)?;
         let options = options(step, expected.as_ref());
         let opening = Opening {
@@ -79,7 +79,7 @@ fn report(step: &Step, plan: &Plan, found: &Found, dir: &Path) -> Result<String,
     line(&mut text, "proven", format!("{proven} entries are in place and stay"));
     if !found.touched.is_empty() {
         let (name, what) = match step.existing {
-            Existing::Keep | Existing::Seed => ("leaves", "entries as they are"),
+            Existing::Keep | Existing::Seed | Existing::Update => ("leaves", "entries as they are"),
             Existing::Replace | Existing::Fail => ("replaces", "entries"),
         };
         let touched = found.touched.len();

@@ -1,18 +1,19 @@
 //! One step: what to copy, where to, and how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pod_contract::config::{Flag, Setting, Settings, Word, list, optional, setting, switch};
 use pod_contract::units::{Bytes, OrOff};
 
-use crate::archive::{Limits, Unpack};
+use crate::archive::{Accept, Leniency, Limits, Unpack};
 use crate::attributes::ModeChange;
 use crate::attributes::{Attributes, Kept, Owner};
 use crate::content::checksum::Expected;
 use crate::content::substitute::Substitute;
 use crate::fetch::{Credentials, Secret, WebUrl};
 use crate::oci::Platform;
+use crate::plan::Links;
 use crate::publish::Publish;
 use crate::receipt::{Existing, Keeping, Proof};
 use crate::source::Source;
@@ -69,6 +70,11 @@ pub(crate) struct Step {
     pub(crate) exclude: Vec<Glob>,
     pub(crate) unpack: Unpack,
     pub(crate) strip: u32,
+    /// `None`: those of trees are kept, and those of archives refused when they lead outside.
+    pub(crate) links: Option<Links>,
+    pub(crate) leniency: Leniency,
+    /// What is mounted in a tree is not copied.
+    pub(crate) one_file_system: bool,
     pub(crate) checksum: Option<Checksum>,
     pub(crate) publish: Publish,
     pub(crate) attributes: Attributes,
@@ -114,6 +120,17 @@ impl Step {
                 "strip-components",
                 "N",
                 "Drop so many leading names of archive members [default: 0]",
+            ),
+            setting::<Links>(
+                "links",
+                "WHAT",
+                "Symbolic links: keep, follow (trees only), relative (absolute ones start at DEST), refuse those that lead outside \
+                 [default: keep those of trees, refuse in archives]",
+            ),
+            list::<Accept>(
+                "accept",
+                "WHAT",
+                "Of archives: no-end (a tar without its end mark), backslashes (as separators in names)",
             ),
             setting::<Sha256>("sha256", "HEX", "The digest that the one file has to have"),
             setting::<Checksum>(
@@ -239,6 +256,11 @@ impl Step {
         Self::read(settings, section)?.consistent(settings)
     }
 
+    /// Is a directory copied from there? A link to one is, unless links that the user named are kept.
+    pub(crate) fn is_tree(&self, path: &Path) -> bool {
+        is_tree(path, self.keep_links)
+    }
+
     /// Reads the settings of a step; `None` after a mistake was noted.
     pub(crate) fn read(settings: &mut Settings<'_>, section: Option<&str>) -> Option<Self> {
         let wait_for = settings.values::<Condition>("wait-for");
@@ -247,6 +269,8 @@ impl Step {
         let exclude = settings.list::<Glob>("exclude");
         let unpack = settings.or("unpack", Unpack::Off);
         let strip = settings.or("strip-components", 0);
+        let links = settings.optional::<Links>("links");
+        let accept = settings.list::<Accept>("accept");
         let checksum = checksum(settings);
         let publish = settings.or("publish", Publish::Auto);
         let attributes = attributes(settings);
@@ -277,6 +301,9 @@ impl Step {
             exclude: exclude?,
             unpack: unpack?,
             strip: strip?,
+            links: links?,
+            leniency: accept?.as_slice().into(),
+            one_file_system: false,
             checksum: checksum?,
             publish: publish?,
             attributes: attributes?,
@@ -323,6 +350,9 @@ impl Step {
         if self.tries == 0 || self.max_entries == 0 {
             return settings.refuse_together(&["tries", "max-entries"], "tries and max-entries have to be at least 1");
         }
+        if self.links == Some(Links::Follow) && self.unpack != Unpack::Off {
+            return settings.refuse_together(&["links", "unpack"], "the links of an archive cannot be followed");
+        }
         self.refuse_pointless(settings);
         Some(self)
     }
@@ -340,7 +370,7 @@ impl Step {
         }
         if self.unpack == Unpack::Off && !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
             none(
-                &["strip-components", "max-ratio"],
+                &["strip-components", "max-ratio", "accept"],
                 "nothing is unpacked; give --unpack too",
             );
         }
@@ -357,6 +387,16 @@ impl Step {
             );
         }
     }
+}
+
+/// See [`Step::is_tree`]. A slash behind a link names what it leads to.
+pub(crate) fn is_tree(path: &Path, keep_links: bool) -> bool {
+    let meta = if keep_links {
+        path.symlink_metadata()
+    } else {
+        path.metadata()
+    };
+    meta.is_ok_and(|meta| meta.is_dir())
 }
 
 #[derive(Clone, Copy)]

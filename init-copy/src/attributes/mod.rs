@@ -150,9 +150,10 @@ impl Attributes {
         let change = if is_dir { &self.dir_mode } else { &self.mode };
         match change {
             Some(change) => Some(change.apply(mode & 0o777, is_dir, self.umask)),
-            // A directory keeps the sticky bit, without which it would be open to everybody; a file loses special bits.
-            None if self.keeps(Kept::Mode) => Some(mode & if is_dir { 0o3777 } else { 0o777 }),
-            None => (is_dir && self.dirs_as_source).then_some(mode & 0o777 & !self.umask),
+            None if self.keeps(Kept::Mode) => Some(mode & 0o7777),
+            None if !is_dir => None,
+            None if self.dirs_as_source => Some(mode & 0o777 & !self.umask),
+            None => closed(mode).map(|closed| 0o777 & !self.umask & !closed),
         }
     }
 
@@ -163,7 +164,7 @@ impl Attributes {
 
     /// The bits to create a file with: never more than it will have; writing needs no bit, since the file is open.
     pub(crate) fn creation_mode(&self, mode: u32) -> u32 {
-        self.mode(mode, false).unwrap_or(mode & 0o777)
+        self.mode(mode, false).unwrap_or(mode) & 0o777
     }
 
     /// Gives a file its attributes. `source` is what it was copied from, if that is a file.
@@ -189,6 +190,12 @@ impl Attributes {
             }
             // After the owner: a change of owner takes bits away. A directory that got its group from above gives it on.
             let exact = exact.map(|exact| if is_dir { exact | now.st_mode & 0o2000 } else { exact });
+            // To run as another user is that user's to grant, and no archive's.
+            let is_its_own = source.is_some_and(|(_, stat)| {
+                let owned = if chowned { fstat(target).ok() } else { Some(now) };
+                owned.is_some_and(|owned| (owned.st_uid, owned.st_gid) == (stat.st_uid, stat.st_gid))
+            });
+            let exact = exact.map(|exact| if is_dir || is_its_own { exact } else { exact & 0o777 });
             if let Some(exact) = exact
                 && (chowned || now.st_mode & 0o7777 != exact)
             {
@@ -271,6 +278,12 @@ impl Attributes {
             other => other,
         }
     }
+}
+
+/// Bits that a directory is not to have, since its source has none of that class: what was closed to others stays closed.
+fn closed(mode: u32) -> Option<u32> {
+    let classes = [0o070, 0o007].into_iter().filter(|class| mode & class == 0);
+    Some(classes.sum()).filter(|&closed: &u32| closed != 0)
 }
 
 fn times(modified: i64) -> Timestamps {

@@ -27,12 +27,12 @@ impl Target {
             contents: false,
         };
         // To cp, a slash behind a DEST that is not there says nothing when a directory is copied.
-        let slash = slash && !(step.as_cp && matches!(named, [Named::Path(path)] if path.is_dir()));
+        let slash = slash && !(step.as_cp && matches!(named, [Named::Path(path)] if step.is_tree(path)));
         if named.len() > 1 || slash || dest.is_dir() || step.unpack != Unpack::Off {
             return into(dest);
         }
         match named {
-            [Named::Path(path)] if path.is_dir() => Self {
+            [Named::Path(path)] if step.is_tree(path) => Self {
                 contents: step.as_cp,
                 ..into(dest)
             },
@@ -47,10 +47,10 @@ impl Target {
 }
 
 /// A destination inside a source would be copied into itself.
-pub(crate) fn refuse_into_itself(named: &[Named], dest: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_into_itself(step: &Step, named: &[Named], dest: &Path) -> Result<(), Error> {
     for source in named {
         let Named::Path(path) = source else { continue };
-        if !path.is_dir() {
+        if !step.is_tree(path) {
             continue;
         }
         let source_dir = std::fs::canonicalize(path).at("read", path)?;

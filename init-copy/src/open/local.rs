@@ -69,7 +69,7 @@ impl Opening<'_> {
             identity: None,
             part: None,
         });
-        let mut walk = Walk::new(builder, &self.step.exclude, &self.step.substitute, path, &prefix);
+        let mut walk = Walk::new(builder, self.step, path, &prefix);
         if meta.is_dir() {
             walk.tree()
         } else {

@@ -1,6 +1,6 @@
 //! An archive's members as entries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,10 @@ use super::Opening;
 use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Refused, Unpack};
 use crate::content::fingerprint::Fingerprint;
 use crate::error::{Error, UNSAFE};
+use crate::plan::leads_outside;
 use crate::plan::names::is_ours;
-use crate::plan::safe_path;
-use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
+use crate::plan::order;
+use crate::plan::{Builder, Content, Entry, Kind, Links, Opened, Share};
 use crate::source::glob;
 
 /// Collects the members of one archive.
@@ -71,6 +72,12 @@ impl Opening<'_> {
             Failed::Refused(why) => refuse(&why),
             Failed::Error(error) => error,
         })?;
+        if listing.entries.is_empty() {
+            tracing::warn!(archive = label, "nothing of it is to be unpacked");
+        }
+        if format != Format::Zip {
+            listing.let_last_win()?;
+        }
         listing.resolve_hard_links()?;
         builder.source(Opened {
             label: label.into(),
@@ -88,11 +95,13 @@ impl Opening<'_> {
 
 impl Listing<'_> {
     fn read(&mut self, file: File, format: Format) -> Result<Archive, Failed> {
+        let leniency = self.opening.step.leniency;
         if format == Format::Zip {
-            return archive::zip::Zip::list(file, |number, member| self.add(number, member)).map(Archive::Zip);
+            return archive::zip::Zip::list(file, leniency, |number, member| self.add(number, member))
+                .map(Archive::Zip);
         }
         let tar = archive::decoder(&file, format).map_err(Refused::Io)?;
-        archive::tar::walk(tar, |number, member, _| self.add(number, member))?;
+        archive::tar::walk(tar, leniency, |number, member, _| self.add(number, member))?;
         Ok(Archive::Tar { file, format })
     }
 
@@ -123,9 +132,14 @@ impl Listing<'_> {
             MemberKind::Dir => (Kind::Dir, Share::Alone),
             MemberKind::File => (Kind::File, Share::Alone),
             MemberKind::Link(to) => {
-                // With leading names dropped, fewer steps lead outside.
-                safe_path::link_stays(&path, &to)
-                    .map_err(|why| Refused::Unsafe(format!("the link {:?} leads outside: {why}", member.path)))?;
+                // Of where it goes: with leading names dropped, fewer steps lead outside.
+                let links = self.opening.step.links.unwrap_or(Links::Refuse);
+                if links.check(&target, &to).is_err() {
+                    return Err(Failed::Error(leads_outside(
+                        &format!("{}!{}", self.label, path.display()),
+                        &to,
+                    )));
+                }
                 (Kind::Link, Share::Alone)
             }
             MemberKind::Hard(to) => {
@@ -159,6 +173,53 @@ impl Listing<'_> {
         };
         let left: PathBuf = path.components().skip(self.opening.step.strip as usize).collect();
         (!left.as_os_str().is_empty()).then_some(left)
+    }
+
+    /// A tar that was appended to has some members twice, and the last one counts; in a zip that is a trick on whoever lists it.
+    fn let_last_win(&mut self) -> Result<(), Error> {
+        let mut sorted: Vec<usize> = (0..self.entries.len()).collect();
+        sorted.sort_by(|&a, &b| order(&self.entries[a].target, &self.entries[b].target));
+        let replaced: Vec<usize> = sorted
+            .windows(2)
+            .filter(|pair| self.entries[pair[0]].target == self.entries[pair[1]].target)
+            .map(|pair| pair[0])
+            .collect();
+        let Some(&first) = replaced.first() else { return Ok(()) };
+        let first = self.entries[first].target.display().to_string();
+        // The earlier content lives on under the other name.
+        let is_linked = |target: &Path| self.hard.iter().any(|(_, to)| to == target);
+        if let Some(&linked) = replaced.iter().find(|&&index| is_linked(&self.entries[index].target)) {
+            let why = Refused::Unsupported(format!(
+                "the member {} comes twice, and another one is a hard link to it",
+                self.entries[linked].target.display()
+            ));
+            return Err(archive::refused(self.label, &why));
+        }
+        tracing::warn!(
+            archive = self.label,
+            members = replaced.len(),
+            first,
+            "members come more than once: the last one of each is taken"
+        );
+        let drop: HashSet<usize> = replaced.into_iter().collect();
+        let mut kept = 0;
+        let mut moved = vec![usize::MAX; self.entries.len()];
+        for (index, at) in moved.iter_mut().enumerate() {
+            if !drop.contains(&index) {
+                *at = kept;
+                kept += 1;
+            }
+        }
+        let mut index = 0;
+        self.entries.retain(|_| {
+            index += 1;
+            !drop.contains(&(index - 1))
+        });
+        self.hard.retain_mut(|(index, _)| {
+            *index = moved[*index];
+            *index != usize::MAX
+        });
+        Ok(())
     }
 
     /// A hard link is the file that it leads to, which comes before it.

@@ -2,10 +2,12 @@
 
 mod builder;
 mod entry;
+mod links;
 pub(crate) mod names;
 mod order;
 pub mod safe_path;
 
 pub(crate) use builder::Builder;
 pub(crate) use entry::{Content, Entry, Kind, Opened, Plan, Share, Stamp};
+pub(crate) use links::{Links, leads_outside};
 pub(crate) use order::order;

@@ -9,6 +9,8 @@ pub(crate) enum Existing {
     Replace,
     /// What somebody else put there or changed stays.
     Keep,
+    /// What is as new as the source or newer stays: `cp -u`, which has no proof but the time.
+    Update,
     /// Only what was never put there is written: what was changed stays, and what was removed stays away.
     Seed,
     /// What somebody else put there or changed fails the run before anything is written.
@@ -23,4 +25,17 @@ impl Word for Existing {
         ("seed", Self::Seed),
         ("fail", Self::Fail),
     ];
+}
+
+impl Existing {
+    /// Does something stay that is not proven to be what is wanted? It is touched when somebody else put it there or changed it, and
+    /// may be newer than its source.
+    pub(super) fn stays(self, is_touched: bool, is_newer: bool) -> bool {
+        match self {
+            Self::Replace => false,
+            Self::Keep | Self::Fail => is_touched,
+            Self::Update => is_newer,
+            Self::Seed => true,
+        }
+    }
 }

@@ -121,11 +121,8 @@ impl Comparison<'_> {
                     if is_touched {
                         found.touched.push(index);
                     }
-                    let stays = match self.existing {
-                        Existing::Replace => false,
-                        Existing::Keep | Existing::Fail => is_touched,
-                        Existing::Seed => true,
-                    };
+                    let is_newer = now.fingerprint.modified >= entry.fingerprint.modified;
+                    let stays = self.existing.stays(is_touched, is_newer);
                     if !stays {
                         found.todo.push(index);
                     }

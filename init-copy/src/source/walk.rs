@@ -6,24 +6,31 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+
+use crate::ask::Step;
 
 use crate::content::fingerprint::Fingerprint;
 use crate::content::substitute::Substitute;
 use crate::dest::beneath::{DIR, kind_name};
-use crate::error::{At as _, Error};
+use crate::error::{At as _, Error, SOURCE};
+use crate::plan::leads_outside;
 use crate::plan::names::is_ours;
-use crate::plan::{Builder, Entry, Kind, Share};
+use crate::plan::{Builder, Entry, Kind, Links, Share};
 use crate::source::glob::{self, Glob};
 
-/// A tree deeper than this is a loop or an attack; each level holds a descriptor open.
-const MAX_DEPTH: usize = 128;
+/// Deeper than the longest path is nothing that could be named; each level holds a descriptor open.
+const MAX_DEPTH: usize = 2048;
 
 /// How the files of one source are taken up.
 pub(crate) struct Walk<'a> {
     pub(crate) builder: &'a mut Builder,
     pub(crate) exclude: &'a [Glob],
     pub(crate) substitute: &'a Substitute,
+    policy: Links,
+    one_file_system: bool,
+    /// Directories from the top to here, so that a link that is followed never leads up.
+    above: Vec<(u64, u64)>,
     /// The same file under several names, by device and inode.
     links: HashMap<(u64, u64), u32>,
     base: PathBuf,
@@ -32,17 +39,14 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Of the source at `base` that goes to `prefix`.
-    pub(crate) fn new(
-        builder: &'a mut Builder,
-        exclude: &'a [Glob],
-        substitute: &'a Substitute,
-        base: &Path,
-        prefix: &Path,
-    ) -> Self {
+    pub(crate) fn new(builder: &'a mut Builder, step: &'a Step, base: &Path, prefix: &Path) -> Self {
         Self {
             builder,
-            exclude,
-            substitute,
+            exclude: &step.exclude,
+            substitute: &step.substitute,
+            policy: step.links.unwrap_or(Links::Keep),
+            one_file_system: step.one_file_system,
+            above: Vec::new(),
             links: HashMap::new(),
             base: base.to_owned(),
             prefix: prefix.to_owned(),
@@ -55,6 +59,7 @@ impl<'a> Walk<'a> {
         let fd = openat(CWD, &base, DIR, Mode::empty()).at("read the directory", &base)?;
         let stat = rustix::fs::fstat(&fd).at("look at", &base)?;
         self.push(Path::new(""), &stat)?;
+        self.above.push((stat.st_dev, stat.st_ino));
         self.below(fd.as_fd(), Path::new(""), 0)
     }
 
@@ -94,15 +99,49 @@ impl<'a> Walk<'a> {
                 tracing::info!(path = %self.base.join(&path).display(), "left out: it is init-copy's own, of a run that copied to there");
                 continue;
             }
-            let stat = statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &self.base.join(&path))?;
+            let (look, open) = match self.policy {
+                Links::Follow => (AtFlags::empty(), DIR),
+                _ => (AtFlags::SYMLINK_NOFOLLOW, DIR | OFlags::NOFOLLOW),
+            };
+            let stat = statat(dir, &*name, look).at("look at", &self.base.join(&path))?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                self.check_link(dir, &name, &path)?;
+            }
             self.push(&path, &stat)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                let fd = openat(dir, &*name, DIR | OFlags::NOFOLLOW, Mode::empty())
-                    .at("read the directory", &self.base.join(&path))?;
+                let here = (stat.st_dev, stat.st_ino);
+                if self.above.contains(&here) {
+                    return Err(Error::new(
+                        SOURCE,
+                        format!(
+                            "the link {} leads to a directory that it is in",
+                            self.base.join(&path).display()
+                        ),
+                        "leave it out with --exclude, or keep links as they are",
+                    ));
+                }
+                if self.one_file_system && self.above.first().is_some_and(|top| top.0 != stat.st_dev) {
+                    continue;
+                }
+                let fd = openat(dir, &*name, open, Mode::empty()).at("read the directory", &self.base.join(&path))?;
+                self.above.push(here);
                 self.below(fd.as_fd(), &path, depth + 1)?;
+                self.above.pop();
             }
         }
         Ok(())
+    }
+
+    fn check_link(&self, dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), Error> {
+        if self.policy == Links::Keep {
+            return Ok(());
+        }
+        let shown = self.base.join(path);
+        let to = readlinkat(dir, name, Vec::new()).at("read the link", &shown)?;
+        match self.policy.check(&self.prefix.join(path), to.to_bytes()) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(leads_outside(&shown.display().to_string(), to.to_bytes())),
+        }
     }
 
     fn push(&mut self, relative: &Path, stat: &Stat) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -18,7 +19,7 @@ use crate::content::fingerprint::Fingerprint;
 use crate::copy::Failed;
 use crate::dest::beneath::{Cursor, Root};
 use crate::error::{At as _, Error};
-use crate::plan::{Content, Entry, Kind};
+use crate::plan::{Content, Entry, Kind, Links};
 use crate::receipt::Proof;
 use crate::signals::is_stopping;
 
@@ -117,6 +118,11 @@ impl<'w> Worker<'w> {
     fn open(&mut self, entry: &Entry, base: &Path) -> Result<File, Error> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let plan = self.job.plan;
+        if self.job.links == Links::Follow {
+            let origin = plan.origin(entry);
+            let fd = openat(CWD, &origin, flags, Mode::empty()).at("read", &origin)?;
+            return Ok(File::from(fd));
+        }
         let fd: rustix::io::Result<OwnedFd> = match (plan.below(entry), &mut self.sources[entry.source as usize]) {
             (Some(below), Some(cursor)) => {
                 let name = below.file_name().unwrap_or_default();
@@ -182,7 +188,8 @@ impl<'w> Worker<'w> {
         let path = self.staging.path(self.job.plan, at);
         let name = Path::new(path.file_name().unwrap_or_default());
         let parent = self.target.parent(&path)?;
-        symlinkat(to, parent, name).at("write", &shown)?;
+        let to = self.job.links.content(&entry.target, to);
+        symlinkat(&*to, parent, name).at("write", &shown)?;
         self.job
             .attributes
             .finish_link(parent, name, stat, entry.fingerprint.modified)
@@ -283,7 +290,7 @@ impl<'w> Worker<'w> {
         let mut sink = Sink::new(&target, &shown, self.job);
         zip.extract(entry.number, scratch, |bytes| sink.write(bytes))
             .map_err(|why| why.explain(label))?;
-        let sha256 = sink.finish();
+        let sha256 = sink.finish()?;
         self.finish(entry, &target, None, sha256)
     }
 
@@ -295,10 +302,11 @@ impl<'w> Worker<'w> {
         format: Format,
         wanted: &HashMap<u32, usize>,
     ) -> Result<Vec<(usize, Done)>, Error> {
+        let job = self.job;
         let mut done = Vec::with_capacity(wanted.len());
         let mut buffer = vec![0; crate::content::BUFFER];
         let tar = archive::decoder(file, format).map_err(|e| archive::refused(label, &e.into()))?;
-        archive::tar::walk(tar, |number, member, content| {
+        archive::tar::walk(tar, job.leniency, |number, member, content| {
             let Some(&at) = wanted.get(&number) else { return Ok(()) };
             let entry = self.entry(at);
             if let MemberKind::Link(to) = &member.kind {
@@ -312,8 +320,9 @@ impl<'w> Worker<'w> {
             let target = self.create(at)?;
             let shown = self.shown(entry);
             let mut sink = Sink::new(&target, &shown, self.job);
+            sink.sparse = member.sparse;
             pour(content, &mut buffer, &mut sink)?;
-            let sha256 = sink.finish();
+            let sha256 = sink.finish()?;
             done.push((at, self.finish(entry, &target, None, sha256)?));
             Ok::<(), Unpacking>(())
         })
@@ -328,6 +337,10 @@ struct Sink<'s> {
     shown: &'s Path,
     job: &'s Job<'s>,
     hasher: Option<Hasher>,
+    /// Zeros become holes.
+    sparse: bool,
+    /// Bytes that have come.
+    at: u64,
 }
 
 impl<'s> Sink<'s> {
@@ -337,6 +350,8 @@ impl<'s> Sink<'s> {
             shown,
             job,
             hasher: (job.proof == Proof::Digest).then(Hasher::sha256),
+            sparse: false,
+            at: 0,
         }
     }
 
@@ -345,7 +360,12 @@ impl<'s> Sink<'s> {
         if is_stopping() {
             return Err(Error::Stopped.into());
         }
-        self.target.write_all(bytes).at("write", self.shown)?;
+        if !self.sparse {
+            self.target.write_all(bytes).at("write", self.shown)?;
+        } else if bytes.iter().any(|&byte| byte != 0) {
+            self.target.write_all_at(bytes, self.at).at("write", self.shown)?;
+        }
+        self.at += bytes.len() as u64;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
@@ -353,8 +373,12 @@ impl<'s> Sink<'s> {
         Ok(())
     }
 
-    fn finish(self) -> Option<String> {
-        self.hasher.map(|hasher| hex(&hasher.finish()))
+    /// The digest, if one is wanted; a hole at the end is made.
+    fn finish(self) -> Result<Option<String>, Error> {
+        if self.sparse {
+            self.target.set_len(self.at).at("write", self.shown)?;
+        }
+        Ok(self.hasher.map(|hasher| hex(&hasher.finish())))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
+use crate::archive::Leniency;
 use crate::attributes::Attributes;
 use crate::content::checksum::Expected;
 use crate::content::fingerprint::Fingerprint;
@@ -10,7 +11,7 @@ use crate::content::substitute::Substitute;
 use crate::copy::Engine;
 use crate::dest::beneath::{Root, remove_tree};
 use crate::error::Error;
-use crate::plan::{Content, Entry, Plan};
+use crate::plan::{Content, Entry, Links, Plan};
 use crate::receipt::Proof;
 use crate::signals::Staged;
 
@@ -24,6 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) expected: Option<&'a Expected>,
     pub(crate) proof: Proof,
     pub(crate) durable: bool,
+    pub(crate) links: Links,
+    pub(crate) leniency: Leniency,
     /// The trees among the sources, held open.
     pub(crate) roots: Vec<Option<Root>>,
 }

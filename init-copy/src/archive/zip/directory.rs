@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::fields::{Extra, decode_name, dos_time};
-use super::{ReadAt, Slot, damaged, read, u16_at, u32_at, u64_at};
-use crate::archive::{DIR_MODE, FILE_MODE, Member, MemberKind, Refused};
+use super::{Method, ReadAt, Slot, damaged, read, u16_at, u32_at, u64_at};
+use crate::archive::{DIR_MODE, FILE_MODE, Leniency, Member, MemberKind, Refused};
 use crate::plan::safe_path;
 
 const END: u32 = 0x0605_4b50;
@@ -34,6 +34,7 @@ const MASKED: u16 = 1 << 13;
 pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
     zip: &R,
     size: u64,
+    leniency: Leniency,
     mut visit: impl FnMut(Member, Slot) -> Result<(), E>,
 ) -> Result<(), E> {
     let directory = Directory::find(zip, size)?;
@@ -48,7 +49,7 @@ pub fn walk<R: ReadAt + ?Sized, E: From<Refused>>(
         let central = Central::parse(&mut rest, directory.shift)?;
         let slot = central.slot(zip)?;
         places.push(slot.bytes());
-        if let Some(member) = central.member(zip, &slot)? {
+        if let Some(member) = central.member(zip, &slot, leniency)? {
             visit(member, slot)?;
         }
     }
@@ -191,7 +192,11 @@ impl<'b> Central<'b> {
         let name = rest.get(CENTRAL_LENGTH..name_end).ok_or_else(short)?;
         let extra = rest.get(name_end..extra_end).ok_or_else(short)?;
         *rest = rest.get(extra_end + lengths[2]..).ok_or_else(short)?;
-        let extra = Extra::parse(extra, [u32_at(fixed, 24), u32_at(fixed, 20), u32_at(fixed, 42)], false)?;
+        let extra = Extra::parse(
+            extra,
+            [u32_at(fixed, 24), u32_at(fixed, 20), u32_at(fixed, 42)],
+            Some(name),
+        )?;
         let header = extra
             .offset
             .checked_add(shift)
@@ -217,9 +222,17 @@ impl<'b> Central<'b> {
         if self.flags & (ENCRYPTED | MASKED) != 0 {
             return Err(Refused::Unsupported(format!("the member {shown:?} is encrypted")));
         }
-        if !matches!(self.method, 0 | 8) {
+        let name = match self.method {
+            number if Method::of(number).is_some() => None,
+            9 => Some("deflate64"),
+            12 => Some("bzip2"),
+            14 => Some("lzma"),
+            95 => Some("xz"),
+            _ => Some("an unknown one"),
+        };
+        if let Some(name) = name {
             return Err(Refused::Unsupported(format!(
-                "the member {shown:?} has the compression method {}",
+                "the member {shown:?} has the compression method {}, {name}",
                 self.method
             )));
         }
@@ -263,7 +276,7 @@ impl<'b> Central<'b> {
         }
         let crc = u32_at(self.fixed, 16);
         if flags & SIZES_FOLLOW == 0 {
-            let local = Extra::parse(extra, [u32_at(&fixed, 22), u32_at(&fixed, 18), 0], true)?;
+            let local = Extra::parse(extra, [u32_at(&fixed, 22), u32_at(&fixed, 18), 0], None)?;
             if (local.size, local.compressed) != (self.extra.size, self.extra.compressed) {
                 return Err(differ("size"));
             }
@@ -277,30 +290,35 @@ impl<'b> Central<'b> {
             compressed: self.extra.compressed,
             size: self.extra.size,
             crc,
-            deflated: self.method == 8,
+            // Proved when the directory was read.
+            method: Method::of(self.method).unwrap_or(Method::Stored),
         })
     }
 
-    fn member<R: ReadAt + ?Sized>(&self, zip: &R, slot: &Slot) -> Result<Option<Member>, Refused> {
+    fn member<R: ReadAt + ?Sized>(&self, zip: &R, slot: &Slot, leniency: Leniency) -> Result<Option<Member>, Refused> {
         let made_by_unix = self.fixed[5] == 3;
-        let name = decode_name(self.name, self.flags & UTF8 != 0, made_by_unix)?;
+        let name = match &self.extra.name {
+            Some(name) => name.clone(),
+            None => decode_name(self.name, self.flags & UTF8 != 0, made_by_unix)?,
+        };
+        let name = leniency.name(name);
         let unsafe_name = |why| {
             Refused::Unsafe(format!(
                 "the member {:?} has a name that is refused: {why}",
                 self.shown()
             ))
         };
-        let path = match safe_path::relative(name.as_bytes()) {
+        let path = match safe_path::relative(&name) {
             Ok(path) => path,
-            Err(safe_path::Unsafe::Empty) if name.ends_with('/') => return Ok(None),
+            Err(safe_path::Unsafe::Empty) if name.ends_with(b"/") => return Ok(None),
             Err(why) => return Err(unsafe_name(why)),
         };
         let unix = if made_by_unix { u32_at(self.fixed, 38) >> 16 } else { 0 };
-        let is_dir = name.ends_with('/');
+        let is_dir = name.ends_with(b"/");
         let kind = match unix & 0o170_000 {
             _ if is_dir && slot.size == 0 => MemberKind::Dir,
             _ if is_dir => return Err(Refused::Unsafe(format!("the directory {:?} has content", self.shown()))),
-            0o120_000 => MemberKind::Link(self.link(zip, slot, &path)?),
+            0o120_000 => MemberKind::Link(self.link(zip, slot)?),
             0 | 0o100_000 => MemberKind::File,
             0o040_000 => {
                 return Err(Refused::Unsafe(format!(
@@ -314,6 +332,7 @@ impl<'b> Central<'b> {
         Ok(Some(Member {
             path,
             size: if kind == MemberKind::File { slot.size } else { 0 },
+            sparse: false,
             kind,
             mode: if unix & 0o777 == 0 { default } else { unix & 0o777 },
             modified: self
@@ -323,7 +342,7 @@ impl<'b> Central<'b> {
         }))
     }
 
-    fn link<R: ReadAt + ?Sized>(&self, zip: &R, slot: &Slot, path: &std::path::Path) -> Result<Vec<u8>, Refused> {
+    fn link<R: ReadAt + ?Sized>(&self, zip: &R, slot: &Slot) -> Result<Vec<u8>, Refused> {
         if slot.size > MAX_LINK || slot.compressed > MAX_PACKED_LINK {
             return Err(Refused::Unsafe(format!(
                 "the link {:?} has {} bytes, and {} when packed",
@@ -337,8 +356,8 @@ impl<'b> Central<'b> {
             to.extend_from_slice(bytes);
             Ok::<(), Refused>(())
         })?;
-        safe_path::link_stays(path, &to)
-            .map_err(|why| Refused::Unsafe(format!("the link {:?} leads outside: {why}", self.shown())))?;
+        safe_path::link_content(&to)
+            .map_err(|why| damaged(&format!("the link {:?} leads nowhere: {why}", self.shown())))?;
         Ok(to)
     }
 }

@@ -1,9 +1,12 @@
 //! The bytes of one member, exactly as many as the directory says and with its checksum.
 
+use std::io::{BufReader, Read};
+
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{ReadAt, Slot, damaged};
+use super::{Method, ReadAt, Slot, damaged};
 use crate::archive::Refused;
+use crate::archive::decode::Frames;
 
 const INPUT: usize = 64 << 10;
 const OUTPUT: usize = 128 << 10;
@@ -41,14 +44,16 @@ pub(super) fn member<R: ReadAt + ?Sized, E: From<Refused>>(
         sum.update(bytes);
         write(bytes)
     };
-    if slot.deflated {
-        inflate(zip, slot, scratch, &mut checked)?;
-    } else {
-        let mut at = 0;
-        while at < slot.compressed {
-            let length = read_input(zip, slot, at, &mut scratch.input)?;
-            checked(&scratch.input[..length])?;
-            at += length as u64;
+    match slot.method {
+        Method::Deflated => inflate(zip, slot, scratch, &mut checked)?,
+        Method::Zstd => unzstd(zip, slot, scratch, &mut checked)?,
+        Method::Stored => {
+            let mut at = 0;
+            while at < slot.compressed {
+                let length = read_input(zip, slot, at, &mut scratch.input)?;
+                checked(&scratch.input[..length])?;
+                at += length as u64;
+            }
         }
     }
     if size < slot.size {
@@ -96,6 +101,42 @@ fn inflate<R: ReadAt + ?Sized, E: From<Refused>>(
         if at == slot.compressed {
             return Err(damaged("a member is cut short").into());
         }
+    }
+}
+
+fn unzstd<R: ReadAt + ?Sized, E: From<Refused>>(
+    zip: &R,
+    slot: &Slot,
+    scratch: &mut Scratch,
+    write: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut frames = Frames::new(BufReader::with_capacity(INPUT, Packed { zip, slot, at: 0 }));
+    loop {
+        let made = frames
+            .read(&mut scratch.output)
+            .map_err(|e| damaged(&format!("a member does not decompress: {e}")))?;
+        if made == 0 {
+            return Ok(());
+        }
+        write(&scratch.output[..made])?;
+    }
+}
+
+/// The packed bytes of a member as a stream.
+struct Packed<'z, R: ?Sized> {
+    zip: &'z R,
+    slot: &'z Slot,
+    at: u64,
+}
+
+impl<R: ReadAt + ?Sized> Read for Packed<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let length = read_input(self.zip, self.slot, self.at, buf).map_err(|why| match why {
+            Refused::Io(error) => error,
+            other => std::io::Error::other(other.to_string()),
+        })?;
+        self.at += length as u64;
+        Ok(length)
     }
 }
 

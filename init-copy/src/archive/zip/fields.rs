@@ -12,11 +12,16 @@ pub(super) struct Extra {
     pub(super) offset: u64,
     /// Nanoseconds since 1970.
     pub(super) modified: Option<i64>,
+    /// In UTF-8, in the place of the name in the header.
+    pub(super) name: Option<Vec<u8>>,
 }
 
 impl Extra {
-    /// `narrow` are the 32-bit size, compressed size and offset; one of all ones stands in the 64-bit field (APPNOTE 4.5.3).
-    pub(super) fn parse(mut bytes: &[u8], narrow: [u32; 3], local: bool) -> Result<Self, Refused> {
+    /// `narrow` are the 32-bit size, compressed size and offset; one of all ones stands in the 64-bit field (APPNOTE 4.5.3). The
+    /// directory's own field comes with the member's `name`.
+    pub(super) fn parse(mut bytes: &[u8], narrow: [u32; 3], name: Option<&[u8]>) -> Result<Self, Refused> {
+        let local = name.is_none();
+        let mut utf8 = None;
         let mut wide = narrow.map(u64::from);
         let mut modified = None;
         let mut has64 = false;
@@ -36,6 +41,13 @@ impl Extra {
                     has64 = true;
                     widen(&mut wide, narrow, field, local)?;
                 }
+                // Info-ZIP Unicode Path: version, checksum of the name that it was made for, name (APPNOTE 4.6.9).
+                0x7075 if field.len() > 5 && field[0] == 1 => {
+                    let of_this = name.is_some_and(|name| crc32fast::hash(name) == u32_at(field, 1));
+                    if of_this && std::str::from_utf8(&field[5..]).is_ok() {
+                        utf8 = Some(field[5..].to_vec());
+                    }
+                }
                 // Extended timestamp: seconds since 1970.
                 0x5455 if field.len() >= 5 && field[0] & 1 != 0 => {
                     modified = Some(nanos(i64::from(u32_at(field, 1).cast_signed()), 0));
@@ -52,6 +64,7 @@ impl Extra {
             compressed: wide[1],
             offset: wide[2],
             modified,
+            name: utf8,
         })
     }
 }
@@ -90,21 +103,20 @@ pub(super) fn dos_time(date: u16, time: u16) -> i64 {
     nanos(days * 86_400 + seconds, 0)
 }
 
-/// A member's name as text: UTF-8 when flagged so or made on Unix, else code page 437 (APPNOTE appendix D).
-pub(super) fn decode_name(name: &[u8], utf8: bool, made_by_unix: bool) -> Result<String, Refused> {
-    match std::str::from_utf8(name) {
-        Ok(text) if utf8 || made_by_unix || name.is_ascii() => Ok(text.to_owned()),
-        Err(_) if utf8 => Err(damaged("a name that should be UTF-8 is not")),
-        _ => Ok(name
-            .iter()
-            .map(|&b| {
-                CP437
-                    .get(usize::from(b).wrapping_sub(128))
-                    .copied()
-                    .unwrap_or(char::from(b))
-            })
-            .collect()),
+/// A member's name, as `unzip` takes it: UTF-8 when flagged so; the bytes as they are when made on Unix, whatever its locale was; else
+/// code page 437 (APPNOTE appendix D).
+pub(super) fn decode_name(name: &[u8], utf8: bool, made_by_unix: bool) -> Result<Vec<u8>, Refused> {
+    if utf8 && std::str::from_utf8(name).is_err() {
+        return Err(damaged("a name that should be UTF-8 is not"));
     }
+    if utf8 || made_by_unix || name.is_ascii() {
+        return Ok(name.to_vec());
+    }
+    let letter = |&byte: &u8| {
+        let above = usize::from(byte).checked_sub(128);
+        above.and_then(|at| CP437.get(at).copied()).unwrap_or(char::from(byte))
+    };
+    Ok(name.iter().map(letter).collect::<String>().into_bytes())
 }
 
 #[rustfmt::skip]
@@ -130,9 +142,14 @@ mod tests {
 
     #[test]
     fn names_are_utf8_or_code_page_437() {
-        assert_eq!(decode_name("é".as_bytes(), true, false).unwrap(), "é");
-        assert_eq!(decode_name("é".as_bytes(), false, true).unwrap(), "é");
-        assert_eq!(decode_name(b"\x82", false, false).unwrap(), "é");
+        assert_eq!(decode_name("é".as_bytes(), true, false).unwrap(), "é".as_bytes());
+        assert_eq!(decode_name("é".as_bytes(), false, true).unwrap(), "é".as_bytes());
+        assert_eq!(
+            decode_name(b"\xe9", false, true).unwrap(),
+            b"\xe9",
+            "latin1, as Unix wrote it"
+        );
+        assert_eq!(decode_name(b"\x82", false, false).unwrap(), "é".as_bytes());
         decode_name(b"\x82", true, false).unwrap_err();
     }
 }

@@ -11,7 +11,7 @@ use std::fs::File;
 
 pub use directory::walk;
 
-use super::{Member, Refused};
+use super::{Leniency, Member, Refused};
 
 /// A file or a slice of bytes, read anywhere.
 pub trait ReadAt {
@@ -45,7 +45,26 @@ pub struct Slot {
     /// When unpacked.
     size: u64,
     crc: u32,
-    deflated: bool,
+    method: Method,
+}
+
+/// How a member's bytes are packed (APPNOTE 4.4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Stored,
+    Deflated,
+    Zstd,
+}
+
+impl Method {
+    fn of(number: u16) -> Option<Self> {
+        match number {
+            0 => Some(Self::Stored),
+            8 => Some(Self::Deflated),
+            93 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
 }
 
 impl Slot {
@@ -78,11 +97,12 @@ impl Zip {
     /// Lists `file`, and gives each member with its number to `visit`.
     pub(crate) fn list<E: From<Refused>>(
         file: File,
+        leniency: Leniency,
         mut visit: impl FnMut(u32, Member) -> Result<(), E>,
     ) -> Result<Self, E> {
         let size = file.metadata().map_err(Refused::Io)?.len();
         let mut slots = Vec::new();
-        walk(&file, size, |member, slot| {
+        walk(&file, size, leniency, |member, slot| {
             slots.push(slot);
             visit(u32::try_from(slots.len()).unwrap_or(u32::MAX), member)
         })?;
@@ -166,7 +186,7 @@ mod tests {
         for (packed, to, good) in [(8189, 4, true), (8190, 5, true), (8191, 6, false)] {
             let zip = link(1636, &b"target"[..to]);
             let mut slots = Vec::new();
-            let walked = walk(zip.as_slice(), zip.len() as u64, |_, slot| {
+            let walked = walk(zip.as_slice(), zip.len() as u64, Leniency::default(), |_, slot| {
                 slots.push(slot);
                 Ok::<(), Refused>(())
             });

@@ -28,6 +28,12 @@ impl Header {
         self.seal()
     }
 
+    /// Any other field.
+    pub(super) fn field(mut self, at: usize, bytes: &[u8]) -> Self {
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+        self.seal()
+    }
+
     fn seal(mut self) -> Self {
         self.0[148..156].fill(b' ');
         let sum: u32 = self.0.iter().map(|byte| u32::from(*byte)).sum();

@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) wide: bool,
     /// CRC and sizes behind the data, as a writer to a pipe has them.
     pub(super) descriptor: bool,
+    /// The name in UTF-8, for a name in the header that it was made for (APPNOTE 4.6.9).
+    pub(super) unicode: Option<(Vec<u8>, String)>,
     pub(super) local: Lies,
     pub(super) central: Lies,
     /// Listed in the directory only.
@@ -51,6 +53,7 @@ impl Member {
             mode: Some(0o100_644),
             wide: false,
             descriptor: false,
+            unicode: None,
             local: Lies::default(),
             central: Lies::default(),
             without_local: false,
@@ -62,6 +65,15 @@ impl Member {
         encoder.write_all(content.as_ref()).unwrap();
         Self {
             deflated: Some(encoder.finish().unwrap()),
+            ..Self::file(name, content)
+        }
+    }
+
+    /// Packed in any way; `method` says which.
+    pub(super) fn packed_by(method: u16, name: &str, content: &[u8], packed: Vec<u8>) -> Self {
+        Self {
+            deflated: Some(packed),
+            method: Some(method),
             ..Self::file(name, content)
         }
     }
@@ -149,7 +161,14 @@ impl Member {
     fn central(&self, offset: u32) -> Vec<u8> {
         let packed = u32::try_from(self.packed().len()).unwrap();
         let offset = self.central.offset.unwrap_or(offset);
-        let extra = self.wide_field(packed, Some(offset));
+        let mut extra = self.wide_field(packed, Some(offset));
+        if let Some((of, name)) = &self.unicode {
+            extra.extend([0x75, 0x70]);
+            extra.extend(u16::try_from(5 + name.len()).unwrap().to_le_bytes());
+            extra.push(1);
+            extra.extend(crc32fast::hash(of).to_le_bytes());
+            extra.extend(name.as_bytes());
+        }
         let mut bytes = b"PK\x01\x02\x2d".to_vec();
         bytes.extend([if self.mode.is_some() { 3 } else { 0 }, 0x2d, 0]);
         bytes.extend(self.common(&self.central, packed, false));

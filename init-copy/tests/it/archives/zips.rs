@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::zip_writer::{Member, end_record, zip, zip64};
-use super::{assert_archive_refused, noise, unpack};
+use super::{assert_archive_refused, noise, unpack, zstd};
 use crate::{Volume, assert_done};
 
 fn mode(volume: &Volume, name: &str) -> u32 {
@@ -87,7 +87,7 @@ fn every_way_of_publishing_unpacks_a_zip_without_entries_for_directories() {
 }
 
 #[test]
-fn names_are_utf8_or_code_page_437() {
+fn names_are_utf8_code_page_437_or_bytes() {
     let volume = Volume::new();
     let dos = |name: &[u8]| Member::file(name, "x").but(|m| (m.mode, m.flags) = (None, 0));
     let unix = Member::file("straße.txt", "x").but(|m| m.flags = 0);
@@ -99,6 +99,20 @@ fn names_are_utf8_or_code_page_437() {
     ]);
     assert_done(&unpack(&volume, &archive, &[]));
     assert_eq!(volume.names(), ["café.txt", "grün", "grün/日本.txt", "straße.txt", "ß"]);
+    // What Unix wrote in another character set keeps its bytes, and a field with the name in UTF-8 is followed.
+    let volume = Volume::new();
+    let latin = Member::file(b"caf\xe9", "x").but(|m| m.flags = 0);
+    let hinted = dos(b"?.txt").but(|m| m.unicode = Some((b"?.txt".to_vec(), "日.txt".into())));
+    let stale = dos(b"renamed").but(|m| m.unicode = Some((b"before".to_vec(), "früher".into())));
+    assert_done(&unpack(&volume, &zip(&[latin, hinted, stale]), &[]));
+    let mut names: Vec<_> = fs::read_dir(volume.dest(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.retain(|name| name != ".init-copy.receipt");
+    names.sort();
+    let latin = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"caf\xe9");
+    assert_eq!(names, [latin, "renamed".as_ref(), "日.txt".as_ref()]);
     assert_archive_refused(&zip(&[Member::file(b"\xff\xfe", "x")]), &[], 18, &["should be UTF-8"]);
 }
 
@@ -161,8 +175,40 @@ fn leading_names_are_dropped_and_members_left_out() {
         &["--strip-components=1", "--exclude=*.md,docs"],
     ));
     assert_eq!(volume.names(), ["current", "lib", "lib/app.jar"]);
-    // With the name that it climbs out of dropped, a link leads outside.
+    // With the name that it climbs out of dropped, a link leads out of.
     let climbing = zip(&[Member::link("a/b/link", "../../c"), Member::file("c", "c")]);
     assert_done(&unpack(&Volume::new(), &climbing, &[]));
-    assert_archive_refused(&climbing, &["--strip-components=1"], 18, &["leads outside"]);
+    assert_archive_refused(&climbing, &["--strip-components=1"], 18, &["leads out of"]);
+}
+
+#[test]
+fn members_may_be_packed_by_zstd() {
+    let content = noise(300_000);
+    let packed = zstd(&content);
+    let good = Member::packed_by(93, "large", &content, packed.clone());
+    let volume = Volume::new();
+    assert_done(&unpack(&volume, &zip(&[Member::file("plain", "x"), good]), &[]));
+    assert!(fs::read(volume.dest("large")).unwrap() == content);
+    let cut = Member::packed_by(93, "large", &content, packed[..packed.len() / 2].to_vec());
+    assert_archive_refused(&zip(&[cut]), &[], 18, &[]);
+    let longer = Member::packed_by(93, "large", &content[1..], packed.clone());
+    assert_archive_refused(&zip(&[longer]), &[], 18, &["longer than its header says"]);
+    let mut other = content;
+    other[7] ^= 1;
+    assert_archive_refused(
+        &zip(&[Member::packed_by(93, "large", &other, packed)]),
+        &[],
+        18,
+        &["wrong checksum"],
+    );
+    for (method, name) in [
+        (9, "deflate64"),
+        (12, "bzip2"),
+        (14, "lzma"),
+        (95, "xz"),
+        (1, "unknown"),
+    ] {
+        let member = Member::packed_by(method, "m", b"x", b"x".to_vec());
+        assert_archive_refused(&zip(&[member]), &[], 18, &[name]);
+    }
 }

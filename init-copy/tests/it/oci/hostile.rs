@@ -20,7 +20,7 @@ fn refused(registry: &Site, name: &str, code: i32, words: &[&str]) {
 
 #[test]
 fn titles_that_lead_outside_are_refused() {
-    for title in ["../x", "/x", "a/../b", "..", "a\\..\\b", "C:x", "", ".", "a\0b", "a\n"] {
+    for title in ["../x", "/x", "a/../b", "..", "a\\..\\b", "", ".", "a\0b", "a\n"] {
         let content = Content::default();
         content.manifest("v1", &[content.file("good", b"good"), content.file(title, b"bad")]);
         let registry = content.registry();
@@ -50,7 +50,7 @@ fn a_packed_directory_cannot_lead_outside() {
     let mut layer = content.file("dir", &builder.into_inner().unwrap());
     layer["annotations"]["io.deis.oras.content.unpack"] = json!("true");
     content.manifest("v1", &[layer]);
-    refused(&content.registry(), ":v1", 18, &["leads outside"]);
+    refused(&content.registry(), ":v1", 18, &["leads out of"]);
 }
 
 #[test]

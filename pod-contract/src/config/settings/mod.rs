@@ -83,7 +83,7 @@ impl<'a> Settings<'a> {
 
     /// A setting that may be left out.
     pub fn optional<T: Setting>(&mut self, name: &str) -> Option<Option<T>> {
-        match self.raw::<T>(name)?.as_slice() {
+        match self.raw(name, T::FORM)?.as_slice() {
             [] => Some(None),
             [(origin, text)] => self.parse(origin, text).map(Some),
             [_, (origin, _), ..] => self.note([origin.clone()], "takes one value, not several"),
@@ -100,7 +100,7 @@ impl<'a> Settings<'a> {
 
     /// A setting with any number of values: a repeated flag, values separated by commas, or a YAML list.
     pub fn list<T: Setting>(&mut self, name: &str) -> Option<Vec<T>> {
-        let raw = self.raw::<T>(name)?;
+        let raw = self.raw(name, T::FORM)?;
         let parts = raw
             .iter()
             .flat_map(|(origin, text)| text.split(SEPARATOR).map(move |part| (origin, part.trim())));
@@ -109,7 +109,7 @@ impl<'a> Settings<'a> {
 
     /// Like [`Settings::list`], for texts in which a comma is a character like any other.
     pub fn values<T: Setting>(&mut self, name: &str) -> Option<Vec<T>> {
-        let raw = self.raw::<T>(name)?;
+        let raw = self.raw(name, T::FORM)?;
         self.parse_all(raw.iter().map(|(origin, text)| (origin, text.as_str())))
     }
 
@@ -164,8 +164,8 @@ impl<'a> Settings<'a> {
     }
 
     /// The texts of a setting with their origins; `None` when the file has something else than text there.
-    fn raw<T: Setting>(&mut self, name: &str) -> Option<Vec<(Origin, String)>> {
-        self.same_type::<T>(name);
+    fn raw(&mut self, name: &str, form: &str) -> Option<Vec<(Origin, String)>> {
+        self.same_type(name, form);
         // Taken from the file in any case: a key that a flag overrides is still a known key.
         let entry = self.take(name);
         let found = match (self.typed.and_then(|typed| typed.get(name)), entry) {
@@ -179,13 +179,12 @@ impl<'a> Settings<'a> {
     }
 
     /// What is defined, and shown in the schema, is what is read.
-    fn same_type<T: Setting>(&self, name: &str) {
+    fn same_type(&self, name: &str, read: &str) {
         let defined = self.flags.iter().find(|flag| flag.name() == name);
         let form = defined.and_then(|flag| flag.value.as_ref()).map(|value| value.form);
         debug_assert!(
-            form.is_none_or(|form| form == T::FORM),
-            "{name} is defined as {form:?} and read as {:?}",
-            T::FORM
+            form.is_none_or(|form| form == read),
+            "{name} is defined as {form:?} and read as {read:?}"
         );
     }
 
