@@ -31,6 +31,9 @@ pub(crate) const UNSAFE: u8 = OWN + 8;
 const SPACE_REMEDY: &str =
     "raise the volume's sizeLimit or choose a larger volume; no part of a file was left under its name";
 
+const OWNER_REMEDY: &str = "only root may give files to another user: leave out --owner, and let fsGroup or --mode g+rwX open them to \
+                            others; or run this container as root, with the capability CHOWN";
+
 const ELSE_REMEDY: &str = "something else stands there; remove it, or choose another destination";
 
 /// Why the copy failed. Whatever has been published by then is whole.
@@ -175,6 +178,8 @@ fn of_io(action: &str, path: &Path, error: &io::Error) -> (u8, String) {
         ),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => (NO_SPACE, SPACE_REMEDY.into()),
         ErrorKind::ReadOnlyFilesystem => (DENIED, "mount the destination volume without readOnly: true".into()),
+        // The owner of a file may do all of that to it but give it away.
+        ErrorKind::PermissionDenied if action == "set the attributes of" => (DENIED, OWNER_REMEDY.into()),
         ErrorKind::PermissionDenied => (DENIED, explain::denied(path)),
         _ => (FAILED, String::new()),
     }

@@ -32,13 +32,15 @@ mod stage;
 mod wait;
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use pod_contract::run::limits::raise_open_files;
 use pod_contract::start::cli::Program;
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
 
 pub use ask::Config;
-use ask::Task;
+use ask::{Step, Task};
 use fetch::{Client, Credentials, Deadline};
 use run::Run;
 
@@ -56,6 +58,8 @@ pub const PROGRAM: Program = Program {
 
 /// Does what the configuration says, then returns; what it found and did is in the log.
 pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
+    // A deep tree is walked with a descriptor for each level.
+    raise_open_files();
     let said = words.clone();
     signals::until_stopped(&words, move || {
         carry_out(&config, &said)?;
@@ -72,9 +76,10 @@ fn carry_out(config: &Config, words: &LastWords) -> Result<(), Failure> {
         network: &config.network,
         deadline: Deadline::after(config.network.deadline),
         interval: config.progress,
+        exposed: AtomicBool::new(false),
     };
     match &config.task {
-        Task::Copy(steps) => steps.iter().try_for_each(|step| run.step(step)).map_err(Failure::from),
+        Task::Copy(steps) => copy(&run, steps),
         Task::Plan(steps) => {
             let text = ask::describe(&run, steps)?;
             std::io::stdout()
@@ -92,4 +97,14 @@ fn carry_out(config: &Config, words: &LastWords) -> Result<(), Failure> {
             wait::wait_for(conditions, &client, words)
         }
     }
+}
+
+fn copy(run: &Run<'_>, steps: &[Step]) -> Result<(), Failure> {
+    let all = || steps.iter().try_for_each(|step| run.step(step));
+    all()?;
+    if run.exposed.swap(false, Ordering::Relaxed) {
+        tracing::info!("what was pruned was over what another step had put there: the steps are made once more");
+        all()?;
+    }
+    Ok(())
 }

@@ -8,16 +8,19 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use pod_contract::config::Word;
-use rustix::fs::{AtFlags, Dir, FileType, RenameFlags, fchmod, readlinkat, renameat, renameat_with, statat, symlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fchmod, openat, readlinkat, renameat, renameat_with, statat,
+    symlinkat,
+};
 use rustix::io::Errno;
 
 use crate::content::fingerprint::Fingerprint;
-use crate::dest::beneath::{self, Root, remove_tree};
+use crate::dest::beneath::{self, DIR, Root, remove_tree};
 use crate::error::{At as _, CONFLICT, Error};
 use crate::plan::names::PREFIX;
 use crate::plan::{Content, Entry, Plan, Share};
@@ -70,7 +73,7 @@ impl Staging<'_> {
     /// Gives every unit its name below `root`, in the order of the sources, so that the last one named appears last.
     pub(crate) fn rename(&mut self, job: &Job<'_>, root: &Root) -> Result<(), Error> {
         let plan = job.plan;
-        let mut cursor = root.cursor();
+        let (mut cursor, mut staged) = (root.cursor(), self.base.cursor());
         let mut order: Vec<usize> = (0..self.units.len()).collect();
         order.sort_by_key(|&unit| plan.entries[self.todo[self.units[unit].entries.start]].source);
         let mut touched: BTreeSet<PathBuf> = BTreeSet::new();
@@ -86,9 +89,13 @@ impl Staging<'_> {
                     return Err(e);
                 }
             };
-            if let Err(error) = renameat(self.base, &temp, parent, name) {
+            let renamed = staged.parent(&temp).and_then(|from| {
+                let temp_name = temp.file_name().unwrap_or_default();
+                rename_closed(from, temp_name, parent, name).at("publish", &shown)
+            });
+            if let Err(error) = renamed {
                 unit.temp = Some(temp);
-                return Err(error).at("publish", &shown);
+                return Err(error);
             }
             touched.insert(unit.target.parent().unwrap_or(Path::new("")).to_owned());
             // A rename changes the status of what it renames, not of what is below that.
@@ -177,7 +184,7 @@ impl Staging<'_> {
         if let Err(error) = rustix::fs::fchown(fd, Some(uid), Some(gid)) {
             tracing::debug!(%error, "the new directory has another owner than the old one");
         }
-        fchmod(fd, rustix::fs::Mode::from_raw_mode(stat.st_mode & 0o7777)).at("set the mode of", current.path())
+        fchmod(fd, Mode::from_raw_mode(stat.st_mode & 0o7777)).at("set the mode of", current.path())
     }
 
     /// Puts the one unit in the place of the directory `name`, which may not exist yet; the old one goes.
@@ -248,6 +255,20 @@ impl Staging<'_> {
     }
 }
 
+/// A directory that goes to another one is written to, since its `..` changes; so one that is closed to its owner is opened for that.
+fn rename_closed(from: BorrowedFd<'_>, temp: &OsStr, to: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    match renameat(from, temp, to, name) {
+        Err(Errno::ACCESS) => {}
+        other => return other,
+    }
+    let dir = openat(from, temp, DIR | OFlags::NOFOLLOW, Mode::empty())?;
+    let mode = rustix::fs::fstat(&dir)?.st_mode & 0o7777;
+    fchmod(&dir, Mode::from_raw_mode(mode | 0o200))?;
+    let renamed = renameat(from, temp, to, name);
+    fchmod(&dir, Mode::from_raw_mode(mode))?;
+    renamed
+}
+
 fn sync_names(base: &Root, durable: bool) -> Result<(), Error> {
     if durable {
         beneath::sync(base).at("sync", base.path())
@@ -263,7 +284,7 @@ fn let_owner_read(base: &Root, temp: &Path) -> Result<(), Error> {
     if mode & 0o500 == 0o500 {
         return Ok(());
     }
-    fchmod(fd, rustix::fs::Mode::from_raw_mode(mode | 0o500)).at("set the mode of", &base.path().join(temp))
+    fchmod(fd, Mode::from_raw_mode(mode | 0o500)).at("set the mode of", &base.path().join(temp))
 }
 
 /// The generation that the link `name` leads to; `None` when nothing stands there, an error when something else does.

@@ -1,8 +1,9 @@
 //! One step after the other: wait, fetch, plan, stage, publish, prune, receipt.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::content::checksum::Expected;
 use crate::copy::Engine;
 use crate::dest::Place;
 use crate::dest::beneath::Root;
-use crate::dest::{Target, refuse_into_itself};
+use crate::dest::{Ground, Target, refuse_into_itself};
 use crate::error::{Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
 use crate::open::{self, Named, Opening};
@@ -25,7 +26,7 @@ use crate::publish::{Publish, Way};
 use crate::receipt::Entered;
 use crate::receipt::Inventory;
 use crate::receipt::prune;
-use crate::receipt::{Comparison, Existing, Found, refuse_closed_parents};
+use crate::receipt::{Comparison, Existing, Found};
 use crate::stage::{self, Job, Staging};
 use crate::wait::wait_for;
 
@@ -35,6 +36,8 @@ pub(crate) struct Run<'a> {
     pub(crate) words: &'a LastWords,
     pub(crate) deadline: Deadline,
     pub(crate) interval: Option<Duration>,
+    /// Something was pruned that was over what another step had put there.
+    pub(crate) exposed: AtomicBool,
 }
 
 impl Run<'_> {
@@ -252,7 +255,13 @@ impl Work<'_> {
         })
     }
 
-    fn stage<'s>(&self, job: &Job<'_>, base: &'s Root, todo: &'s [usize], whole: bool) -> Result<Staging<'s>, Error> {
+    fn stage<'s>(
+        &self,
+        job: &Job<'_>,
+        base: &'s Root,
+        todo: &'s [usize],
+        ground: Option<&Ground>,
+    ) -> Result<Staging<'s>, Error> {
         let bytes = todo.iter().map(|&index| job.plan.entries[index].size()).sum::<u64>();
         if bytes > self.step.limits.bytes {
             return Err(Error::new(
@@ -268,7 +277,7 @@ impl Work<'_> {
         self.progress.set_total(bytes);
         let staging = self
             .progress
-            .during("copying", self.run.interval, || Staging::fill(job, base, todo, whole))?;
+            .during("copying", self.run.interval, || Staging::fill(job, base, todo, ground))?;
         unchanged(job.plan)?;
         // Before the receipt looks at the files: the loss of a name changes a file's status, and it would not be proven then.
         forget_parts(job.plan, base);
@@ -277,11 +286,19 @@ impl Work<'_> {
 
     /// New and changed entries beside what else stands there.
     fn rename(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<Copied, Error> {
-        refuse_closed_parents(plan, &place.base, &found.todo)?;
-        let job = self.job(plan)?;
         let todo = std::mem::take(&mut found.todo);
-        let mut staging = self.stage(&job, &place.base, &todo, false)?;
+        let mut targets: Vec<&Path> = todo.iter().map(|&index| &*plan.entries[index].target).collect();
+        if self.step.prune {
+            targets.extend(found.stale.iter().map(|record| record.path.as_path()));
+        }
+        let ground = Ground::survey(&place.base, targets.into_iter())?;
+        let _opened = ground.open(&place.base)?;
+        let job = self.job(plan)?;
+        let mut staging = self.stage(&job, &place.base, &todo, Some(&ground))?;
         staging.rename(&job, &place.base)?;
+        if self.step.prune && found.exposes {
+            self.run.exposed.store(true, Ordering::Relaxed);
+        }
         let (stay, pruned) = if self.step.prune {
             prune(&place.base, found.stale)
         } else {
@@ -311,7 +328,7 @@ impl Work<'_> {
         }
         let all: Vec<usize> = (0..plan.entries.len()).collect();
         let job = self.job(plan)?;
-        let mut staging = self.stage(&job, &place.base, &all, true)?;
+        let mut staging = self.stage(&job, &place.base, &all, None)?;
         staging.settle_links(plan)?;
         let receipt = Entered {
             plan,

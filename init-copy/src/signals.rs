@@ -13,6 +13,8 @@ use pod_contract::start::last_words::LastWords;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// Trees are walked by recursion, as deep as a path is long. Memory is taken as it is used.
+const STACK: usize = 16 << 20;
 /// For removing what is staged: well within the usual 30 s.
 const CLEAN_UP: Duration = Duration::from_secs(8);
 
@@ -55,6 +57,7 @@ pub(crate) fn until_stopped(
     watch(events.clone())?;
     thread::Builder::new()
         .name("work".into())
+        .stack_size(STACK)
         .spawn(move || drop(events.send(Event::Done(work()))))
         .map_err(|e| Failure::failed(format!("cannot start a thread: {e}")))?;
     match next.recv() {

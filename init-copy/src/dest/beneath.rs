@@ -42,8 +42,12 @@ impl Root {
         &self.path
     }
 
-    pub(crate) fn device(&self) -> Result<u64, Error> {
-        Ok(fstat(&self.fd).at("look at", &self.path)?.st_dev)
+    /// The directory `relative` by itself.
+    pub(crate) fn below(&self, relative: &Path) -> Result<Self, Error> {
+        let path = self.path.join(relative);
+        let mut cursor = self.cursor();
+        let fd = cursor.dir(relative)?.try_clone_to_owned().at("open", &path)?;
+        Ok(Self { fd, path })
     }
 
     /// A position that remembers the directories on the way, so that neighbours are reached without walking anew.

@@ -9,6 +9,7 @@ use crate::content::fingerprint::Fingerprint;
 use crate::error::Error;
 use crate::plan::Stamp;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
+use crate::publish::{Publish, Way};
 use crate::receipt::Proof;
 use crate::receipt::{Receipt, Record};
 
@@ -28,7 +29,22 @@ impl Opening<'_> {
         };
         let mut cursor = root.cursor();
         let mut found: Option<InPlace> = None;
+        // Of the path that the record of an overlaid entry is about, too.
+        let mut top: Option<Record> = None;
         for record in Receipt::open(root, &self.step.receipt) {
+            // What is staged as a whole would be staged from what stands there, which is the other step's.
+            if record.overlaid && matches!(self.step.publish, Publish::As(Way::Exchange | Way::Symlink)) {
+                return Ok(None);
+            }
+            let over = if record.overlaid {
+                top.as_ref().filter(|top| top.path == record.path)
+            } else {
+                None
+            };
+            let at = over.map_or(record.at, |top| top.at);
+            if !record.overlaid {
+                top = Some(record.clone());
+            }
             if *record.from != *label || record.by != self.step.name {
                 continue;
             }
@@ -47,7 +63,7 @@ impl Opening<'_> {
                 FileType::Symlink => Kind::Link,
                 _ => Kind::File,
             };
-            if record.dir != (kind == Kind::Dir) || (!record.dir && record.at != Fingerprint::of(&stat)) {
+            if record.dir != (kind == Kind::Dir) || (!record.dir && at != Fingerprint::of(&stat)) {
                 return Ok(None);
             }
             let found = found.get_or_insert_with(|| InPlace {

@@ -32,6 +32,7 @@ impl Entered<'_> {
             options: Arc::clone(self.options),
             stamp: self.plan.stamp(entry),
             dir: entry.kind == Kind::Dir,
+            overlaid: false,
             at: done.fingerprint,
             sha256: done.sha256.clone(),
         }
@@ -51,19 +52,34 @@ impl Entered<'_> {
                 self.carry(&mut writer, record, &mut stay)?;
             }
             let before = old.next_at(&entry.target);
+            let mut under: Vec<_> = std::iter::from_fn(|| old.next_at(&entry.target)).collect();
+            let is_overlaid = under.iter().any(|record| record.by == self.step.name);
             if let Some((_, done)) = done.next_if(|(staged, _)| **staged == index) {
+                under.retain(|record| record.by != self.step.name);
                 if let Some(done) = done {
                     writer.add(&self.record(index, done))?;
                 }
+                // Who was over this step before is so again, and has to put it there anew.
+                if let Some(before) = before.filter(|before| before.by != self.step.name && !before.dir && !is_overlaid)
+                {
+                    under.retain(|record| record.by != before.by);
+                    under.push(Record {
+                        overlaid: true,
+                        ..before
+                    });
+                }
             } else if let Some(mut record) = before {
                 // Who wants it last is who prunes it.
-                record.by = Arc::clone(&self.step.name);
+                if !is_overlaid {
+                    record.by = Arc::clone(&self.step.name);
+                }
                 if self.dirs.binary_search(&index).is_ok() {
                     record.options = Arc::clone(self.options);
                     record.stamp = self.plan.stamp(entry);
                 }
                 writer.add(&record)?;
             }
+            under.iter().try_for_each(|record| writer.add(record))?;
         }
         for record in old {
             self.carry(&mut writer, record, &mut stay)?;
@@ -78,6 +94,9 @@ impl Entered<'_> {
         record: Record,
         stay: &mut std::iter::Peekable<impl Iterator<Item = Record>>,
     ) -> Result<(), Error> {
+        if record.overlaid && record.by == self.step.name {
+            return Ok(());
+        }
         if record.by != self.step.name || stay.next_if(|kept| kept.path == record.path).is_some() {
             writer.add(&record)?;
         }

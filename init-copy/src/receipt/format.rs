@@ -9,12 +9,13 @@
 //! ```text
 //! init-copy receipt 2
 //! s <text>                                       a text that is used below by its number, counted from 0
-//! f|d <path> <by> <from> <options> <stamp> <at> <sha256 or ->
+//! f|d|o <path> <by> <from> <options> <stamp> <at> <sha256 or ->
 //! end <number of entries>
 //! ```
 //!
 //! Fields are separated by tabs; by, from and options are numbers of texts; a stamp is the number of a text behind `=` or a
-//! fingerprint, as `at` is: inode, size, modified, changed.
+//! fingerprint, as `at` is: inode, size, modified, changed. An `o` follows the `f` of the same path: another step put something there
+//! before, which that one overlays.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -55,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) options: Arc<str>,
     pub(crate) stamp: Stamp,
     pub(crate) dir: bool,
+    /// Another step's record of the same path, before this one, is of what stands there: this one would be, without that step.
+    pub(crate) overlaid: bool,
     /// How it looked at the destination.
     pub(crate) at: Fingerprint,
     pub(crate) sha256: Option<String>,
@@ -194,9 +197,10 @@ fn lines_of(file: File) -> std::io::Result<BufReader<File>> {
 
 fn parse(line: &[u8], texts: &[Arc<str>]) -> Option<Record> {
     let mut fields = line.split(|&b| b == b'\t');
-    let dir = match fields.next()? {
-        b"d" => true,
-        b"f" => false,
+    let (dir, overlaid) = match fields.next()? {
+        b"d" => (true, false),
+        b"f" => (false, false),
+        b"o" => (false, true),
         _ => return None,
     };
     let path = fields.next()?;
@@ -222,6 +226,7 @@ fn parse(line: &[u8], texts: &[Arc<str>]) -> Option<Record> {
         options,
         stamp,
         dir,
+        overlaid,
         at,
         sha256,
     })
@@ -299,7 +304,11 @@ impl Writer {
             self.text(&record.from)?,
             self.text(&record.options)?,
         );
-        let kind = if record.dir { 'd' } else { 'f' };
+        let kind = match (record.dir, record.overlaid) {
+            (true, _) => 'd',
+            (false, false) => 'f',
+            (false, true) => 'o',
+        };
         let path = percent_encode(record.path.as_os_str().as_bytes(), ESCAPED);
         let sha256 = record.sha256.as_deref().unwrap_or("-");
         match &record.stamp {
@@ -356,6 +365,7 @@ mod tests {
             options: "".into(),
             stamp,
             dir: false,
+            overlaid: false,
             at: Fingerprint::within(3, -7),
             sha256: None,
         }
@@ -371,6 +381,7 @@ mod tests {
             record("é".as_bytes(), stat),
             Record {
                 dir: true,
+                overlaid: false,
                 sha256: Some("00".into()),
                 ..record(b"", Stamp::Text("".into()))
             },

@@ -35,6 +35,8 @@ impl Look {
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) record: Record,
+    /// What it overlays, by other steps.
+    pub(crate) under: Vec<Record>,
     pub(crate) now: Result<Option<Look>, Error>,
 }
 
@@ -47,12 +49,21 @@ impl Inventory {
     /// Reads the receipt of `root`, and looks at everything on it.
     pub(crate) fn take(root: &Root, keeping: &Keeping) -> Self {
         let mut cursor = root.cursor();
-        let listed: Vec<_> = Receipt::open(root, keeping)
-            .map(|record| {
-                let now = cursor.stat(&record.path).map(|stat| stat.as_ref().map(Look::of));
-                Listed { record, now }
-            })
-            .collect();
+        let mut listed: Vec<Listed> = Vec::new();
+        for record in Receipt::open(root, keeping) {
+            match listed.last_mut() {
+                Some(last) if record.overlaid && last.record.path == record.path => last.under.push(record),
+                _ if record.overlaid => {}
+                _ => {
+                    let now = cursor.stat(&record.path).map(|stat| stat.as_ref().map(Look::of));
+                    listed.push(Listed {
+                        record,
+                        under: Vec::new(),
+                        now,
+                    });
+                }
+            }
+        }
         Self {
             listed: listed.into_iter().peekable(),
         }

@@ -14,6 +14,6 @@ pub(crate) use existing::Existing;
 pub(crate) use format::{Receipt, Record};
 pub(crate) use inventory::Inventory;
 pub(crate) use keeping::Keeping;
-pub(crate) use proof::{Comparison, Found, Proof, refuse_closed_parents};
+pub(crate) use proof::{Comparison, Found, Proof};
 pub(crate) use prune::prune;
 pub(crate) use verify::Verify;

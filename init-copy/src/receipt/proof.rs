@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pod_contract::config::Word;
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::existing::Existing;
 use super::format::Record;
-use super::inventory::{Inventory, Look};
+use super::inventory::{Inventory, Listed, Look};
 use crate::content::checksum::{self, Hasher, hex};
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::{Cursor, Root, kind_name};
@@ -48,6 +48,8 @@ pub(crate) struct Found {
     pub(crate) touched: Vec<usize>,
     /// What this step put there before and no longer wants.
     pub(crate) stale: Vec<Record>,
+    /// Is there something of other steps under what is stale? Once that is pruned, they have to put it there again.
+    pub(crate) exposes: bool,
     /// Does the receipt hold records of other steps?
     pub(crate) others: bool,
 }
@@ -76,15 +78,15 @@ impl Comparison<'_> {
         let mut gone: Vec<usize> = Vec::new();
         for (index, entry) in self.plan.entries.iter().enumerate() {
             while let Some(listed) = inventory.next_before(&entry.target) {
-                found.unplanned(listed.record, self.by);
+                found.unplanned(listed, self.by);
             }
             let listed = inventory.next_at(&entry.target);
             let is_below_absent = absent.is_some_and(|above| entry.target.starts_with(above));
-            let (record, now) = match listed {
-                Some(listed) if is_below_absent => (Some(listed.record), None),
-                None if is_below_absent => (None, None),
-                Some(listed) => (Some(listed.record), listed.now?),
-                None => (None, cursor.stat(&entry.target)?.as_ref().map(Look::of)),
+            let (record, under, now) = match listed {
+                Some(listed) if is_below_absent => (Some(listed.record), Vec::new(), None),
+                None if is_below_absent => (None, Vec::new(), None),
+                Some(listed) => (Some(listed.record), listed.under, listed.now?),
+                None => (None, Vec::new(), cursor.stat(&entry.target)?.as_ref().map(Look::of)),
             };
             let Some(now) = now else {
                 if !is_below_absent && entry.kind == Kind::Dir {
@@ -115,6 +117,7 @@ impl Comparison<'_> {
                     }
                 }
                 Kind::Dir => {}
+                _ if record.is_some_and(|record| self.is_overlaid(entry, record, &under, now.fingerprint)) => {}
                 _ if self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => {}
                 _ => {
                     let is_touched = record.is_none_or(|record| record.at != now.fingerprint);
@@ -130,7 +133,7 @@ impl Comparison<'_> {
             }
         }
         for listed in inventory {
-            found.unplanned(listed.record, self.by);
+            found.unplanned(listed, self.by);
         }
         if self.existing == Existing::Fail && !found.touched.is_empty() {
             return Err(self.touched(root, &found.touched));
@@ -139,6 +142,17 @@ impl Comparison<'_> {
             self.take_whole_files(&mut found.todo);
         }
         Ok(found)
+    }
+
+    /// Did another step put something else over what this one would put there again? Then the last one goes on to have it.
+    fn is_overlaid(&self, entry: &Entry, record: &Record, under: &[Record], at: Fingerprint) -> bool {
+        let own = under.iter().find(|own| *own.by == *self.by);
+        own.is_some_and(|own| {
+            *record.by != *self.by
+                && record.at == at
+                && *own.options == *self.options
+                && own.stamp == self.plan.stamp(entry)
+        })
     }
 
     fn proven(
@@ -231,9 +245,10 @@ impl Found {
         }
     }
 
-    fn unplanned(&mut self, record: Record, by: &str) {
-        if *record.by == *by {
-            self.stale.push(record);
+    fn unplanned(&mut self, listed: Listed, by: &str) {
+        if *listed.record.by == *by {
+            self.exposes |= !listed.under.is_empty();
+            self.stale.push(listed.record);
         } else {
             self.others = true;
         }
@@ -256,31 +271,4 @@ fn digest(file: &File, shown: &Path) -> Result<String, Error> {
     checksum::digest(file, Hasher::sha256())
         .map(|digest| hex(&digest))
         .at("read", shown)
-}
-
-/// A rename that fails half way would leave some entries new and others old; so every directory that takes one is tried before.
-pub(crate) fn refuse_closed_parents(plan: &Plan, root: &Root, todo: &[usize]) -> Result<(), Error> {
-    let device = root.device()?;
-    let mut cursor = root.cursor();
-    let mut tried: Option<PathBuf> = None;
-    for &index in todo {
-        let parent = plan.entries[index].target.parent().unwrap_or(Path::new(""));
-        if tried.as_deref().is_some_and(|tried| tried == parent) {
-            continue;
-        }
-        tried = Some(parent.to_owned());
-        let dir = match cursor.dir(parent) {
-            Ok(dir) => dir,
-            // It will be made, and what is above it has been tried.
-            Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e),
-        };
-        let shown = root.path().join(parent);
-        if fstat(dir).at("look at", &shown)?.st_dev != device {
-            return Err(Errno::XDEV).at("publish into", &shown);
-        }
-        accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).at("write into", &shown)?;
-    }
-    // The top is where everything is staged.
-    accessat(root, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).at("write into", root.path())
 }

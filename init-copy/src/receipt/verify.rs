@@ -34,7 +34,7 @@ impl Verify {
         }
         let mut cursor = root.cursor();
         let (mut entries, mut hashed, mut differences) = (0_u64, 0_u64, Vec::new());
-        for record in receipt.by_ref() {
+        for record in receipt.by_ref().filter(|record| !record.overlaid) {
             entries += 1;
             let difference = match cursor.stat(&record.path) {
                 Err(Error::Io { error, .. }) => Some(error.to_string()),

@@ -228,7 +228,15 @@ impl<'w> Worker<'w> {
             .sources
             .iter()
             .filter(|source| source.part.as_deref() == Some(part));
-        let file = if users.count() > 1 {
+        // To a volume that is mounted below the destination, nothing is renamed.
+        let moved = if users.count() > 1 {
+            None
+        } else {
+            self.move_part(at, part, &shown)?
+        };
+        let file = if let Some(moved) = moved {
+            moved
+        } else {
             let source = openat(
                 base,
                 part,
@@ -240,13 +248,6 @@ impl<'w> Worker<'w> {
             let copied = self.job.engine.copy(&source, size, &target, &mut self.scratch);
             copied.map_err(|failed| side(failed, part, &shown))?;
             target
-        } else {
-            let path = self.staging.path(self.job.plan, at);
-            let name = path.file_name().unwrap_or_default();
-            let parent = self.target.parent(&path)?;
-            renameat(base, part, parent, name).at("write", &shown)?;
-            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            File::from(openat(parent, name, flags, Mode::empty()).at("write", &shown)?)
         };
         // It was created for nobody else to read.
         let mode = self.job.attributes.masked(u32::from(entry.mode));
@@ -258,6 +259,20 @@ impl<'w> Worker<'w> {
             .map(str::to_owned);
         self.job.engine.progress().add(entry.size());
         self.finish(entry, &file, None, sha256)
+    }
+
+    /// `None` when it lies on another volume.
+    fn move_part(&mut self, at: usize, part: &Path, shown: &Path) -> Result<Option<File>, Error> {
+        let path = self.staging.path(self.job.plan, at);
+        let name = path.file_name().unwrap_or_default();
+        let parent = self.target.parent(&path)?;
+        match renameat(self.staging.base, part, parent, name) {
+            Err(Errno::XDEV) => return Ok(None),
+            other => other.at("write", shown)?,
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let moved = openat(parent, name, flags, Mode::empty()).at("write", shown)?;
+        Ok(Some(File::from(moved)))
     }
 
     fn zipped(&mut self, at: usize, zip: &archive::zip::Zip, label: &str) -> Result<Done, Error> {
@@ -442,7 +457,7 @@ pub(super) fn link(base: &Root, from: &Path, to: &Path) -> rustix::io::Result<()
     let from_dir = cursors.0.parent(from).map_err(lost)?;
     let to_dir = cursors.1.parent(to).map_err(lost)?;
     match linkat(from_dir, name(from), to_dir, name(to), AtFlags::empty()) {
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS | Errno::XDEV) => {
             let source = openat(
                 from_dir,
                 name(from),

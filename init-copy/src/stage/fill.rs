@@ -1,8 +1,9 @@
 //! Everything staged, by several threads.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,6 +12,8 @@ use rustix::fs::{Mode, OFlags, fstat, fstatvfs, mkdirat, openat, syncfs};
 
 use super::file;
 use super::staging::{Done, Job, Staging, units};
+use super::sweep::sweep;
+use crate::dest::Ground;
 use crate::dest::beneath::{self, Root};
 use crate::error::{At as _, Error};
 use crate::plan::names::PREFIX;
@@ -28,13 +31,27 @@ const MAX_THREADS: usize = 4;
 const STACK: usize = 256 << 10;
 
 impl<'a> Staging<'a> {
-    /// Copies the entries `todo`. With `whole`, all of them make one unit that becomes the destination itself.
-    pub(crate) fn fill(job: &Job<'_>, base: &'a Root, todo: &'a [usize], whole: bool) -> Result<Self, Error> {
-        refuse_too_large(base, job.plan, todo)?;
+    /// Copies the entries `todo` onto the `ground` that they go to. Without one, all of them make one unit that becomes the
+    /// destination itself.
+    pub(crate) fn fill(
+        job: &Job<'_>,
+        base: &'a Root,
+        todo: &'a [usize],
+        ground: Option<&Ground>,
+    ) -> Result<Self, Error> {
+        let volumes = volumes(base, ground)?;
+        for (mount, root) in &volumes {
+            refuse_too_large(root, job.plan, todo, |target| {
+                ground.is_none_or(|ground| ground.mount_of(target) == *mount)
+            })?;
+            if !mount.as_os_str().is_empty() {
+                sweep(root)?;
+            }
+        }
         let run = format!("{PREFIX}{:08x}", fastrand::u32(..));
         let mut staging = Self {
             base,
-            units: units(job.plan, todo, &run, whole),
+            units: units(job.plan, todo, &run, ground),
             todo,
             done: vec![None; todo.len()],
             _staged: Staged::something(),
@@ -46,7 +63,9 @@ impl<'a> Staging<'a> {
         staging.link_names(job.plan)?;
         staging.finish_dirs(job, job.durable && each)?;
         if job.durable && !each {
-            syncfs(base).at("sync", base.path())?;
+            for (_, root) in &volumes {
+                syncfs(&**root).at("sync", root.path())?;
+            }
         }
         Ok(staging)
     }
@@ -252,10 +271,37 @@ pub(crate) fn finish_dir(job: &Job<'_>, entry: &Entry, fd: std::os::fd::Borrowed
         .finish(fd, u32::from(entry.mode), true, entry.fingerprint.modified, source)
 }
 
-fn refuse_too_large(base: &Root, plan: &Plan, todo: &[usize]) -> Result<(), Error> {
+/// A directory to stage in.
+enum Volume<'r> {
+    Own(&'r Root),
+    Mounted(Root),
+}
+
+impl Deref for Volume<'_> {
+    type Target = Root;
+
+    fn deref(&self) -> &Root {
+        match self {
+            Self::Own(root) => root,
+            Self::Mounted(root) => root,
+        }
+    }
+}
+
+/// The destination's own volume and those that are mounted below it, by where that is.
+fn volumes<'r>(base: &'r Root, ground: Option<&Ground>) -> Result<Vec<(PathBuf, Volume<'r>)>, Error> {
+    let mut volumes = vec![(PathBuf::new(), Volume::Own(base))];
+    for mount in ground.map_or(&[][..], |ground| ground.mounts.as_slice()) {
+        volumes.push((mount.clone(), Volume::Mounted(base.below(mount)?)));
+    }
+    Ok(volumes)
+}
+
+fn refuse_too_large(base: &Root, plan: &Plan, todo: &[usize], goes_here: impl Fn(&Path) -> bool) -> Result<(), Error> {
     let needed = todo
         .iter()
         .map(|&index| &plan.entries[index])
+        .filter(|entry| goes_here(&entry.target))
         // What was fetched lies there already.
         .filter(|entry| !matches!(plan.sources[entry.source as usize].content, Content::Fetched(_)))
         .map(Entry::size)

@@ -1,6 +1,5 @@
 //! What is being staged, under which names.
 
-use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use crate::archive::Leniency;
@@ -9,8 +8,9 @@ use crate::content::checksum::Expected;
 use crate::content::fingerprint::Fingerprint;
 use crate::content::substitute::Substitute;
 use crate::copy::Engine;
+use crate::dest::Ground;
 use crate::dest::beneath::{Root, remove_tree};
-use crate::error::Error;
+use crate::error::{At as _, Error};
 use crate::plan::{Content, Entry, Links, Plan};
 use crate::receipt::Proof;
 use crate::signals::Staged;
@@ -98,10 +98,15 @@ impl Staging<'_> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
+        let mut cursor = self.base.cursor();
         for unit in &self.units {
             if let Some(temp) = &unit.temp {
                 // What cannot be removed now is swept by the next run.
-                if let Err(error) = remove_tree(self.base.as_fd(), temp.as_os_str()) {
+                let removed = cursor.parent(temp).and_then(|parent| {
+                    let name = temp.file_name().unwrap_or_default();
+                    remove_tree(parent, name).at("remove", temp)
+                });
+                if let Err(error) = removed {
                     tracing::debug!(%error, "cannot remove what was staged");
                 }
             }
@@ -110,16 +115,16 @@ impl Drop for Staging<'_> {
 }
 
 /// Groups the entries: all below a directory that is new, and everything else by itself.
-pub(super) fn units(plan: &Plan, todo: &[usize], run: &str, whole: bool) -> Vec<Unit> {
+pub(super) fn units(plan: &Plan, todo: &[usize], run: &str, ground: Option<&Ground>) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
-    if whole {
+    let Some(ground) = ground else {
         units.push(Unit {
             target: PathBuf::new(),
             temp: Some(PathBuf::from(format!("{run}-0"))),
             entries: 0..todo.len(),
         });
         return units;
-    }
+    };
     for (at, &index) in todo.iter().enumerate() {
         let entry = &plan.entries[index];
         if let Some(unit) = units.last_mut()
@@ -130,7 +135,7 @@ pub(super) fn units(plan: &Plan, todo: &[usize], run: &str, whole: bool) -> Vec<
         }
         units.push(Unit {
             target: entry.target.to_path_buf(),
-            temp: Some(PathBuf::from(format!("{run}-{at}"))),
+            temp: Some(ground.mount_of(&entry.target).join(format!("{run}-{at}"))),
             entries: at..at + 1,
         });
     }

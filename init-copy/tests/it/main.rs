@@ -14,6 +14,7 @@ mod flags;
 mod oci;
 mod publish;
 mod steps;
+mod trees;
 mod web;
 mod works;
 

@@ -4,13 +4,13 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, LocalSet};
 use tokio::time;
 pub use tokio_util::sync::CancellationToken;
 
+use super::limits::raise_open_files;
 use crate::metrics::panics;
 use crate::start::exit::Failure;
 use crate::start::last_words::LastWords;
@@ -72,23 +72,6 @@ async fn tell(words: &LastWords, left: &impl Fn() -> String) -> std::convert::In
             left()
         ));
         time::sleep(TELL_INTERVAL).await;
-    }
-}
-
-/// The soft limit is for programs that cannot handle many files; ours can, up to what the container is allowed.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum
-        && setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                ..limit
-            },
-        )
-        .is_err()
-    {
-        tracing::debug!("the limit of open files stays as it is");
     }
 }
 

@@ -5,5 +5,6 @@ pub mod backoff;
 pub mod greet;
 #[cfg(feature = "sidecar")]
 pub mod lifecycle;
+pub mod limits;
 #[cfg(feature = "sidecar")]
 pub mod ready;
