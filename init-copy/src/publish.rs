@@ -19,6 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::attributes::What;
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::{self, DIR, Root, remove_tree};
 use crate::error::{At as _, CONFLICT, Error};
@@ -122,7 +123,11 @@ impl Staging<'_> {
         for &index in dirs {
             let entry = &job.plan.entries[index];
             let fd = cursor.dir(&entry.target)?;
-            finish_dir(job, entry, fd).at("set the attributes of", &root.path().join(&entry.target))?;
+            match finish_dir(job, entry, fd, What::OldDir) {
+                // Somebody else's, such as the root of a volume: what may not be done to it is told once, for all.
+                Err(Errno::PERM) => job.attributes.count_not_kept(),
+                other => other.at("set the attributes of", &root.path().join(&entry.target))?,
+            }
         }
         Ok(())
     }

@@ -365,6 +365,7 @@ pub(crate) fn comparison<'c>(step: &'c Step, plan: &'c Plan, options: &'c str) -
         proof: step.proof,
         existing: step.existing,
         dir_attributes: step.attributes.wants_dirs(),
+        all_dirs: step.as_cp,
     }
 }
 

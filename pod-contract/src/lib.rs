@@ -21,4 +21,6 @@ pub mod net;
 pub mod probe;
 pub mod run;
 pub mod start;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod units;

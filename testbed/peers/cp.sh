@@ -14,6 +14,7 @@ check_cp() {
         as_gnu_does "$user"
     done
     subject=cp
+    generated
     a_second_time
     what_cp_refuses
     subject="ConfigMap"
@@ -74,6 +75,61 @@ as_gnu_does() {
     compare "$user" "-a --preserve=all" -a --preserve=all tree @/copy
 }
 
+# Trees by chance, and every way to copy them: a new name, into a folder, over what is there, by root and by nobody.
+generated() {
+    local user seed flags source dest
+    for user in root nobody; do
+        subject="cp of trees by chance as $user"
+        for seed in 1 2 3 4 5 6; do
+            cases=$work/chance-$user-$seed
+            as "$user" true
+            python3 "$here/trees.py" "$cases/src" "$seed"
+            mkdir "$cases/src/tree/of-seed-$seed" 2>/dev/null || true
+            [ "$user" = root ] || chown -R --no-dereference "$user:" "$cases"
+            number_of[$user]=0
+            for flags in -a -r -rp -rP -rd -aT -rTn -aun '-r --preserve=timestamps' '-r --preserve=links' -ax; do
+                for source in tree link-to-tree tree/. 'tree other' 'file tree'; do
+                    for dest in @/new @/there; do
+                        # Into what is no folder, and several with -T, both refuse.
+                        case "$flags,$source,$dest" in
+                        *T*,*' '*,* | *,*' '*,@/new) continue ;;
+                        esac
+                        # shellcheck disable=SC2086  # several words
+                        once "$user" $flags $source "$dest"
+                    done
+                done
+            done
+        done
+    done
+}
+
+# once USER ARGUMENT...: by both; where GNU cp succeeds, so do we, with the same result, and where it fails we do, with none.
+once() {
+    local user=$1 number code=0
+    shift
+    number=$((${number_of[$user]:-0} + 1))
+    number_of[$user]=$number
+    local gnu=$cases/gnu-$number ours=$cases/ours-$number where
+    for where in "$gnu" "$ours"; do
+        as "$user" mkdir -p "$where/there/tree"
+        as "$user" sh -c "echo old >'$where/there/tree/a old file'"
+        as "$user" touch --date '2001-02-03 04:05:06.789' "$where/there/tree/a old file" "$where/there/tree" "$where/there"
+    done
+    (cd "$cases/src" && as "$user" cp "${@//@/$gnu}" >/dev/null 2>&1) || code=1
+    if [ "$code" -eq 0 ]; then
+        expect "cp $* (seed $seed)" - copies "$user" "$binary" cp "${@//@/$ours}"
+        expect "cp $* (seed $seed) is as by GNU" - same_copy "$gnu" "$ours" "$@"
+    else
+        expect "cp $* (seed $seed) fails too" - fails copies "$user" "$binary" cp "${@//@/$ours}"
+    fi
+    chmod -R u+rwX "$gnu" "$ours"
+    rm -rf "$gnu" "$ours"
+}
+
+fails() {
+    if "$@"; then return 1; fi
+}
+
 # compare USER TEXT ARGUMENT...: @ stands for where it goes.
 compare() {
     local user=$1 text=$2 number
@@ -108,9 +164,9 @@ same_copy() {
     case " $* " in
     *' -a'* | *' -rp '* | *' -p '*) options+=(--times) ;;
     esac
-    # Times of folders that were there before change with every copy into them; ours holds a receipt.
+    # The destination itself is never changed by us, and by GNU cp when contents are copied into it.
     differing=$(rsync "${options[@]}" --omit-link-times --dry-run --itemize-changes --delete --exclude '.init-copy*' "$wanted/" "$found/" |
-        grep -v -x -e '\.d\.\.t\.* \./' -e '\.d\.\.t\.* there/' || true)
+        grep -v -x -e '\.d\.\.[.tpog]* \./' -e '\.d\.\.[.tpog]* there/' || true)
     if [ -n "$differing" ]; then
         echo "$differing"
         return 1
@@ -127,10 +183,13 @@ holes() {
     done
 }
 
-# GNU cp copies again and again; for us there is nothing to do, and the result is the same.
+# Like GNU cp, again and again; with a receipt, which it leaves only when asked, there is nothing to do.
 a_second_time() {
     cases=$work/cases-root
-    expect "a second cp -a has nothing to do" - nothing_to_do copies root "$binary" cp -a tree/. "$cases/ours-4/there"
+    expect "a second cp -a" - copies root "$binary" cp -a tree/. "$cases/ours-4/there"
+    expect "leaves no receipt" - test ! -e "$cases/ours-4/there/.init-copy.receipt"
+    expect "a cp -a with a receipt" - copies root "$binary" cp -a "--receipt=$work/receipt" tree/. "$cases/receipt"
+    expect "and again has nothing to do" - nothing_to_do copies root "$binary" cp -a "--receipt=$work/receipt" tree/. "$cases/receipt"
     echo changed >"$cases/src/tree/conf/app.properties"
     (cd "$cases/src" && cp -a tree/. "$cases/gnu-4/there")
     expect "a third one after a change" - copies root "$binary" cp -a tree/. "$cases/ours-4/there"
@@ -139,7 +198,7 @@ a_second_time() {
 
 what_cp_refuses() {
     expect "a folder without -r exits 2" - exits 2 copies root "$binary" cp tree "$cases/none"
-    expect "-L exits 2" - exits 2 copies root "$binary" cp -rL tree "$cases/none"
+    expect "-L of a link that leads nowhere exits 10" - exits 10 copies root "$binary" cp -rL tree "$cases/none"
     expect "a source that is not there exits 10" - exits 10 copies root "$binary" cp -a none "$cases/none"
     expect "a folder into itself exits 16" - exits 16 copies root "$binary" cp -a tree tree/bin/
     expect "several to what is no folder exits 16" - exits 16 copies root "$binary" cp one.txt two.txt "$cases/src/one.txt"

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pod_contract::config::{Flag, Repeat, Section, Settings, optional, positional, setting, switch};
 use pod_contract::start::cli::Verb;
+use pod_contract::tls::{Sources, Trust};
 use pod_contract::units::OrOff;
 
 use super::cp;
@@ -68,7 +69,17 @@ fn network_flags() -> Vec<Flag> {
         setting::<PathBuf>(
             "ca",
             "FILE",
-            "CA certificates in PEM to trust instead of the built-in ones [default: $SSL_CERT_FILE]",
+            "CA certificates in PEM to trust instead of the built-in ones, or that of the server itself [default: $SSL_CERT_FILE]",
+        ),
+        setting::<PathBuf>(
+            "client-certificate",
+            "FILE",
+            "Certificate in PEM to show to servers that ask for one, with what leads from it to its CA",
+        ),
+        setting::<PathBuf>("client-key", "FILE", "The key of --client-certificate in PEM"),
+        switch(
+            "tls-insecure",
+            "Believe any server, so that nothing that is fetched can be trusted",
         ),
     ]
 }
@@ -149,10 +160,30 @@ impl Network {
         let deadline = settings.or("deadline", DEADLINE);
         let stall = settings.or("stall-timeout", Duration::from_secs(30));
         let ca = settings.optional::<PathBuf>("ca");
+        let certificate = settings.optional::<PathBuf>("client-certificate");
+        let key = settings.optional::<PathBuf>("client-key");
+        let insecure = settings.or("tls-insecure", false);
+        let identity = match (certificate?, key?) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return settings.refuse_together(
+                    &["client-certificate", "client-key"],
+                    "client-certificate and client-key are given together",
+                );
+            }
+        };
+        let (ca, insecure) = (ca?, insecure?);
+        if insecure && ca.is_some() {
+            return settings.refuse_together(&["ca", "tls-insecure"], "with tls-insecure, no CA is asked for");
+        }
         Some(Self {
             deadline: deadline?.0,
             stall: stall?,
-            tls: Tls { ca: ca? },
+            tls: Tls {
+                sources: Sources { ca, identity },
+                trust: if insecure { Trust::Anybody } else { Trust::Verified },
+            },
         })
     }
 }

@@ -139,6 +139,7 @@ pub(crate) fn prove(settings: &mut Settings<'_>) -> Option<Step> {
     step.sources = sources;
     step.dest = Some(dest);
     step.as_cp = true;
+    step.exact = whole;
     step.keep_links = keep_links;
     step.links = follow.then_some(Links::Follow);
     step.existing = existing;

@@ -65,6 +65,8 @@ pub(crate) struct Step {
     pub(crate) dest: Option<PathBuf>,
     /// DEST and SRC mean what they mean to `cp`.
     pub(crate) as_cp: bool,
+    /// DEST is what the one source becomes, also when it is a directory.
+    pub(crate) exact: bool,
     /// A link that the user named is copied as a link.
     pub(crate) keep_links: bool,
     pub(crate) exclude: Vec<Glob>,
@@ -297,6 +299,7 @@ impl Step {
             sources,
             dest,
             as_cp: false,
+            exact: false,
             keep_links: false,
             exclude: exclude?,
             unpack: unpack?,

@@ -70,6 +70,15 @@ impl Word for Kept {
     ];
 }
 
+/// What is given attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    File,
+    NewDir,
+    /// One that was there before.
+    OldDir,
+}
+
 /// The wanted attributes of a step.
 #[derive(Debug)]
 pub(crate) struct Attributes {
@@ -120,6 +129,11 @@ impl Attributes {
         self.dir_mode.is_some() || self.owner.is_some() || !self.kept.is_empty()
     }
 
+    /// One that could not be kept.
+    pub(crate) fn count_not_kept(&self) {
+        self.not_kept.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many attributes could not be kept for want of privileges.
     pub(crate) fn not_kept(&self) -> u64 {
         self.not_kept.load(Ordering::Relaxed)
@@ -157,6 +171,12 @@ impl Attributes {
         }
     }
 
+    /// The same for a directory that is there already: it changes only when its mode is asked for.
+    fn mode_there(&self, mode: u32) -> Option<u32> {
+        self.mode(mode, true)
+            .filter(|_| self.dir_mode.is_some() || self.keeps(Kept::Mode))
+    }
+
     /// What the umask leaves of `mode`.
     pub(crate) fn masked(&self, mode: u32) -> u32 {
         mode & 0o777 & !self.umask
@@ -172,11 +192,16 @@ impl Attributes {
         &self,
         target: BorrowedFd<'_>,
         mode: u32,
-        is_dir: bool,
+        what: What,
         modified: i64,
         source: Option<(BorrowedFd<'_>, &Stat)>,
     ) -> rustix::io::Result<()> {
-        let exact = self.mode(mode, is_dir);
+        let exact = match what {
+            What::File => self.mode(mode, false),
+            What::NewDir => self.mode(mode, true),
+            What::OldDir => self.mode_there(mode),
+        };
+        let is_dir = what != What::File;
         let wants_source_owner = source.filter(|_| self.keeps(Kept::Owner) && self.owner.is_none());
         if exact.is_some() || wants_source_owner.is_some() {
             let now = fstat(target)?;
@@ -272,7 +297,7 @@ impl Attributes {
     fn best_effort(&self, result: rustix::io::Result<()>) -> rustix::io::Result<()> {
         match result {
             Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::INVAL) => {
-                self.not_kept.fetch_add(1, Ordering::Relaxed);
+                self.count_not_kept();
                 Ok(())
             }
             other => other,

@@ -28,7 +28,8 @@ impl Target {
         };
         // To cp, a slash behind a DEST that is not there says nothing when a directory is copied.
         let slash = slash && !(step.as_cp && matches!(named, [Named::Path(path)] if step.is_tree(path)));
-        if named.len() > 1 || slash || dest.is_dir() || step.unpack != Unpack::Off {
+        let is_leaf = matches!(named, [Named::Path(path)] if step.exact && !step.is_tree(path));
+        if !is_leaf && (named.len() > 1 || slash || dest.is_dir() || step.unpack != Unpack::Off) {
             return into(dest);
         }
         match named {

@@ -1,17 +1,19 @@
 //! One request and its redirects, with what went wrong sorted into what passes and what does not.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pod_contract::start::exit::{Failure, USAGE};
+use pod_contract::tls::{self, Sources, Trust};
 use ureq::http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Body, http};
 
 use super::credentials::Credentials;
 use super::proxy::proxy_for;
 use super::retry::{Deadline, Problem, Tries, retry_after};
+use super::secure::Secure;
 use super::url::WebUrl;
 use crate::error::{AUTH, NETWORK, SOURCE};
 
@@ -21,42 +23,26 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// What a server says besides the body.
 const MAX_HEAD: usize = 64 << 10;
 
-/// Whom to trust.
-#[derive(Debug, Clone, Default)]
+/// Whom to trust, and what to show.
+#[derive(Debug, Clone)]
 pub(crate) struct Tls {
-    /// Certificates in PEM, in place of the built-in ones; without it, `SSL_CERT_FILE` counts.
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) sources: Sources,
+    pub(crate) trust: Trust,
 }
 
 impl Tls {
-    fn config(&self) -> Result<TlsConfig, Failure> {
-        let path = self
-            .ca
-            .clone()
-            .or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
-        let Some(path) = path else {
-            return Ok(TlsConfig::builder().root_certs(RootCerts::WebPki).build());
-        };
-        let fail = |why: String| {
-            Failure::new(
-                USAGE,
-                format!("cannot use the certificates in {}: {why}", path.display()),
-            )
-            .remedy("give a file with CA certificates in PEM form")
-        };
-        let pem = std::fs::read(&path).map_err(|e| fail(e.to_string()))?;
-        let mut roots = Vec::new();
-        for item in parse_pem(&pem) {
-            if let PemItem::Certificate(certificate) = item.map_err(|e| fail(e.to_string()))? {
-                roots.push(certificate);
-            }
+    fn connector(&self) -> Result<impl Connector + use<>, Failure> {
+        if self.trust == Trust::Anybody {
+            tracing::warn!(
+                "--tls-insecure: any server is believed; whoever is on the way reads and changes what is fetched"
+            );
         }
-        if roots.is_empty() {
-            return Err(fail("it holds none".into()));
-        }
-        Ok(TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .build())
+        let config = tls::client(&self.sources.load()?, self.trust, &["http/1.1"])?;
+        Ok(
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(Secure(Arc::new(config))),
+        )
     }
 }
 
@@ -107,7 +93,6 @@ impl Client {
             // Followed here: what may be sent along depends on where it leads.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .tls_config(tls.config()?)
             .proxy(None)
             .user_agent(concat!("init-copy/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
@@ -117,8 +102,8 @@ impl Client {
             .timeout_per_read(Some(stall))
             .timeout_per_write(Some(stall))
             .timeout_recv_response(Some(stall))
-            .build()
-            .new_agent();
+            .build();
+        let agent = Agent::with_parts(agent, tls.connector()?, DefaultResolver::default());
         Ok(Self {
             agent,
             credentials,
@@ -238,14 +223,17 @@ impl Client {
         if self.deadline.has_passed() {
             return Problem::Final(self.deadline.failure(&format!("fetching {url}: {error}")));
         }
+        if let Some(rustls) = of_tls(&error) {
+            let (why, remedy) = tls::explain(rustls);
+            return Problem::Final(Failure::new(NETWORK, format!("cannot fetch {url}: {why}")).remedy(remedy));
+        }
         let text = match &error {
             ureq::Error::Timeout(timeout) => format!("no answer in time ({timeout})"),
             other => other.to_string(),
         };
         let cause = format!("cannot fetch {url}: {text}");
         match error {
-            ureq::Error::Rustls(_) | ureq::Error::Tls(_) => Problem::Final(tls(cause)),
-            ureq::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.to_string().contains("certificate")) => Problem::Final(tls(cause)),
+            ureq::Error::Tls(_) => Problem::Final(Failure::new(NETWORK, cause)),
             ureq::Error::ConnectProxyFailed(why) if why.contains("407") => {
                 Problem::Final(Failure::new(AUTH, cause).remedy("give the proxy's user and password in its URL in the environment"))
             }
@@ -284,9 +272,12 @@ impl Client {
     }
 }
 
-fn tls(cause: String) -> Failure {
-    Failure::new(NETWORK, cause)
-        .remedy("if the server has a certificate of an own CA, give that CA's certificate with --ca")
+/// What of TLS is behind an error, however deep.
+fn of_tls(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
 }
 
 fn redirect(response: &http::Response<Body>) -> Option<String> {

@@ -12,6 +12,7 @@ mod download;
 mod part;
 mod proxy;
 mod retry;
+mod secure;
 mod url;
 
 pub(crate) use client::{Answer, Client, Request, Tls};

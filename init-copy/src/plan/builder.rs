@@ -1,11 +1,11 @@
 //! The sources' entries collected, sorted, and refused where they cannot stand together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::entry::{Content, Entry, Kind, Opened, Plan, Share};
+use super::entry::{Content, Entry, Kind, LOCAL, Opened, Plan, Share};
 use super::names::is_ours;
 use super::order::order;
 use crate::archive::{self, Refused};
@@ -17,6 +17,8 @@ pub(crate) struct Builder {
     pub(crate) sources: Vec<Opened>,
     pub(crate) entries: Vec<Entry>,
     max_entries: usize,
+    /// Local files under several names, by device and inode.
+    files: HashMap<(u64, u64), u32>,
 }
 
 impl Builder {
@@ -25,7 +27,14 @@ impl Builder {
             sources: Vec::new(),
             entries: Vec::new(),
             max_entries,
+            files: HashMap::new(),
         }
+    }
+
+    /// The number of a local file that has several names: the same for each of them.
+    pub(crate) fn number_of(&mut self, file: (u64, u64)) -> u32 {
+        let next = LOCAL | u32::try_from(self.files.len() + 1).unwrap_or(u32::MAX);
+        *self.files.entry(file).or_insert(next)
     }
 
     /// Starts a source; the entries that follow are its own.

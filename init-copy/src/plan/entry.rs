@@ -7,6 +7,9 @@ use crate::archive::Archive;
 use crate::content::checksum::hex;
 use crate::content::fingerprint::Fingerprint;
 
+/// In the number of a local file that has several names.
+pub(crate) const LOCAL: u32 = 1 << 31;
+
 /// What is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -32,7 +35,8 @@ pub(crate) struct Entry {
     pub(crate) target: Box<Path>,
     /// Index of its source in the plan.
     pub(crate) source: u32,
-    /// Which entry of an archive, or which of several names of one file (hard links share it); 0 for neither.
+    /// Which entry of an archive, or which of several names of one file (hard links share it); 0 for neither. Numbers of local files
+    /// have [`LOCAL`] set: they are shared by all sources.
     pub(crate) number: u32,
     pub(crate) kind: Kind,
     /// Permission bits in the source, special ones too.
@@ -68,7 +72,8 @@ impl Entry {
 
     /// Tells the file of several names from others.
     pub(crate) fn file(&self) -> (u32, u32) {
-        (self.source, self.number)
+        let source = if self.number & LOCAL == 0 { self.source } else { LOCAL };
+        (source, self.number)
     }
 }
 

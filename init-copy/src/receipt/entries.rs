@@ -78,6 +78,13 @@ impl Entered<'_> {
                     record.stamp = self.plan.stamp(entry);
                 }
                 writer.add(&record)?;
+            } else if self.dirs.binary_search(&index).is_ok() {
+                // It was there before, and has got its attributes.
+                let done = Done {
+                    fingerprint: entry.fingerprint,
+                    sha256: None,
+                };
+                writer.add(&self.record(index, &done))?;
             }
             under.iter().try_for_each(|record| writer.add(record))?;
         }

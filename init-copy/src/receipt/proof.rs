@@ -65,6 +65,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) existing: Existing,
     /// Are directories to have the wanted attributes too, once they are there?
     pub(crate) dir_attributes: bool,
+    /// Also those that nobody says to be ours, as with `cp`; but never the destination itself.
+    pub(crate) all_dirs: bool,
 }
 
 impl Comparison<'_> {
@@ -83,34 +85,37 @@ impl Comparison<'_> {
             let listed = inventory.next_at(&entry.target);
             let is_below_absent = absent.is_some_and(|above| entry.target.starts_with(above));
             let (record, under, now) = match listed {
-                Some(listed) if is_below_absent => (Some(listed.record), Vec::new(), None),
-                None if is_below_absent => (None, Vec::new(), None),
-                Some(listed) => (Some(listed.record), listed.under, listed.now?),
-                None => (None, Vec::new(), cursor.stat(&entry.target)?.as_ref().map(Look::of)),
+                Some(listed) => (Some(listed.record), listed.under, listed.now),
+                None if is_below_absent => (None, Vec::new(), Ok(None)),
+                None => (
+                    None,
+                    Vec::new(),
+                    cursor.stat(&entry.target).map(|stat| stat.as_ref().map(Look::of)),
+                ),
             };
+            let now = if is_below_absent { None } else { now? };
             let Some(now) = now else {
                 if !is_below_absent && entry.kind == Kind::Dir {
                     absent = Some(&*entry.target);
                 }
                 gone.retain(|&dir| entry.target.starts_with(&self.plan.entries[dir].target));
-                if record.is_some() && self.existing == Existing::Seed {
-                    if entry.kind == Kind::Dir {
-                        gone.push(index);
-                    }
-                } else {
-                    found.todo.append(&mut gone);
-                    found.todo.push(index);
+                match (self.existing, &record) {
+                    (Existing::Seed, Some(_)) => gone.extend((entry.kind == Kind::Dir).then_some(index)),
+                    _ => found.todo.extend(gone.drain(..).chain([index])),
                 }
                 continue;
             };
-            self.refuse_conflict(root, entry, now.kind)?;
+            if self.stays_in_the_way(root, entry, now.kind)? {
+                found.touched.push(index);
+                continue;
+            }
             // What was wanted otherwise is not proven, whatever its content.
             let record = record.as_ref();
             let wanted = record.filter(|r| *r.options == *self.options);
             let fresh = wanted.is_some_and(|r| r.stamp == self.plan.stamp(entry));
             match entry.kind {
                 // Somebody else's directory keeps its attributes.
-                Kind::Dir if self.dir_attributes && record.is_some_and(|r| *r.by == *self.by) => {
+                Kind::Dir if self.dir_attributes && self.is_own(entry, record) => {
                     found.own_dirs.push(index);
                     if !fresh {
                         found.dirs.push(index);
@@ -119,17 +124,7 @@ impl Comparison<'_> {
                 Kind::Dir => {}
                 _ if record.is_some_and(|record| self.is_overlaid(entry, record, &under, now.fingerprint)) => {}
                 _ if self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => {}
-                _ => {
-                    let is_touched = record.is_none_or(|record| record.at != now.fingerprint);
-                    if is_touched {
-                        found.touched.push(index);
-                    }
-                    let is_newer = now.fingerprint.modified >= entry.fingerprint.modified;
-                    let stays = self.existing.stays(is_touched, is_newer);
-                    if !stays {
-                        found.todo.push(index);
-                    }
-                }
+                _ => self.unproven(index, record, now.fingerprint, &mut found),
             }
         }
         for listed in inventory {
@@ -142,6 +137,22 @@ impl Comparison<'_> {
             self.take_whole_files(&mut found.todo);
         }
         Ok(found)
+    }
+
+    /// Something stands there that is not proven to be what is wanted.
+    fn unproven(&self, index: usize, record: Option<&Record>, now: Fingerprint, found: &mut Found) {
+        let is_touched = record.is_none_or(|record| record.at != now);
+        if is_touched {
+            found.touched.push(index);
+        }
+        let is_newer = now.modified >= self.plan.entries[index].fingerprint.modified;
+        if !self.existing.stays(is_touched, is_newer) {
+            found.todo.push(index);
+        }
+    }
+
+    fn is_own(&self, entry: &Entry, record: Option<&Record>) -> bool {
+        record.is_some_and(|record| *record.by == *self.by) || (self.all_dirs && !entry.target.as_os_str().is_empty())
     }
 
     /// Did another step put something else over what this one would put there again? Then the last one goes on to have it.
@@ -223,9 +234,13 @@ impl Comparison<'_> {
         )
     }
 
-    fn refuse_conflict(&self, root: &Root, entry: &Entry, found: FileType) -> Result<(), Error> {
+    /// Does a directory stay where something else is wanted? A conflict is an error, unless what stands there is to be kept.
+    fn stays_in_the_way(&self, root: &Root, entry: &Entry, found: FileType) -> Result<bool, Error> {
         if (found == FileType::Directory) == (entry.kind == Kind::Dir) {
-            return Ok(());
+            return Ok(false);
+        }
+        if self.existing == Existing::Keep && found == FileType::Directory {
+            return Ok(true);
         }
         Err(Error::Conflict {
             target: root.path().join(&entry.target),

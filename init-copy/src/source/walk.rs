@@ -1,6 +1,5 @@
 //! A local source as entries: one file, or a tree.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,8 +30,6 @@ pub(crate) struct Walk<'a> {
     one_file_system: bool,
     /// Directories from the top to here, so that a link that is followed never leads up.
     above: Vec<(u64, u64)>,
-    /// The same file under several names, by device and inode.
-    links: HashMap<(u64, u64), u32>,
     base: PathBuf,
     prefix: PathBuf,
 }
@@ -47,7 +44,6 @@ impl<'a> Walk<'a> {
             policy: step.links.unwrap_or(Links::Keep),
             one_file_system: step.one_file_system,
             above: Vec::new(),
-            links: HashMap::new(),
             base: base.to_owned(),
             prefix: prefix.to_owned(),
         }
@@ -182,8 +178,7 @@ impl<'a> Walk<'a> {
                 entry.fingerprint.size = rendered.text.len() as u64;
                 entry.rendered = Some(Box::new(rendered.digest));
             } else if stat.st_nlink > 1 {
-                let next = u32::try_from(self.links.len() + 1).unwrap_or(u32::MAX);
-                entry.number = *self.links.entry((stat.st_dev, stat.st_ino)).or_insert(next);
+                entry.number = self.builder.number_of((stat.st_dev, stat.st_ino));
                 entry.share = Share::First;
             }
         }

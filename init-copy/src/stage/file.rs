@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::staging::{Done, Job, Staging};
 use crate::archive::{self, Archive, Format, MemberKind, Refused};
+use crate::attributes::What;
 use crate::content::checksum::{self, Hasher, hex};
 use crate::content::fingerprint::Fingerprint;
 use crate::copy::Failed;
@@ -99,7 +100,7 @@ impl<'w> Worker<'w> {
             .finish(
                 target.as_fd(),
                 u32::from(entry.mode),
-                false,
+                What::File,
                 entry.fingerprint.modified,
                 source,
             )

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags, fstat, fstatvfs, mkdirat, openat, syncfs};
 use super::file;
 use super::staging::{Done, Job, Staging, units};
 use super::sweep::sweep;
+use crate::attributes::What;
 use crate::dest::Ground;
 use crate::dest::beneath::{self, Root};
 use crate::error::{At as _, Error};
@@ -221,7 +222,7 @@ impl<'a> Staging<'a> {
             .first()
             .filter(|entry| entry.target.as_os_str().is_empty());
         if let Some(entry) = root {
-            finish_dir(job, entry, fd).at("set the attributes of", self.base.path())?;
+            finish_dir(job, entry, fd, What::NewDir).at("set the attributes of", self.base.path())?;
         }
         if job.durable {
             beneath::sync(fd).at("sync", self.base.path())
@@ -242,7 +243,7 @@ impl<'a> Staging<'a> {
             let path = self.path(job.plan, at);
             let fd = cursor.dir(&path)?;
             let shown = self.base.path().join(&entry.target);
-            finish_dir(job, entry, fd).at("set the attributes of", &shown)?;
+            finish_dir(job, entry, fd, What::NewDir).at("set the attributes of", &shown)?;
             if sync {
                 beneath::sync(fd).at("sync", &shown)?;
             }
@@ -257,7 +258,12 @@ impl<'a> Staging<'a> {
 }
 
 /// Gives a directory that is full its attributes.
-pub(crate) fn finish_dir(job: &Job<'_>, entry: &Entry, fd: std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<()> {
+pub(crate) fn finish_dir(
+    job: &Job<'_>,
+    entry: &Entry,
+    fd: std::os::fd::BorrowedFd<'_>,
+    what: What,
+) -> rustix::io::Result<()> {
     let source = match job.plan.sources[entry.source as usize].content {
         Content::Local(_) => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -268,7 +274,7 @@ pub(crate) fn finish_dir(job: &Job<'_>, entry: &Entry, fd: std::os::fd::Borrowed
     let stat = source.as_ref().map(fstat).transpose()?;
     let source = source.as_ref().zip(stat.as_ref()).map(|(fd, stat)| (fd.as_fd(), stat));
     job.attributes
-        .finish(fd, u32::from(entry.mode), true, entry.fingerprint.modified, source)
+        .finish(fd, u32::from(entry.mode), what, entry.fingerprint.modified, source)
 }
 
 /// A directory to stage in.

@@ -7,7 +7,8 @@ use std::thread;
 
 use base64::Engine as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{fetch, init_copy};
@@ -19,26 +20,33 @@ struct Secure {
     ca: String,
 }
 
+fn ca() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn server_for(name: &str) -> CertificateParams {
+    CertificateParams::new(vec![name.to_owned()]).unwrap()
+}
+
 impl Secure {
     fn start(name: &str, answer: &'static str) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self::with(&server_for(name), &ca(), answer)
+    }
+
+    /// A certificate of these parameters, signed by `ca`.
+    fn with(params: &CertificateParams, ca: &CertifiedIssuer<'static, KeyPair>, answer: &'static str) -> Self {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()])
-            .unwrap()
-            .signed_by(&key, &ca)
-            .unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
-            .unwrap();
+        let certificate = params.signed_by(&key, ca).unwrap();
+        Self::serving(
+            config(false, None, certificate.der().clone(), &key),
+            pem(ca.der()),
+            answer,
+        )
+    }
+
+    fn serving(config: ServerConfig, ca: String, answer: &'static str) -> Self {
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -48,10 +56,7 @@ impl Secure {
                 thread::spawn(move || drop(serve(stream, config, answer)));
             }
         });
-        Self {
-            address,
-            ca: pem(ca.der()),
-        }
+        Self { address, ca }
     }
 
     fn url(&self) -> String {
@@ -64,6 +69,35 @@ impl Secure {
         fs::write(&path, &self.ca).unwrap();
         path
     }
+}
+
+/// Asks clients for a certificate of `clients`, if there is one; speaks TLS 1.2 only when it is `old`.
+fn config(
+    old: bool,
+    clients: Option<&CertifiedIssuer<'static, KeyPair>>,
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions: &[_] = if old {
+        &[&rustls::version::TLS12]
+    } else {
+        rustls::DEFAULT_VERSIONS
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(clients.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    builder.with_single_cert(vec![certificate], key).unwrap()
 }
 
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, answer: &str) -> io::Result<()> {
@@ -111,7 +145,11 @@ fn an_unknown_ca_is_refused_at_once() {
     // Of another CA with the same name.
     let other = Secure::start("127.0.0.1", CONTENT);
     let flag = format!("--ca={}", text(&other.ca_file(&volume)));
-    assert_refused(&fetch(&volume, &[&flag], &server.url()), 12, &["certificate", "--ca"]);
+    assert_refused(
+        &fetch(&volume, &[&flag], &server.url()),
+        12,
+        &["signature that does not hold", "the very CA"],
+    );
 }
 
 #[test]
@@ -119,7 +157,11 @@ fn a_certificate_of_another_host_is_refused() {
     let server = Secure::start("repository.example", CONTENT);
     let volume = Volume::new();
     let flag = format!("--ca={}", text(&server.ca_file(&volume)));
-    assert_refused(&fetch(&volume, &[&flag], &server.url()), 12, &["certificate"]);
+    assert_refused(
+        &fetch(&volume, &[&flag], &server.url()),
+        12,
+        &["for another name", "repository.example"],
+    );
     assert!(!volume.dest("app.war").exists());
 }
 
@@ -141,12 +183,180 @@ fn a_file_without_certificates_is_a_mistake() {
     assert_refused(
         &fetch(&volume, &[&flag], "https://127.0.0.1:9/app.war"),
         2,
-        &["it holds none"],
+        &["it holds no certificate"],
     );
     let flag = "--ca=/nonexistent/ca.pem";
     assert_refused(
         &fetch(&volume, &[flag], "https://127.0.0.1:9/app.war"),
         2,
         &["/nonexistent/ca.pem"],
+    );
+}
+
+/// Self-signed, marked as a CA, and shown by the server itself: what many small servers have.
+fn its_own_ca(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Secure {
+    let mut params = server_for(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let config = config(false, None, certificate.der().clone(), &key);
+    Secure::serving(config, pem(certificate.der()), CONTENT)
+}
+
+#[test]
+fn a_server_that_shows_the_given_ca_itself_is_believed_for_its_name_and_its_time() {
+    let volume = Volume::new();
+    let fetched = |server: &Secure| {
+        fetch(
+            &volume,
+            &[&format!("--ca={}", text(&server.ca_file(&volume)))],
+            &server.url(),
+        )
+    };
+    assert_done(&fetched(&its_own_ca("127.0.0.1", |_| {})));
+    assert_refused(
+        &fetched(&its_own_ca("repository.example", |_| {})),
+        12,
+        &["for another name"],
+    );
+    let expired = its_own_ca("127.0.0.1", |params| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1)
+    });
+    assert_refused(&fetched(&expired), 12, &["has expired", "renew"]);
+    let early = its_own_ca("127.0.0.1", |params| {
+        params.not_before = rcgen::date_time_ymd(2051, 1, 1)
+    });
+    assert_refused(&fetched(&early), 12, &["not valid yet", "clock"]);
+    // The same name and CA are not the same certificate.
+    let (server, other) = (its_own_ca("127.0.0.1", |_| {}), its_own_ca("127.0.0.1", |_| {}));
+    let flag = format!("--ca={}", text(&other.ca_file(&volume)));
+    assert_refused(&fetch(&volume, &[&flag], &server.url()), 12, &["certificate"]);
+}
+
+#[test]
+fn each_cause_has_its_name_and_its_remedy() {
+    let volume = Volume::new();
+    let authority = ca();
+    let fetched = |server: &Secure| {
+        fetch(
+            &volume,
+            &[&format!("--ca={}", text(&server.ca_file(&volume)))],
+            &server.url(),
+        )
+    };
+    let mut params = server_for("127.0.0.1");
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    assert_refused(
+        &fetched(&Secure::with(&params, &authority, CONTENT)),
+        12,
+        &["has expired", "renew"],
+    );
+    // Signed by an intermediate CA that the server does not send.
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "intermediate");
+    let intermediate = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &authority).unwrap();
+    let mut missing = Secure::with(&server_for("127.0.0.1"), &intermediate, CONTENT);
+    missing.ca = pem(authority.der());
+    assert_refused(
+        &fetched(&missing),
+        12,
+        &["does not lead to a CA", "intermediate certificates"],
+    );
+    // A plain port, and one that hangs up.
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = plain.local_addr().unwrap();
+    thread::spawn(move || {
+        plain
+            .incoming()
+            .flatten()
+            .for_each(|mut stream| drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")))
+    });
+    assert_refused(
+        &fetch(&volume, &["--tries=1"], &format!("https://{address}/x")),
+        12,
+        &["does not speak TLS", "plain http:// port"],
+    );
+}
+
+#[test]
+fn a_server_that_asks_for_a_certificate_gets_it() {
+    let (volume, authority, clients) = (Volume::new(), ca(), ca());
+    let file = |name: &str, content: &str| {
+        let path = volume.dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        text(&path)
+    };
+    let (key, own) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let certificate = server_for("127.0.0.1").signed_by(&key, &authority).unwrap();
+    let shown = CertificateParams::default().signed_by(&own, &clients).unwrap();
+    let flags = [
+        format!("--ca={}", file("ca.pem", &pem(authority.der()))),
+        format!("--client-certificate={}", file("client.pem", &pem(shown.der()))),
+        format!("--client-key={}", file("client.key", &own.serialize_pem())),
+    ];
+    let [ca, cert, client_key] = flags.each_ref().map(String::as_str);
+    for old in [false, true] {
+        let config = config(old, Some(&clients), certificate.der().clone(), &key);
+        let server = Secure::serving(config, String::new(), CONTENT);
+        assert_refused(
+            &fetch(&volume, &[ca, "--tries=1"], &server.url()),
+            12,
+            &["wants a client certificate"],
+        );
+        assert_done(&fetch(&volume, &[ca, cert, client_key, "--receipt=off"], &server.url()));
+    }
+    let url = "https://127.0.0.1:9/x";
+    let other = format!("--client-key={}", file("other.key", &key.serialize_pem()));
+    assert_refused(
+        &fetch(&volume, &[cert, &other], url),
+        2,
+        &["is not of the key", "one pair"],
+    );
+    assert_refused(&fetch(&volume, &[cert], url), 2, &["are given together"]);
+    let swapped = format!("--client-key={}", file("swapped", &pem(shown.der())));
+    assert_refused(&fetch(&volume, &[cert, &swapped], url), 2, &["holds no private key"]);
+}
+
+#[test]
+fn mistakes_in_pem_are_told_with_their_line() {
+    let volume = Volume::new();
+    let good = pem(ca().der());
+    for (content, place) in [
+        (
+            format!("{good}# a comment\n-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n"),
+            good.lines().count() + 2,
+        ),
+        ("\n\n-----BEGIN CERTIFICATE-----\nAAAA\n".to_owned(), 3),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
+            1,
+        ),
+    ] {
+        let file = volume.dir.path().join("ca.pem");
+        fs::write(&file, content).unwrap();
+        let told = format!("{}:{place}: ", text(&file));
+        assert_refused(
+            &fetch(&volume, &[&format!("--ca={}", text(&file))], "https://127.0.0.1:9/x"),
+            2,
+            &[&told],
+        );
+    }
+}
+
+#[test]
+fn without_verification_it_is_told_loudly() {
+    let server = Secure::start("repository.example", CONTENT);
+    let volume = Volume::new();
+    let output = fetch(&volume, &["--tls-insecure"], &server.url());
+    assert_done(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("any server is believed"));
+    assert_refused(
+        &fetch(&volume, &["--tls-insecure", "--ca=/x"], &server.url()),
+        2,
+        &["no CA is asked for"],
     );
 }

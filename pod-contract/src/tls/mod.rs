@@ -1,0 +1,22 @@
+//! TLS for all clients and servers of ours, by rustls with ring: what is trusted and shown, and why a handshake failed.
+//!
+//! ```text
+//! files ──Material──▶ client settings ──▶ ureq, hyper, our own codec
+//!   │ (one unit, re-read on change)
+//!   └────────────────▶ server settings
+//! ```
+//!
+//! No runtime is needed: what is made here are rustls' own settings.
+
+mod client;
+mod explain;
+mod material;
+mod pem;
+mod pinned;
+mod server;
+mod validity;
+
+pub use client::{Trust, client};
+pub use explain::explain;
+pub use material::{Identity, Material, Sources};
+pub use server::server;
