@@ -35,8 +35,39 @@ check_disk() {
     else
         echo "WARNING: no ext4 was filled, only memory: this machine mounts no images ($(cat "$work/disk/why"))" >&2
     fi
+    subject="volumes below DEST"
+    mounted_below
     unmount_disks
     stop_server nginx
+}
+
+# A volume of its own and a bind mount of the same one, between which nothing is renamed.
+mounted_below() {
+    local dest=$work/disk/dest src=$work/disk/below
+    mkdir -p "$dest/logs" "$dest/data/deep" "$work/disk/elsewhere" "$src/logs/old" "$src/data/deep/er" "$src/plain"
+    for name in top logs/a logs/old/b data/c data/deep/d data/deep/er/e plain/f; do echo "$name" >"$src/$name"; done
+    ln "$src/logs/a" "$src/data/hard"
+    mount -t tmpfs -o size=1m tmpfs "$dest/logs"
+    disks+=("$dest/logs")
+    mount --bind "$work/disk/elsewhere" "$dest/data/deep"
+    disks=("$dest/data/deep" "${disks[@]}")
+    expect "a tree over them" - init_copy "$src/" "$dest/"
+    expect "is whole" - same_content "$src" "$dest"
+    expect "again has nothing to do" - nothing_to_do init_copy "$src/" "$dest/"
+    echo changed >"$src/data/deep/er/e"
+    echo changed >"$src/logs/a"
+    expect "a change" - init_copy --prune "$src/" "$dest/"
+    expect "arrives" - same_content "$src" "$dest"
+    expect "nothing staged is left" - nothing_staged "$dest"
+    head -c 2000000 /dev/urandom >"$src/logs/too-large"
+    expect "what does not fit on one of them: exit 14" - exits 14 init_copy "$src/" "$dest/"
+    expect "leaves nothing" - nothing_staged "$dest"
+    rm "$src/logs/too-large"
+    expect "a download into one" nginx init_copy "http://127.0.0.1:${server_port[nginx]}/tree.tar.gz" "$dest/data/deep/"
+}
+
+nothing_staged() {
+    [ -z "$(find "$1" -name '.init-copy-*' | tee /dev/stderr)" ]
 }
 
 # on_a_full_disk DIR: exit 14, and nothing but what was there.

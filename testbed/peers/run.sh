@@ -2,7 +2,7 @@
 # Our binaries against what they meet outside, most of it init-copy: docker-registry, oras and skopeo; nginx; tar, zip and their like; GNU cp and chmod;
 # file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and ends them.
 #
-#   testbed/peers/run.sh [oci|web|cp|mode|disk|schema]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|web|tls|cp|mode|disk|schema]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
@@ -36,9 +36,12 @@ mkdir -p "$cache"
 . "$here/disk.sh"
 # shellcheck source=schema.sh
 . "$here/schema.sh"
+# shellcheck source=tls.sh
+. "$here/tls.sh"
 
 clean_up() {
     set +e
+    stop_secure
     stop_servers
     unmount_disks
     # A mount that is left over must not be emptied.
@@ -51,7 +54,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci web cp mode disk schema; fi
+if [ $# -eq 0 ]; then set -- oci web tls cp mode disk schema; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
@@ -81,12 +84,13 @@ for part in "$@"; do
     case $part in
     oci) check_oci ;;
     web) check_web ;;
+    tls) check_tls ;;
     cp) check_cp ;;
     mode) check_mode ;;
     disk) check_disk ;;
     schema) check_schema ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, web, cp, mode, disk or schema" >&2
+        echo "run.sh: unknown argument '$part': oci, web, tls, cp, mode, disk or schema" >&2
         exit 2
         ;;
     esac
