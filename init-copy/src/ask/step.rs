@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pod_contract::config::{Flag, Setting, Settings, Word, list, optional, setting, switch};
+use pod_contract::config::{Flag, Secret, Setting, Settings, Word, list, optional, setting, switch};
 use pod_contract::units::{Bytes, OrOff};
 
 use crate::archive::{Accept, Leniency, Limits, Unpack};
@@ -11,7 +11,7 @@ use crate::attributes::ModeChange;
 use crate::attributes::{Attributes, Kept, Owner};
 use crate::content::checksum::Expected;
 use crate::content::substitute::Substitute;
-use crate::fetch::{Credentials, Secret, WebUrl};
+use crate::fetch::{Credentials, WebUrl};
 use crate::oci::Platform;
 use crate::plan::Links;
 use crate::publish::Publish;

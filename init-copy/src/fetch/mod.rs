@@ -16,7 +16,7 @@ mod secure;
 mod url;
 
 pub(crate) use client::{Answer, Client, Request, Tls};
-pub(crate) use credentials::{Credentials, Secret, basic};
+pub(crate) use credentials::{Credentials, basic};
 pub(crate) use download::{Download, Fetched, Tag, download, forget};
 pub(crate) use retry::{Deadline, Problem};
 pub(crate) use url::WebUrl;

@@ -8,6 +8,8 @@ pub trait Setting: Sized {
     const FORM: &'static str;
     /// The accepted form, for the JSON Schema of the file.
     const SHAPE: Shape = Shape::Text;
+    /// Is what was typed not to be repeated, since it may be what must not be shown?
+    const IS_SECRET: bool = false;
 
     /// Parses the text as typed; the error says what is wrong with it.
     fn parse(text: &str) -> Result<Self, String>;

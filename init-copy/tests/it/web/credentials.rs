@@ -132,3 +132,22 @@ fn netrc_is_for_its_hosts() {
     assert_eq!(site.headers("authorization"), [Some(BASIC.to_owned())]);
     assert_eq!(other.headers("authorization"), [None]);
 }
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let volume = Volume::new();
+    for args in [&["--password=hunter2", "--username=u"][..], &["--bearer=hunter2"]] {
+        let output = fetch(&volume, args, "http://127.0.0.1:9/x");
+        assert_refused(&output, 2, &["env:NAME or file:/path"]);
+        assert!(!text_of(&output).contains("hunter2"), "{output:?}");
+    }
+    let mut broken = init_copy(&["--bearer=env:TOKEN", "http://127.0.0.1:9/x", &text(&volume.dest(""))]);
+    let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"hunter2\xff");
+    let output = broken.env("TOKEN", bytes).output().unwrap();
+    assert_refused(&output, 2, &["TOKEN", "not UTF-8"]);
+    assert!(!text_of(&output).contains("hunter2"), "{output:?}");
+}
+
+fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}

@@ -142,10 +142,17 @@ impl<'a> Settings<'a> {
     fn parse<T: Setting>(&self, origin: &Origin, text: &str) -> Option<T> {
         match T::parse(text) {
             Ok(value) => Some(value),
-            Err(why) => self.note(
-                [origin.clone()],
-                format!("{text:?} is not valid: {why}; expected {}", T::FORM),
-            ),
+            Err(why) => {
+                let shown = if T::IS_SECRET {
+                    "what is given here".into()
+                } else {
+                    format!("{text:?}")
+                };
+                self.note(
+                    [origin.clone()],
+                    format!("{shown} is not valid: {why}; expected {}", T::FORM),
+                )
+            }
         }
     }
 
