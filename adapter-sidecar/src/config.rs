@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pod_contract::admin;
+use pod_contract::admin::{self, meets};
 use pod_contract::config::{Flag, Settings, Word, setting};
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
 use pod_contract::units::{Bytes, HttpUrl, Url};
@@ -104,8 +104,20 @@ impl Config {
         if health_from.is_none() && metrics_from.is_none() {
             return s.refuse("give health-from, metrics-from, or both: there is nothing to answer with");
         }
+        if metrics_from.is_none() {
+            for name in ["on-down", "max-document"] {
+                s.pointless(name, "no health document is asked for; give --metrics-from too");
+            }
+        }
+        if health_from.is_none() {
+            s.pointless("max-body", "nothing passes through; give --health-from too");
+        }
+        let (listen, admin) = (listen?, admin?);
+        if meets(Some(listen), admin) {
+            return s.refuse_together(&["listen", "admin"], format!("both would listen on {listen}"));
+        }
         Some(Self {
-            listen: listen?,
+            listen,
             health_from: health_from.map(|url| url.0),
             metrics_from: metrics_from.map(|url| url.0),
             on_down: on_down?,
@@ -113,7 +125,7 @@ impl Config {
             max_body: max_body?.0,
             max_document: max_document?.as_usize(),
             grace: grace?,
-            admin: admin?,
+            admin,
         })
     }
 }

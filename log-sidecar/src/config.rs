@@ -176,8 +176,12 @@ impl Config {
             drain_quiet: drain_quiet?,
             drain_limit: grace * 3 / 4,
         };
+        let target = target?;
+        if target == Target::Stdout {
+            refuse_for_stdout(s);
+        }
         let delivery = Delivery {
-            target: target?,
+            target,
             request_timeout,
             retry_max,
             dead_letter_max: dead_letter_max?.0,
@@ -190,4 +194,9 @@ impl Config {
             admin: admin?,
         })
     }
+}
+
+fn refuse_for_stdout(s: &mut Settings<'_>) {
+    s.pointless("request-timeout", "stdout answers at once");
+    s.pointless("dead-letter-max", "stdout refuses nothing");
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use pod_contract::admin;
+use pod_contract::admin::{self, meets};
 use pod_contract::config::{Flag, Repeat, Section, Setting, Settings, Shape, Word, list, setting};
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
 use pod_contract::units::{Bytes, HostPort, Url};
@@ -208,7 +208,7 @@ impl Config {
         let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
         let grace = s.or("grace", DEFAULT_GRACE);
         let admin = admin::prove(s, ADMIN_PORT);
-        let sections = s.sections("services");
+        let sections = s.sections("services")?;
         if !sections.is_empty() {
             for flag in service_flags() {
                 s.pointless(flag.name(), "with services in the file, it is said in each of them");
@@ -246,6 +246,15 @@ impl Config {
                     service.name, service.listen
                 ));
             }
+        }
+        if let Some(service) = services.iter().find(|service| meets(Some(service.listen), admin)) {
+            return s.refuse_together(
+                &["listen", "admin"],
+                format!(
+                    "service {} and the admin side both listen on {}",
+                    service.name, service.listen
+                ),
+            );
         }
         Some(Self {
             services,
@@ -306,6 +315,11 @@ impl ServiceConfig {
                 format!("the endpoints of service {name} have different schemes; one service speaks one protocol"),
             );
         };
+        if protocol == Protocol::Tcp {
+            for name in ["host", "max-head"] {
+                s.pointless(name, "tcp:// carries bytes, and no heads");
+            }
+        }
         Some(Self {
             name,
             listen: listen?,

@@ -209,7 +209,7 @@ impl Config {
     }
 
     fn steps(settings: &mut Settings<'_>) -> Option<Vec<Step>> {
-        let sections = settings.sections("steps");
+        let sections = settings.sections("steps")?;
         if sections.is_empty() {
             return Step::prove(settings, None).map(|step| vec![step]);
         }

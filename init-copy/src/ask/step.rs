@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pod_contract::config::{Flag, Secret, Setting, Settings, Word, list, optional, setting, switch};
+use pod_contract::config::{Flag, Secret, Setting, Settings, Word, list, optional, setting, shown, switch};
 use pod_contract::units::{Bytes, OrOff};
 
 use crate::archive::{Accept, Leniency, Limits, Unpack};
@@ -429,8 +429,11 @@ pub(crate) fn sources_and_dest(
                 .map(|word| {
                     Source::parse(word)
                         .map_err(|why| {
-                            settings
-                                .refuse::<()>(format!("SRC {word:?} is not valid: {why}; expected {}", Source::FORM))
+                            settings.refuse::<()>(format!(
+                                "SRC {} is not valid: {why}; expected {}",
+                                shown(word),
+                                Source::FORM
+                            ))
                         })
                         .ok()
                 })

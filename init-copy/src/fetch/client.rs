@@ -1,6 +1,5 @@
 //! One request and its redirects, with what went wrong sorted into what passes and what does not.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pod_contract::start::exit::{Failure, USAGE};
@@ -31,17 +30,16 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// Files that were named are read at once, so that a mistake shows at the start; what a variable names, when it is needed.
     fn connector(&self) -> Result<impl Connector + use<>, Failure> {
-        if self.trust == Trust::Anybody {
-            tracing::warn!(
-                "--tls-insecure: any server is believed; whoever is on the way reads and changes what is fetched"
-            );
+        let secure = Secure::new(self.clone());
+        if self.sources != Sources::default() {
+            secure.config()?;
         }
-        let config = tls::client(&self.sources.load()?, self.trust, &["http/1.1"])?;
         Ok(
             ().chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
-                .chain(Secure(Arc::new(config))),
+                .chain(secure),
         )
     }
 }
@@ -222,6 +220,12 @@ impl Client {
     pub(crate) fn sort(&self, url: &WebUrl, error: ureq::Error) -> Problem {
         if self.deadline.has_passed() {
             return Problem::Final(self.deadline.failure(&format!("fetching {url}: {error}")));
+        }
+        if let ureq::Error::Io(io) = &error
+            && let Some(failure) = io.get_ref().and_then(|inner| inner.downcast_ref::<Failure>())
+        {
+            let again = Failure::new(failure.code, failure.cause.clone()).remedy(failure.remedy.clone());
+            return Problem::Final(again);
         }
         if let Some(rustls) = of_tls(&error) {
             let (why, remedy) = tls::explain(rustls);

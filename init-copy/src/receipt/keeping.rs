@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use pod_contract::config::Setting;
+use pod_contract::config::{Setting, Shape};
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::dest::beneath::Root;
@@ -22,6 +22,7 @@ pub(crate) enum Keeping {
 
 impl Setting for Keeping {
     const FORM: &'static str = "the path of a file, or off";
+    const SHAPE: Shape = Shape::OrOff(&Shape::Text);
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {

@@ -32,6 +32,15 @@ pub fn prove(settings: &mut Settings<'_>, default_port: u16) -> Option<Option<So
         .map(|address| address.0)
 }
 
+/// Would the two meet on one port?
+pub fn meets(listen: Option<SocketAddr>, admin: Option<SocketAddr>) -> bool {
+    listen.zip(admin).is_some_and(|(a, b)| {
+        a.port() == b.port()
+            && a.port() != 0
+            && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+    })
+}
+
 /// What the admin side shows.
 pub struct Admin {
     /// `NAME/VERSION` of the program, said with every answer: whoever finds the port taken learns by whom.

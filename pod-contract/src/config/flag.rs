@@ -74,6 +74,11 @@ impl Flag {
         self.value.as_ref().filter(|_| !self.arg.is_positional())
     }
 
+    /// Does a word follow it?
+    pub(crate) fn takes_value(&self) -> bool {
+        self.arg.get_action().takes_values()
+    }
+
     /// May the value be left out, so that one is only taken after `=`?
     pub(crate) fn is_optional(&self) -> bool {
         self.arg.is_require_equals_set()

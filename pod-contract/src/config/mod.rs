@@ -18,5 +18,5 @@ pub use problem::{Origin, Problem};
 pub(crate) use schema::schema;
 pub use secret::{Secret, read_secret_file};
 pub use setting::{Setting, Word};
-pub use settings::Settings;
+pub use settings::{Settings, shown};
 pub(crate) use typed::variable;

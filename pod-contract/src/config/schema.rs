@@ -40,7 +40,15 @@ fn values(value: &Value) -> Json {
     let one = shape(value.shape);
     match value.count {
         Count::One => one,
-        Count::Many => json!({ "anyOf": [one, { "type": "array", "items": one }] }),
+        // One text may hold several, separated by commas.
+        Count::Many => {
+            let joined = if matches!(value.shape, Shape::Words(_)) {
+                shape(Shape::Text)
+            } else {
+                one.clone()
+            };
+            json!({ "anyOf": [joined, { "type": "array", "items": one }] })
+        }
         Count::Named => json!({ "type": "object", "additionalProperties": one }),
     }
 }

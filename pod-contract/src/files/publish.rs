@@ -11,6 +11,9 @@ use rustix::io::Errno;
 /// Marks a temporary file of ours, between the target's name and a random part.
 const MARK: &str = ".tmp-";
 
+/// Sweeps of others that meet a new file before its lock; after so many, a file system is taken to be one where that cannot be seen.
+const MAX_SWEPT: u32 = 16;
+
 /// A file that has its content but not yet its name. Dropped without [`Staged::publish`], it is removed.
 #[derive(Debug)]
 pub struct Staged {
@@ -28,6 +31,7 @@ impl Staged {
             .file_name()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?
             .to_string_lossy();
+        let mut swept = 0;
         loop {
             let temp = target.with_file_name(format!(".{name}{MARK}{:08x}", fastrand::u32(..)));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp) {
@@ -42,9 +46,15 @@ impl Staged {
                     // Where the file system has no locks, nothing is ever taken for abandoned.
                     match flock(&staged.file, FlockOperation::NonBlockingLockExclusive) {
                         // Between its creation and the lock, another's sweep took it for abandoned.
-                        Err(Errno::WOULDBLOCK) => continue,
+                        Err(Errno::WOULDBLOCK) if swept < MAX_SWEPT => {
+                            swept += 1;
+                            continue;
+                        }
                         Err(error) => tracing::debug!(%error, "no lock on a temporary file"),
-                        Ok(()) if !staged.is_there()? => continue,
+                        Ok(()) if swept < MAX_SWEPT && !staged.is_there()? => {
+                            swept += 1;
+                            continue;
+                        }
                         Ok(()) => {}
                     }
                     return Ok(staged);
@@ -141,7 +151,8 @@ fn is_random_part(text: &str) -> bool {
 
 /// The lock is held until the name is gone, so that nobody takes it for his own meanwhile. What cannot be removed is left.
 fn remove_if_abandoned(temp: &Path) {
-    if let Ok(file) = File::open(temp)
+    // For writing: over NFS, a lock for oneself alone needs that.
+    if let Ok(file) = OpenOptions::new().read(true).write(true).open(temp)
         && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
     {
         drop(fs::remove_file(temp));

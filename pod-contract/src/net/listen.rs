@@ -55,11 +55,11 @@ fn taken(mut failure: Failure, address: SocketAddr, setting: &str) -> Failure {
             failure.cause += &format!("; {name} answers there");
             "it".to_owned()
         }
-        None => "another container of the pod".to_owned(),
+        None => "another process of the pod".to_owned(),
     };
-    let other = port.checked_add(10).unwrap_or(port - 10);
+    let other = SocketAddr::new(address.ip(), port.checked_add(10).unwrap_or(port - 10));
     failure.remedy(format!(
-        "{holder} holds this port, for the containers of a pod share one network; choose another one with {setting}, such as :{other}"
+        "{holder} holds this port, for the containers of a pod share one network; choose another one with {setting}, such as {other}"
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::backoff::Backoff;
 use super::ready::Latch;
@@ -10,19 +10,25 @@ use super::ready::Latch;
 /// A peer that comes up is found within this.
 const LONGEST: Duration = Duration::from_secs(2);
 const FIRST: Duration = Duration::from_millis(250);
-/// Reasons that are told.
-const MAX_TOLD: usize = 8;
+/// For one question; a black hole would else take the kernel's two minutes.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The reason may be another by then.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
-/// Asks until there is an answer, says once that there is none yet, and lets go of `latch`, whose name says who is waited for.
+/// Asks until there is an answer, says once a minute that there is none yet, and lets go of `latch`, whose name says who is waited for.
 pub async fn greet(latch: Latch, mut ask: impl AsyncFnMut() -> Result<(), String>) {
     let mut backoff = Backoff::new(FIRST, LONGEST);
-    let mut told = Vec::new();
+    let mut tell_at = Instant::now();
     let name = latch.name();
-    while let Err(why) = ask().await {
-        // Another reason, such as a refusal after a name that was unknown, is news.
-        if told.len() < MAX_TOLD && !told.contains(&why) {
+    loop {
+        let why = match time::timeout(ANSWER, ask()).await {
+            Ok(Ok(())) => break,
+            Ok(Err(why)) => why,
+            Err(_) => format!("no answer within {ANSWER:?}"),
+        };
+        if Instant::now() >= tell_at {
             tracing::warn!(why, "the {name} is not there yet; not ready");
-            told.push(why);
+            tell_at = Instant::now() + TELL_AGAIN;
         }
         time::sleep(backoff.pause()).await;
     }

@@ -1,4 +1,4 @@
-//! The command line that all binaries share: settings with their environment twins, and the subcommands `check`, `probe`, `install-self`.
+//! The command line that all binaries share: settings with their environment twins, and the subcommands `check`, `schema`, `probe`, `install-self`.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -100,7 +100,8 @@ impl Program {
     fn last_words(&self, in_settings: Option<PathBuf>) -> LastWords {
         let arguments = self.arguments();
         let verb = arguments.get(1).and_then(|word| word.to_str());
-        let is_probe = matches!(verb, Some("probe" | "check")) || self.verb(verb).is_some_and(|verb| verb.is_probe);
+        let is_probe =
+            matches!(verb, Some("probe" | "check" | "schema")) || self.verb(verb).is_some_and(|verb| verb.is_probe);
         let is_guest = is_probe && std::process::id() != 1;
         let log = if is_guest {
             named(&arguments).map(TerminationLog::at)
@@ -164,6 +165,9 @@ impl Program {
             return end(&words, Err(failure));
         };
         log::start(shared.level, shared.format);
+        for unused in settings.unused() {
+            tracing::warn!("{unused}");
+        }
         end(&words, run(config, words.clone()))
     }
 
@@ -187,7 +191,7 @@ impl Program {
     fn misplaced(&self, arguments: &[OsString]) -> Option<String> {
         let verb = arguments.get(1).and_then(|word| word.to_str());
         let own = self.verb(verb).map_or(self.flags, |verb| verb.flags)();
-        let flags: Vec<_> = own.into_iter().chain(shared()).collect();
+        let flags: Vec<_> = own.into_iter().chain(shared()).chain([config_flag()]).collect();
         let verbs: Vec<_> = BUILT_IN
             .into_iter()
             .chain(self.verbs.iter().map(|verb| verb.name))
@@ -197,8 +201,7 @@ impl Program {
 
     fn settings(&self, own: Vec<Flag>) -> Vec<Arg> {
         let prefix = self.prefix();
-        let config = setting::<PathBuf>("config", "FILE", "YAML file with the same names as the flags");
-        let all = own.into_iter().chain([config]).chain(shared());
+        let all = own.into_iter().chain([config_flag()]).chain(shared());
         all.map(|flag| {
             let variable = prefix.clone() + &variable(flag.name());
             match flag.in_file() {
@@ -246,6 +249,11 @@ impl Program {
 
 /// The subcommands that every binary has.
 const BUILT_IN: [&str; 4] = ["check", "schema", "probe", "install-self"];
+
+/// Which file; no setting that the file itself could have.
+fn config_flag() -> Flag {
+    setting::<PathBuf>("config", "FILE", "YAML file with the same names as the flags")
+}
 
 /// The settings of every binary.
 fn shared() -> [Flag; 3] {

@@ -12,7 +12,8 @@ pub(super) fn find(name: &str, arguments: &[OsString], flags: &[Flag], verbs: &[
     let mut is_first = !has_verb;
     while let Some(word) = words.get(at) {
         at += 1;
-        if word == "--" {
+        // The rest are files; or what is asked for is no run at all.
+        if matches!(word.as_ref(), "--" | "--help" | "-h" | "--version" | "-V") {
             return None;
         }
         let Some(flag) = word.strip_prefix("--") else {
@@ -32,7 +33,7 @@ pub(super) fn find(name: &str, arguments: &[OsString], flags: &[Flag], verbs: &[
             continue;
         };
         if !known.is_optional() {
-            at += 1;
+            at += usize::from(known.takes_value());
             continue;
         }
         let next = words.get(at).map(AsRef::as_ref).unwrap_or_default();
@@ -82,6 +83,8 @@ mod tests {
             "x -- verify a",
             "x ./verify a",
             "x --bogus a verify",
+            "x --help verify",
+            "x --prune --version check",
         ] {
             assert_eq!(found(line), None, "{line}");
         }

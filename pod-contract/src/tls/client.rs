@@ -32,10 +32,16 @@ pub fn client(material: &Material, trust: Trust, alpn: &[&str]) -> Result<Client
         Trust::Anybody => Arc::new(Anybody(Arc::clone(&provider))),
         Trust::Verified => {
             let roots = Arc::clone(&material.roots);
-            let by_chain = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            let by_chain = if roots.is_empty() {
+                None
+            } else {
+                let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+                Some(built.map_err(|error| fail(&error))?)
+            };
             Arc::new(Pinned {
-                by_chain: by_chain.map_err(|error| fail(&error))?,
+                by_chain,
                 given: material.given.clone(),
+                provider: Arc::clone(&provider),
             })
         }
     };

@@ -59,7 +59,10 @@ fn certificate(why: &CertificateError) -> (String, &'static str) {
             format!("the server's certificate is refused: {why}"),
             "if the server shows the certificate of a CA itself, give that very certificate with --ca",
         ),
-        other => (format!("the server's certificate is refused: {other}"), ""),
+        other => (
+            format!("the server's certificate is refused: {other}"),
+            "look at it with openssl s_client -showcerts",
+        ),
     }
 }
 

@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
+use super::Trust;
+use super::certificate::is_authority;
 use super::pem;
 use crate::start::exit::{Failure, USAGE};
 
@@ -28,8 +30,10 @@ pub struct Identity(pub(super) Arc<CertifiedKey>);
 #[derive(Debug, Clone)]
 pub struct Material {
     pub(super) roots: Arc<RootCertStore>,
-    /// Trusted as they are, also when the server itself shows one of them.
+    /// Trusted as they are, when the server itself shows one of them; only those of CAs are among the roots too.
     pub(super) given: Vec<CertificateDer<'static>>,
+    /// The roots are those of `Sources::ca`, and not whatever a variable or this binary brings.
+    pub(super) is_own: bool,
     pub(super) identity: Option<Identity>,
 }
 
@@ -41,13 +45,22 @@ impl Sources {
     }
 
     /// Reads everything anew. An error leaves whatever was read before to be used on: a pair of which one half is new is one.
-    pub fn load(&self) -> Result<Material, Failure> {
+    pub fn load(&self, trust: Trust) -> Result<Material, Failure> {
         let mut given = Vec::new();
         let mut roots = RootCertStore::empty();
         match self.ca() {
+            // Nobody is asked who he is.
+            _ if trust == Trust::Anybody => {}
             Some(path) => {
                 for (line, certificate) in pem::certificates(&path)? {
-                    roots.add(certificate.clone()).map_err(|error| {
+                    // One that is no CA vouches for itself alone: an anchor is not asked whether it may sign.
+                    let mut unused = RootCertStore::empty();
+                    let anchors = if is_authority(&certificate) {
+                        &mut roots
+                    } else {
+                        &mut unused
+                    };
+                    anchors.add(certificate.clone()).map_err(|error| {
                         Failure::new(
                             USAGE,
                             format!("{}:{line}: this is no certificate: {error}", path.display()),
@@ -65,6 +78,7 @@ impl Sources {
         Ok(Material {
             roots: Arc::new(roots),
             given,
+            is_own: self.ca.is_some(),
             identity,
         })
     }
@@ -80,7 +94,7 @@ impl Identity {
         let pair = CertifiedKey::new(chain, signer);
         match pair.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Self(Arc::new(pair))),
-            Err(_) => Err(Failure::new(
+            Err(rustls::Error::InconsistentKeys(_)) => Err(Failure::new(
                 USAGE,
                 format!(
                     "the certificate {} is not of the key {}",
@@ -89,6 +103,8 @@ impl Identity {
                 ),
             )
             .remedy("give the two files of one pair, the own certificate first in its file")),
+            Err(error) => Err(pem::failure(certificate, &error.to_string())
+                .remedy("let it be issued as X.509 version 3, which has extensions")),
         }
     }
 }

@@ -8,13 +8,13 @@
 //!
 //! No runtime is needed: what is made here are rustls' own settings.
 
+mod certificate;
 mod client;
 mod explain;
 mod material;
 mod pem;
 mod pinned;
 mod server;
-mod validity;
 
 pub use client::{Trust, client};
 pub use explain::explain;

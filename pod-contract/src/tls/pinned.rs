@@ -13,13 +13,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-use super::validity;
+use super::certificate;
 
 /// By chain, or by being one of those that were given.
 #[derive(Debug)]
 pub(super) struct Pinned {
-    pub(super) by_chain: Arc<WebPkiServerVerifier>,
+    /// `None` when no CA was given.
+    pub(super) by_chain: Option<Arc<WebPkiServerVerifier>>,
     pub(super) given: Vec<CertificateDer<'static>>,
+    pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for Pinned {
@@ -32,12 +34,11 @@ impl ServerCertVerifier for Pinned {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if !self.given.iter().any(|given| given == end_entity) {
-            return self
-                .by_chain
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            let by_chain = self.by_chain.as_ref().ok_or(CertificateError::UnknownIssuer)?;
+            return by_chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         }
         let parsed = ParsedCertificate::try_from(end_entity)?;
-        match validity::of(end_entity) {
+        match certificate::validity(end_entity) {
             Some((_, until)) if now.as_secs() > until => return Err(CertificateError::Expired.into()),
             Some((from, _)) if now.as_secs() < from => return Err(CertificateError::NotValidYet.into()),
             Some(_) => {}
@@ -53,7 +54,7 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_chain.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -62,11 +63,11 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_chain.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_chain.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -21,6 +21,12 @@ pub fn server(material: &Material, ask_clients: bool, alpn: &[&str]) -> Result<S
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(DEFAULT_VERSIONS)
         .map_err(|error| fail(&error))?;
+    if ask_clients && !material.is_own {
+        return Err(Failure::new(
+            USAGE,
+            "a server that asks clients for a certificate needs the CA that they are of",
+        ));
+    }
     let builder = if ask_clients {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&material.roots), provider).build();
         builder.with_client_cert_verifier(verifier.map_err(|error| fail(&error))?)

@@ -30,7 +30,12 @@ impl Setting for bool {
     const SHAPE: Shape = Shape::Boolean;
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "it is neither".to_owned())
+        // As YAML's core schema spells them.
+        match text {
+            "true" | "True" | "TRUE" => Ok(true),
+            "false" | "False" | "FALSE" => Ok(false),
+            _ => Err("it is neither".to_owned()),
+        }
     }
 }
 
@@ -52,7 +57,7 @@ impl<T: Setting> Setting for OrOff<T> {
     const SHAPE: Shape = Shape::OrOff(&T::SHAPE);
 
     fn parse(text: &str) -> Result<Self, String> {
-        if matches!(text, "off" | "false") {
+        if matches!(text, "off" | "false" | "False" | "FALSE") {
             Ok(Self(None))
         } else {
             T::parse(text).map(|value| Self(Some(value)))

@@ -41,7 +41,7 @@ pub fn assert_admin_side(running: &Running, binary: &str, others: &[&str]) {
     let (code, stderr) = code_and_stderr(&second);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        stderr.contains(&format!("; {name}/")) && stderr.contains("another one with --admin, such as :"),
+        stderr.contains(&format!("; {name}/")) && stderr.contains("another one with --admin, such as 127.0.0.1:"),
         "{stderr}"
     );
 }

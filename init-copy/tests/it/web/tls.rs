@@ -235,6 +235,27 @@ fn a_server_that_shows_the_given_ca_itself_is_believed_for_its_name_and_its_time
 }
 
 #[test]
+fn a_given_certificate_that_is_no_ca_vouches_for_itself_alone() {
+    let (volume, signer, authority) = (Volume::new(), KeyPair::generate().unwrap(), ca());
+    let mut params = server_for("127.0.0.1");
+    params.distinguished_name.push(rcgen::DnType::CommonName, "leaf");
+    let leaf = params.signed_by(&signer, &authority).unwrap();
+    let given = volume.dir.path().join("leaf.pem");
+    fs::write(&given, pem(leaf.der())).unwrap();
+    let flag = format!("--ca={}", text(&given));
+    let itself = Secure::serving(config(false, None, leaf.der().clone(), &signer), String::new(), CONTENT);
+    assert_done(&fetch(&volume, &[&flag], &itself.url()));
+
+    let (key, issuer) = (
+        KeyPair::generate().unwrap(),
+        rcgen::Issuer::from_params(&params, &signer),
+    );
+    let forged = server_for("127.0.0.1").signed_by(&key, &issuer).unwrap();
+    let other = Secure::serving(config(false, None, forged.der().clone(), &key), String::new(), CONTENT);
+    assert_refused(&fetch(&volume, &[&flag], &other.url()), 12, &["does not lead to a CA"]);
+}
+
+#[test]
 fn each_cause_has_its_name_and_its_remedy() {
     let volume = Volume::new();
     let authority = ca();

@@ -9,7 +9,7 @@ use crate::config::{Origin, Problem};
 impl Settings<'_> {
     /// Notes a mistake of the settings as a whole; returns `None` for use with `?`.
     pub fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.note([], message)
+        self.note(self.place.clone().into_iter().collect::<Vec<_>>(), message)
     }
 
     /// Notes a mistake that only shows when the settings `names` are seen together, with the places of those that were given.
@@ -18,15 +18,16 @@ impl Settings<'_> {
         // A list has as many places as values, and one flag the same for all of them.
         let mut origins: Vec<Origin> = given.cloned().collect();
         origins.dedup();
+        if origins.is_empty() {
+            return self.refuse(message);
+        }
         self.note(origins, message)
     }
 
     /// A setting that does nothing beside the others: a mistake where it is given, since whoever wrote it believes that it does.
     pub fn pointless(&mut self, name: &str, why: &str) {
         let origins = self.given(name);
-        if let Some(origin) = origins.first() {
-            self.note::<()>([origin.clone()], format!("has no effect: {why}"));
-        }
+        self.note_unused(&origins, &format!("has no effect: {why}"));
         self.take(name);
         self.asked.insert(name.to_owned(), origins);
     }
@@ -46,6 +47,10 @@ impl Settings<'_> {
     /// Reports the keys of the file that are no settings, and, when all was `proved`, settings that were given and that nobody asked for.
     pub fn finish(&mut self, proved: bool) {
         let settings = self.flags.iter().filter(|flag| flag.value.is_some()).map(Flag::name);
+        let in_file = |name: &str| {
+            let flag = self.flags.iter().find(|flag| flag.name() == name);
+            flag.is_none_or(|flag| flag.in_file().is_some())
+        };
         let known: Vec<String> = settings
             .chain(self.sections.iter().map(|section| section.name))
             .map(str::to_owned)
@@ -61,13 +66,32 @@ impl Settings<'_> {
             }
         }
         for entry in std::mem::take(&mut self.entries) {
-            if known.contains(&entry.key) {
+            let names = known.iter().map(String::as_str).filter(|name| in_file(name));
+            if names.clone().any(|name| name == entry.key) {
                 continue;
             }
-            let names = known.iter().map(String::as_str);
             let hint = near(&entry.key, names).map_or_else(String::new, |name| format!("; did you mean {name}?"));
             self.note::<()>([self.at(entry.place, &entry.key)], format!("is not a setting{hint}"));
         }
+    }
+
+    fn note_unused(&self, origins: &[Origin], message: &str) {
+        let Some(origin) = origins.first() else { return };
+        let problem = Problem {
+            origins: vec![origin.clone()],
+            message: message.to_owned(),
+        };
+        let kept = if matches!(origin, Origin::Env(_)) {
+            &self.unused
+        } else {
+            &self.problems
+        };
+        kept.borrow_mut().push(problem);
+    }
+
+    /// Variables that have no effect, for the log.
+    pub(crate) fn unused(&self) -> Vec<Problem> {
+        self.unused.borrow().clone()
     }
 
     /// All mistakes noted so far, in this and every section.
@@ -84,6 +108,6 @@ impl Settings<'_> {
     }
 
     pub(super) fn missing<T>(&self, name: &str, form: &str) -> Option<T> {
-        self.note([], format!("{name} is missing: {form}"))
+        self.refuse(format!("{name} is missing: {form}"))
     }
 }

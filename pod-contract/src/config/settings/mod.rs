@@ -32,6 +32,10 @@ pub struct Settings<'a> {
     /// What was asked for, and where it was given.
     asked: HashMap<String, Vec<Origin>>,
     problems: Rc<RefCell<Vec<Problem>>>,
+    /// Variables without effect: an environment is often shared by several containers, so they are no mistakes.
+    unused: Rc<RefCell<Vec<Problem>>>,
+    /// Of a section, where it stands.
+    place: Option<Origin>,
 }
 
 impl<'a> Settings<'a> {
@@ -61,6 +65,8 @@ impl<'a> Settings<'a> {
             sections,
             asked: HashMap::new(),
             problems,
+            unused: Rc::default(),
+            place: None,
         }
     }
 
@@ -130,7 +136,7 @@ impl<'a> Settings<'a> {
 
     /// Settings with nothing in them, whose mistakes are told with these.
     pub fn none(&self) -> Settings<'static> {
-        self.below("", Vec::new())
+        self.below("", Vec::new(), None)
     }
 
     fn parse_all<'r, T: Setting>(&self, parts: impl Iterator<Item = (&'r Origin, &'r str)>) -> Option<Vec<T>> {
@@ -165,7 +171,15 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// What is no setting of a file, such as an argument without a flag, is not taken from there.
     fn take(&mut self, name: &str) -> Option<Entry> {
+        let is_flag = self
+            .flags
+            .iter()
+            .any(|flag| flag.name() == name && flag.in_file().is_some());
+        if !is_flag && !self.sections.iter().any(|section| section.name == name) {
+            return None;
+        }
         let index = self.entries.iter().position(|entry| entry.key == name)?;
         Some(self.entries.remove(index))
     }
@@ -209,6 +223,17 @@ impl<'a> Settings<'a> {
             Value::Scalar(text) => Some((self.at(node.place, name), text)),
             _ => self.note([self.at(node.place, name)], "has to be a plain value"),
         }
+    }
+}
+
+/// The text for a message: without the user information of a URL, which may hold a password.
+pub fn shown(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, rest)) => match rest.split(['/', '?', '#']).next().unwrap_or_default().rsplit_once('@') {
+            Some((user, _)) => format!("{:?}", format!("{scheme}://…{}", &rest[user.len()..])),
+            None => format!("{text:?}"),
+        },
+        None => format!("{text:?}"),
     }
 }
 

@@ -64,7 +64,7 @@ impl Settings<'_> {
         let entry = self.part(name)?;
         let place = entry.node.place;
         match entry.node.value {
-            Value::Map(entries) => Some(self.below(name, entries)),
+            Value::Map(entries) => Some(self.below(name, entries, Some(self.at(place, name)))),
             _ => self.note([self.at(place, name)], "has to be a map of settings"),
         }
     }
@@ -80,30 +80,33 @@ impl Settings<'_> {
             return Vec::new();
         };
         let sections = items.into_iter().filter_map(|item| match item.value {
-            Value::Map(entries) => Some(self.below(name, entries)),
+            Value::Map(entries) => Some(self.below(name, entries, Some(self.at(item.place, name)))),
             _ => self.note([self.at(item.place, name)], "has to be a map of settings"),
         });
         sections.collect()
     }
 
-    /// The named sections below key `name`, in the order of the file.
-    pub fn sections(&mut self, name: &str) -> Vec<(String, Settings<'static>)> {
+    /// The named sections below key `name`, in the order of the file; `None` after a mistake.
+    pub fn sections(&mut self, name: &str) -> Option<Vec<(String, Settings<'static>)>> {
         let Some(entry) = self.part(name) else {
-            return Vec::new();
+            return Some(Vec::new());
         };
         let place = entry.node.place;
         let Value::Map(entries) = entry.node.value else {
-            self.note::<()>([self.at(place, name)], "has to be a map of names to settings");
-            return Vec::new();
+            return self.note([self.at(place, name)], "has to be a map of names to settings");
         };
-        let sections = entries.into_iter().filter_map(|section| match section.node.value {
-            Value::Map(entries) => Some((section.key, self.below(name, entries))),
-            _ => self.note(
-                [self.at(section.node.place, &section.key)],
-                "has to be a map of settings",
-            ),
-        });
-        sections.collect()
+        // Collected first: every mistake is noted, not only the first.
+        let sections: Vec<_> = entries
+            .into_iter()
+            .map(|section| {
+                let origin = self.at(section.node.place, &section.key);
+                match section.node.value {
+                    Value::Map(entries) => Some((section.key, self.below(name, entries, Some(origin)))),
+                    _ => self.note([origin], "has to be a map of settings"),
+                }
+            })
+            .collect();
+        sections.into_iter().collect()
     }
 
     fn part(&mut self, name: &str) -> Option<Entry> {
@@ -114,7 +117,7 @@ impl Settings<'_> {
     }
 
     /// The settings of a part of the file, which is defined as the section `name`.
-    pub(super) fn below(&self, name: &str, entries: Vec<Entry>) -> Settings<'static> {
+    pub(super) fn below(&self, name: &str, entries: Vec<Entry>, place: Option<Origin>) -> Settings<'static> {
         let flags = self.sections.iter().find(|section| section.name == name);
         Settings {
             typed: None,
@@ -125,6 +128,8 @@ impl Settings<'_> {
             sections: &[],
             asked: HashMap::new(),
             problems: Rc::clone(&self.problems),
+            unused: Rc::clone(&self.unused),
+            place,
         }
     }
 }

@@ -81,16 +81,13 @@ fn a_flag_wins_over_the_file() {
 fn every_mistake_is_told_in_one_run_with_its_place() {
     let (flags, file) = (
         matches(&["--path", "/a,"]),
-        file("wait: 10\nwiat: 1s\noutput: x\nparts:\n  a: 1\n  b: {wait: soon}\n"),
+        file("wait: 10\nwiat: 1s\noutput: x\nparts:\n  a: 1\n  b: {}\n  c: x\n"),
     );
     let mut settings = settings(&flags, &file);
     let wait = settings.required::<Duration>("wait");
     let paths = settings.list::<PathBuf>("path");
     let missing = settings.required::<String>("name");
-    for (_, mut part) in settings.sections("parts") {
-        assert_eq!(part.required::<Duration>("wait"), None);
-        part.finish(false);
-    }
+    assert!(settings.sections("parts").is_none());
     settings.finish(false);
     assert_eq!((wait, paths, missing), (None, None, None));
     let form = Duration::FORM;
@@ -103,7 +100,7 @@ fn every_mistake_is_told_in_one_run_with_its_place() {
             "--path: \"\" is not valid: it is empty; expected a path".into(),
             "name is missing: a text".into(),
             "FILE:5:6: a: has to be a map of settings".into(),
-            format!("FILE:6:13: wait: \"soon\" is not valid: expected number at 0; expected {form}"),
+            "FILE:7:6: c: has to be a map of settings".into(),
             "FILE:2:1: wiat: is not a setting; did you mean wait?".into(),
             "FILE:3:1: output: is not a setting".into(),
         ]
@@ -131,7 +128,7 @@ fn sections_are_one_a_list_or_named() {
     assert_eq!(settings.section("tls").as_mut().map(wait), Some(seconds(1)));
     let queue: Vec<_> = settings.section_list("queue").iter_mut().map(wait).collect();
     assert_eq!(queue, [seconds(2), seconds(3)]);
-    let parts = settings.sections("parts").into_iter();
+    let parts = settings.sections("parts").unwrap().into_iter();
     let parts: Vec<_> = parts.map(|(name, mut part)| (name, wait(&mut part))).collect();
     assert_eq!(parts, [("b".to_owned(), seconds(4)), ("a".to_owned(), None)]);
     settings.finish(true);
@@ -143,7 +140,7 @@ fn sections_of_another_shape_are_refused_with_their_place() {
     let (flags, file) = (matches(&[]), file("tls: [1]\nqueue: {a: b}\nparts:\n  - x\n"));
     let mut settings = settings(&flags, &file);
     assert!(settings.section("tls").is_none());
-    assert!(settings.section_list("queue").is_empty() && settings.sections("parts").is_empty());
+    assert!(settings.section_list("queue").is_empty() && settings.sections("parts").is_none());
     assert_eq!(
         told(&settings, &file),
         [
