@@ -100,7 +100,10 @@ fn carry_out(config: &Config, words: &LastWords) -> Result<(), Failure> {
 }
 
 fn copy(run: &Run<'_>, steps: &[Step]) -> Result<(), Failure> {
-    let all = || steps.iter().try_for_each(|step| run.step(step));
+    let all = || {
+        let mut numbered = steps.iter().enumerate();
+        numbered.try_for_each(|(at, step)| run.step(step, &steps[..at]))
+    };
     all()?;
     if run.exposed.swap(false, Ordering::Relaxed) {
         tracing::info!("what was pruned was over what another step had put there: the steps are made once more");

@@ -24,7 +24,7 @@ use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::{self, DIR, Root, remove_tree};
 use crate::error::{At as _, CONFLICT, Error};
 use crate::plan::names::PREFIX;
-use crate::plan::{Content, Entry, Plan, Share};
+use crate::plan::{Content, Entry, Plan};
 use crate::stage::{Job, Staging, finish_dir};
 
 /// How staged content becomes visible, as asked for.
@@ -62,9 +62,9 @@ impl Word for Publish {
     ];
 }
 
-/// A hard link gets names after the first look, and a download loses one.
-fn has_one_name(plan: &Plan, entry: &Entry) -> bool {
-    entry.share == Share::Alone && !matches!(plan.sources[entry.source as usize].content, Content::Fetched(_))
+/// Under the name that a download had on its way, it is gone by the time that it is published.
+fn loses_a_name(plan: &Plan, entry: &Entry) -> bool {
+    matches!(plan.sources[entry.source as usize].content, Content::Fetched { .. })
 }
 
 /// Generations of a symlinked destination begin so, followed by its name and a random part.
@@ -132,13 +132,13 @@ impl Staging<'_> {
         Ok(())
     }
 
-    /// Looks at hard links in a generation that is about to be published.
-    pub(crate) fn settle_links(&mut self, plan: &Plan) -> Result<(), Error> {
+    /// Looks at downloads in a generation that is about to be published.
+    pub(crate) fn settle_downloads(&mut self, plan: &Plan) -> Result<(), Error> {
         let base = self.base;
         self.look_again(plan, base, Self::path)
     }
 
-    /// Each name that a file got, or lost, after the first look has changed its status; `path` is where an entry is below `root` now.
+    /// The name that a file lost after the first look has changed its status; `path` is where an entry is below `root` now.
     fn look_again(
         &mut self,
         plan: &Plan,
@@ -147,7 +147,7 @@ impl Staging<'_> {
     ) -> Result<(), Error> {
         let mut cursor = root.cursor();
         for at in 0..self.todo.len() {
-            if has_one_name(plan, &plan.entries[self.todo[at]]) {
+            if !loses_a_name(plan, &plan.entries[self.todo[at]]) {
                 continue;
             }
             if let (Some(stat), Some(done)) = (cursor.stat(&path(self, plan, at))?, &mut self.done[at]) {

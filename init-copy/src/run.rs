@@ -1,7 +1,7 @@
 //! One step after the other: wait, fetch, plan, stage, publish, prune, receipt.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,10 +23,8 @@ use crate::open::{self, Named, Opening};
 use crate::plan::{Content, Links, Plan};
 use crate::progress::Progress;
 use crate::publish::{Publish, Way};
-use crate::receipt::Entered;
-use crate::receipt::Inventory;
-use crate::receipt::prune;
-use crate::receipt::{Comparison, Existing, Found};
+use crate::receipt::{Comparison, Entered, Existing, Found, Inventory, Keeping, prune, refuse_of_another};
+use crate::source::Source;
 use crate::stage::{self, Job, Staging};
 use crate::wait::wait_for;
 
@@ -73,8 +71,8 @@ impl Run<'_> {
         }
     }
 
-    /// Carries out one step.
-    pub(crate) fn step(&self, step: &Step) -> Result<(), Error> {
+    /// Carries out one step, after the `earlier` ones.
+    pub(crate) fn step(&self, step: &Step, earlier: &[Step]) -> Result<(), Error> {
         let started = Instant::now();
         let client = self.client(step)?;
         if !step.wait_for.is_empty() {
@@ -94,19 +92,14 @@ impl Run<'_> {
                 "let DEST be the directory, with a slash, or use --publish rename",
             ));
         }
-        if matches!(step.existing, Existing::Keep | Existing::Seed)
-            && matches!(step.publish, Publish::As(Way::Exchange | Way::Symlink))
-        {
-            return Err(Error::new(
-                USAGE,
-                "what is replaced as a whole keeps nothing of what stood there",
-                "use --publish rename with --existing keep or seed",
-            ));
+        if step.existing.leaves() && matches!(step.publish, Publish::As(Way::Exchange | Way::Symlink)) {
+            return Err(keeps_nothing());
         }
         let expected = self.expected(step, &named, &client)?;
         let mut work = Work {
             run: self,
             step,
+            earlier,
             client: &client,
             target: &target,
             expected: expected.as_ref(),
@@ -145,6 +138,7 @@ struct Copied {
 struct Work<'w> {
     run: &'w Run<'w>,
     step: &'w Step,
+    earlier: &'w [Step],
     client: &'w Client,
     target: &'w Target,
     expected: Option<&'w Expected>,
@@ -156,11 +150,19 @@ impl Work<'_> {
     /// `None` when there was nothing to do.
     fn carry_out(&mut self, named: &[Named]) -> Result<Option<Copied>, Error> {
         let place = Place::open(&self.target.dir, self.step.publish, self.run.deadline)?;
+        if self.step.existing.leaves() && place.name.is_some() && place.current.is_some() {
+            return Err(keeps_nothing());
+        }
+        if let Some(root) = place.visible() {
+            refuse_of_another(&self.step.receipt, root, &self.target.dir)?;
+        }
         stage::sweep(&place.base)?;
+        let owner = self.step.parts_owner();
         let opening = Opening {
             step: self.step,
             client: self.client,
             progress: &self.progress,
+            owner: &owner,
             current: place.visible(),
             base: Some(&place.base),
             rename: self.target.rename.as_deref(),
@@ -188,8 +190,8 @@ impl Work<'_> {
             .iter()
             .filter_map(|source| source.part.as_deref())
             .collect();
-        stage::sweep_parts(&place.base, &self.step.name, &used)?;
-        let comparison = comparison(self.step, &plan, &self.options);
+        stage::sweep_parts(&place.base, &owner, &used)?;
+        let comparison = comparison(self.step, self.earlier, &plan, &self.options);
         let mut found = match (place.visible(), inventory) {
             (Some(root), Some(inventory)) => comparison.with(root, inventory)?,
             _ => Found::everything(&plan),
@@ -222,6 +224,10 @@ impl Work<'_> {
     /// What others put there or changed, and what became of it: nothing of that is done without a word.
     fn tell_of_touched(&self, plan: &Plan, touched: &[usize]) {
         let Some(&first) = touched.first() else { return };
+        if self.step.receipt == Keeping::Off && self.step.existing == Existing::Replace {
+            // Nothing is known of what was put there by whom.
+            return;
+        }
         let (entries, first) = (touched.len(), self.target.dir.join(&plan.entries[first].target));
         let first = first.display();
         match self.step.existing {
@@ -287,31 +293,44 @@ impl Work<'_> {
     /// New and changed entries beside what else stands there.
     fn rename(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<Copied, Error> {
         let todo = std::mem::take(&mut found.todo);
-        let mut targets: Vec<&Path> = todo.iter().map(|&index| &*plan.entries[index].target).collect();
+        let base = &place.base;
+        let mut ground = Ground::survey(base, todo.iter().map(|&index| &*plan.entries[index].target))?;
         if self.step.prune {
-            targets.extend(found.stale.iter().map(|record| record.path.as_path()));
+            ground.survey_what_can_be(base, found.stale.iter().map(|record| record.path.as_path()));
         }
-        let ground = Ground::survey(&place.base, targets.into_iter())?;
-        let _opened = ground.open(&place.base)?;
+        ground.lock(base, self.run.deadline)?;
+        let mut opened = ground.open(base)?;
         let job = self.job(plan)?;
-        let mut staging = self.stage(&job, &place.base, &todo, Some(&ground))?;
-        staging.rename(&job, &place.base)?;
+        let mut staging = self.stage(&job, base, &todo, Some(&ground))?;
+        let receipt = Entered {
+            plan,
+            step: self.step,
+            earlier: self.earlier,
+            options: &self.options,
+            dest: &self.target.dir,
+            dirs: &found.dirs,
+        };
+        receipt.announce(base, &staging)?;
+        staging.rename(&job, base)?;
         if self.step.prune && found.exposes {
             self.run.exposed.store(true, Ordering::Relaxed);
         }
         let (stay, pruned) = if self.step.prune {
-            prune(&place.base, found.stale)
+            prune(base, found.stale, self.step.proof)
         } else {
             (found.stale, Ok(()))
         };
-        Staging::settle_dirs(&job, &place.base, &found.own_dirs)?;
-        let receipt = Entered {
-            plan,
-            step: self.step,
-            options: &self.options,
-            dirs: &found.dirs,
-        };
-        warn_without_receipt(receipt.write(&place.base, &staging, stay));
+        // The top comes last: the receipt goes in there.
+        let top = found
+            .own_dirs
+            .iter()
+            .filter(|&&index| plan.entries[index].target.as_os_str().is_empty());
+        let (top, below) = found.own_dirs.split_at(top.count());
+        opened.close_below();
+        Staging::settle_dirs(&job, base, below)?;
+        warn_without_receipt(receipt.write(base, &staging, stay));
+        drop(opened);
+        Staging::settle_dirs(&job, base, top)?;
         pruned?;
         Ok(Copied {
             entries: todo.len() + found.dirs.len(),
@@ -329,11 +348,13 @@ impl Work<'_> {
         let all: Vec<usize> = (0..plan.entries.len()).collect();
         let job = self.job(plan)?;
         let mut staging = self.stage(&job, &place.base, &all, None)?;
-        staging.settle_links(plan)?;
+        staging.settle_downloads(plan)?;
         let receipt = Entered {
             plan,
             step: self.step,
+            earlier: self.earlier,
             options: &self.options,
+            dest: &self.target.dir,
             dirs: &[],
         };
         receipt.write_staged(&staging)?;
@@ -357,13 +378,14 @@ impl Work<'_> {
 }
 
 /// How the step's plan is compared with a destination.
-pub(crate) fn comparison<'c>(step: &'c Step, plan: &'c Plan, options: &'c str) -> Comparison<'c> {
+pub(crate) fn comparison<'c>(step: &'c Step, earlier: &'c [Step], plan: &'c Plan, options: &'c str) -> Comparison<'c> {
     Comparison {
         plan,
         by: &step.name,
         options,
         proof: step.proof,
         existing: step.existing,
+        earlier,
         dir_attributes: step.attributes.wants_dirs(),
         all_dirs: step.as_cp,
     }
@@ -372,7 +394,8 @@ pub(crate) fn comparison<'c>(step: &'c Step, plan: &'c Plan, options: &'c str) -
 /// What is wanted beside the content; a change of it makes entries unproven.
 pub(crate) fn options(step: &Step, expected: Option<&Expected>) -> String {
     let mut text = step.attributes.describe();
-    if step.unpack != Unpack::Off {
+    let is_artifact = step.sources.iter().any(|source| matches!(source, Source::Oci(_)));
+    if step.unpack != Unpack::Off || is_artifact {
         text += &format!(";unpack={:?};strip={}", step.unpack, step.strip);
         for glob in &step.exclude {
             text += &format!(";exclude={}", glob.as_str());
@@ -418,6 +441,14 @@ fn warn_without_receipt(written: Result<(), Error>) {
     if let Err(error) = written {
         tracing::warn!(%error, "the copy is complete but has no receipt: the next run copies again");
     }
+}
+
+fn keeps_nothing() -> Error {
+    Error::new(
+        USAGE,
+        "what is replaced as a whole keeps nothing of what stood there",
+        "use --publish rename with --existing keep or seed, on a directory that is no link of --publish symlink",
+    )
 }
 
 /// Downloads are done with.

@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 
 impl Run<'_> {
     /// Describes one step, and fails as the step would.
-    pub(crate) fn describe(&self, step: &Step) -> Result<String, Error> {
+    fn describe(&self, step: &Step, earlier: &[Step]) -> Result<String, Error> {
         let Some(dest) = &step.dest else {
             return Ok(format!("step {}: waits, and copies nothing\n", step.name));
         };
@@ -40,6 +40,7 @@ impl Run<'_> {
             step,
             client: &client,
             progress: &progress,
+            owner: "",
             current: current.as_ref(),
             base: None,
             rename: target.rename.as_deref(),
@@ -49,7 +50,9 @@ impl Run<'_> {
         };
         let plan = opening.plan(&named)?;
         let found = match &current {
-            Some(root) => comparison(step, &plan, &options).with(root, Inventory::take(root, &step.receipt))?,
+            Some(root) => {
+                comparison(step, earlier, &plan, &options).with(root, Inventory::take(root, &step.receipt))?
+            }
             None => Found::everything(&plan),
         };
         report(step, &plan, &found, &target.dir)
@@ -61,7 +64,9 @@ fn report(step: &Step, plan: &Plan, found: &Found, dir: &Path) -> Result<String,
     let todo = || found.todo.iter().map(|&index| &plan.entries[index]);
     let count = |kind| todo().filter(|entry| entry.kind == kind).count();
     let bytes: u64 = todo().map(crate::plan::Entry::size).sum();
-    let proven = plan.entries.len() - found.todo.len();
+    let touched = found.touched.len();
+    let left = if step.existing.leaves() { touched } else { 0 };
+    let proven = plan.entries.len() - found.todo.len() - left;
     let line = |text: &mut String, name: &str, value: String| {
         *text += &format!("  {name:<12}{value}\n");
     };
@@ -82,7 +87,6 @@ fn report(step: &Step, plan: &Plan, found: &Found, dir: &Path) -> Result<String,
             Existing::Keep | Existing::Seed | Existing::Update => ("leaves", "entries as they are"),
             Existing::Replace | Existing::Fail => ("replaces", "entries"),
         };
-        let touched = found.touched.len();
         line(
             &mut text,
             name,
@@ -190,7 +194,8 @@ fn image_volume(step: &Step, dir: &Path) -> String {
 pub(crate) fn describe(run: &Run<'_>, steps: &[Step]) -> Result<String, Failure> {
     let texts = steps
         .iter()
-        .map(|step| run.describe(step))
+        .enumerate()
+        .map(|(at, step)| run.describe(step, &steps[..at]))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(texts.concat())
 }

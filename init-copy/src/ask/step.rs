@@ -253,6 +253,12 @@ impl Step {
         ]
     }
 
+    /// Who begins downloads beside DEST, or in it: steps of one name may have several destinations side by side.
+    pub(crate) fn parts_owner(&self) -> String {
+        let dest = self.dest.as_deref().and_then(Path::file_name).unwrap_or_default();
+        format!("{} {}", self.name, dest.display())
+    }
+
     /// Reads the settings of a step and sees that they go together; `None` after a mistake was noted.
     pub(crate) fn prove(settings: &mut Settings<'_>, section: Option<&str>) -> Option<Self> {
         Self::read(settings, section)?.consistent(settings)
@@ -376,6 +382,15 @@ impl Step {
                 &["strip-components", "max-ratio", "accept"],
                 "nothing is unpacked; give --unpack too",
             );
+        }
+        if self.receipt == Keeping::Off {
+            none(
+                &["prune", "proof"],
+                "without a receipt, nothing is known of earlier runs",
+            );
+            if matches!(self.existing, Existing::Seed | Existing::Fail) {
+                none(&["existing"], "without a receipt, nothing is known of earlier runs");
+            }
         }
         if !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
             none(

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rustix::fs::Stat;
+
 /// What changes when a file does: inode, size, times of modification and status change (nanoseconds since 1970).
 /// No user can set the time of the status change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,22 @@ impl Fingerprint {
             modified: nanos(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
             changed: nanos(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
         }
+    }
+
+    /// Is it how that file looks `now`? Without a time of its status change, that time is not asked for.
+    pub(crate) fn is(self, now: Self) -> bool {
+        let changed = if self.changed == 0 { now.changed } else { self.changed };
+        Self { changed, ..self } == now
+    }
+
+    /// Is it of the same file, however that looks?
+    pub(crate) fn is_of_file(self, other: Self) -> bool {
+        self.inode == other.inode
+    }
+
+    /// Without the time of the status change, which also moves when a file gets or loses a name.
+    pub(crate) fn with_any_name(self) -> Self {
+        Self { changed: 0, ..self }
     }
 
     /// Of something that is no file of its own, such as an entry of an archive.

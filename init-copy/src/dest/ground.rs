@@ -9,14 +9,19 @@ use rustix::fs::{Access, AtFlags, Mode, StatxFlags, accessat, fchmod, fstat, sta
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::beneath::Root;
+use super::beneath::{Cursor, Root};
+use super::lock;
 use crate::error::{At as _, Error};
+use crate::fetch::Deadline;
+use crate::signals::Staged;
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Ground {
-    /// Where volumes are mounted below the destination: what goes below one of them is staged on it.
-    pub(crate) mounts: Vec<PathBuf>,
+    /// Where volumes are mounted below the destination, and which: what goes below one of them is staged on it.
+    mounts: Vec<(PathBuf, u64)>,
+    /// Those volumes, once they are locked.
+    volumes: Vec<(PathBuf, Root)>,
     /// Directories of ours that not even we may write into, such as those of a tree of 0555.
     closed: Vec<PathBuf>,
 }
@@ -25,39 +30,53 @@ impl Ground {
     /// Looks at the directories that hold `targets`, which come in order; fails when one of them takes nothing.
     pub(crate) fn survey<'p>(root: &Root, targets: impl Iterator<Item = &'p Path>) -> Result<Self, Error> {
         let mut ground = Self::default();
-        let mut cursor = root.cursor();
-        let own = mount(root.as_fd()).at("look at", root.path())?;
         // The top is where everything is staged.
         ground.look(root.as_fd(), Path::new(""), root.path())?;
-        let mut last: Option<PathBuf> = None;
-        for target in targets {
-            let parent = target.parent().unwrap_or(Path::new(""));
-            if last.as_deref() == Some(parent) {
-                continue;
-            }
-            last = Some(parent.to_owned());
-            let shown = root.path().join(parent);
-            let found = match cursor.dir(parent) {
-                Ok(dir) => {
-                    ground.look(dir, parent, &shown)?;
-                    mount(dir).at("look at", &shown)?
-                }
+        let mut cursor = root.cursor();
+        for parent in parents(targets) {
+            match ground.survey_dir(root, &mut cursor, parent) {
                 // It will be made, and what is above it has been tried.
-                Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
-            };
-            if found != own && ground.mount_of(parent).as_os_str().is_empty() {
-                let mut top = parent;
-                while let Some(above) = top.parent() {
-                    if mount(cursor.dir(above)?).at("look at", &shown)? != found {
-                        break;
-                    }
-                    top = above;
-                }
-                ground.mounts.push(top.to_owned());
+                Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
             }
         }
         Ok(ground)
+    }
+
+    /// Looks at the directories of `targets` that need not be written into: what is closed or gone there stays so.
+    pub(crate) fn survey_what_can_be<'p>(&mut self, root: &Root, targets: impl Iterator<Item = &'p Path>) {
+        let mut cursor = root.cursor();
+        for parent in parents(targets).filter(|parent| !parent.as_os_str().is_empty()) {
+            if self.closed.iter().any(|closed| closed == parent) {
+                continue;
+            }
+            if let Err(error) = self.survey_dir(root, &mut cursor, parent) {
+                tracing::debug!(%error, "what is stale there cannot be removed");
+            }
+        }
+    }
+
+    fn survey_dir(&mut self, root: &Root, cursor: &mut Cursor<'_>, path: &Path) -> Result<(), Error> {
+        let shown = root.path().join(path);
+        let dir = cursor.dir(path)?;
+        self.look(dir, path, &shown)?;
+        let found = mount(dir).at("look at", &shown)?;
+        let known = match self.mount_at(path) {
+            Some((_, id)) => *id,
+            None => mount(root.as_fd()).at("look at", root.path())?,
+        };
+        if found == known {
+            return Ok(());
+        }
+        let mut top = path;
+        while let Some(above) = top.parent() {
+            if mount(cursor.dir(above)?).at("look at", &shown)? != found {
+                break;
+            }
+            top = above;
+        }
+        self.mounts.push((top.to_owned(), found));
+        Ok(())
     }
 
     fn look(&mut self, dir: BorrowedFd<'_>, path: &Path, shown: &Path) -> Result<(), Error> {
@@ -70,52 +89,98 @@ impl Ground {
         }
     }
 
+    fn mount_at(&self, target: &Path) -> Option<&(PathBuf, u64)> {
+        let mounts = self.mounts.iter().filter(|(mount, _)| target.starts_with(mount));
+        mounts.max_by_key(|(mount, _)| mount.as_os_str().len())
+    }
+
     /// The mount that `target` goes to, below the destination; empty for the destination's own.
     pub(crate) fn mount_of(&self, target: &Path) -> &Path {
-        let deepest = self
-            .mounts
-            .iter()
-            .filter(|mount| target.starts_with(mount))
-            .max_by_key(|mount| mount.as_os_str().len());
-        deepest.map_or(Path::new(""), PathBuf::as_path)
+        self.mount_at(target).map_or(Path::new(""), |(mount, _)| mount)
+    }
+
+    /// Opens the volumes that are mounted below the destination, and waits for their locks: they may be another one's destination.
+    pub(crate) fn lock(&mut self, root: &Root, deadline: Deadline) -> Result<(), Error> {
+        let mut locked = vec![fstat(root).at("look at", root.path())?];
+        for (mount, _) in &self.mounts {
+            let volume = root.below(mount)?;
+            let stat = fstat(&volume).at("look at", volume.path())?;
+            // One volume can be mounted twice, and is locked once.
+            if !locked
+                .iter()
+                .any(|one| (one.st_dev, one.st_ino) == (stat.st_dev, stat.st_ino))
+            {
+                lock::take(&volume, deadline)?;
+                locked.push(stat);
+            }
+            self.volumes.push((mount.clone(), volume));
+        }
+        Ok(())
+    }
+
+    /// The volumes that are mounted below the destination, and where.
+    pub(crate) fn volumes(&self) -> &[(PathBuf, Root)] {
+        &self.volumes
     }
 
     /// Opens what is closed, until the guard is dropped.
-    pub(crate) fn open<'r>(&self, root: &'r Root) -> Result<Opened<'r>, Error> {
-        let mut opened = Opened {
+    pub(crate) fn open<'r>(&self, root: &'r Root) -> Result<HeldOpen<'r>, Error> {
+        let mut held = HeldOpen {
             root,
             modes: Vec::new(),
+            _staged: Staged::something(),
         };
+        let mut cursor = root.cursor();
         for path in &self.closed {
             let shown = root.path().join(path);
-            let mut cursor = root.cursor();
             let dir = cursor.dir(path)?;
             let mode = fstat(dir).at("look at", &shown)?.st_mode & 0o7777;
             fchmod(dir, Mode::from_raw_mode(mode | 0o300)).at("set the mode of", &shown)?;
-            opened.modes.push((path.clone(), mode));
+            held.modes.push((path.clone(), mode));
         }
-        Ok(opened)
+        Ok(held)
     }
+}
+
+/// The directories that hold `targets`, each once in a row.
+fn parents<'p>(targets: impl Iterator<Item = &'p Path>) -> impl Iterator<Item = &'p Path> {
+    let mut last = None;
+    let parents = targets.map(|target| target.parent().unwrap_or(Path::new("")));
+    parents.filter(move |parent| last.replace(*parent) != Some(*parent))
 }
 
 /// Closed directories that are open for a while.
 #[derive(Debug)]
-pub(crate) struct Opened<'r> {
+pub(crate) struct HeldOpen<'r> {
     root: &'r Root,
     modes: Vec<(PathBuf, u32)>,
+    /// A signal waits until they are closed again.
+    _staged: Staged,
 }
 
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        for (path, mode) in &self.modes {
-            let mut cursor = self.root.cursor();
-            let closed = cursor.dir(path).and_then(|dir| {
-                fchmod(dir, Mode::from_raw_mode(*mode)).at("set the mode of", &self.root.path().join(path))
-            });
+impl HeldOpen<'_> {
+    /// Closes all but the destination itself, into which the receipt still goes.
+    pub(crate) fn close_below(&mut self) {
+        self.close(|path| !path.as_os_str().is_empty());
+    }
+
+    fn close(&mut self, which: impl Fn(&Path) -> bool) {
+        let mut cursor = self.root.cursor();
+        for (path, mode) in self.modes.extract_if(.., |(path, _)| which(path)) {
+            let shown = self.root.path().join(&path);
+            let closed = cursor
+                .dir(&path)
+                .and_then(|dir| fchmod(dir, Mode::from_raw_mode(mode)).at("set the mode of", &shown));
             if let Err(error) = closed {
                 tracing::warn!(%error, "a directory that was opened to write into it stays open");
             }
         }
+    }
+}
+
+impl Drop for HeldOpen<'_> {
+    fn drop(&mut self) {
+        self.close(|_| true);
     }
 }
 

@@ -14,7 +14,7 @@ use super::url::WebUrl;
 use crate::content::checksum::{Expected, Hasher, hex};
 use crate::dest::beneath::Root;
 use crate::error::{At as _, Error, NETWORK, NO_SPACE};
-use crate::plan::names::part_names;
+use crate::plan::names::PartName;
 use crate::progress::Progress;
 
 const BUFFER: usize = 128 << 10;
@@ -24,8 +24,8 @@ const BUFFER: usize = 128 << 10;
 pub(crate) struct Download<'d> {
     pub(crate) url: &'d WebUrl,
     pub(crate) authorization: Option<String>,
-    /// Names the part file: the same key goes on with the same bytes.
-    pub(crate) key: String,
+    /// The same part goes on with the same bytes.
+    pub(crate) part: PartName,
     pub(crate) expected: Option<&'d Expected>,
     /// Known beforehand, as from a manifest.
     pub(crate) size: Option<u64>,
@@ -81,12 +81,8 @@ pub(crate) fn download(
 
 /// Forgets the part of a download that has been published.
 pub(crate) fn forget(root: &Root, part: &std::path::Path) {
-    if let Some(key) = part
-        .to_str()
-        .and_then(|name| name.strip_prefix(&format!("{}part-", crate::plan::names::PREFIX)))
-    {
-        let (name, facts) = part_names(key);
-        super::part::remove(root, &name, &facts);
+    if let Some(part) = PartName::parse(part.as_os_str()) {
+        super::part::remove(root, &part);
     }
 }
 
@@ -137,7 +133,7 @@ impl<'t> Transfer<'t> {
         what: &'t Download<'t>,
         progress: &'t Progress,
     ) -> Result<Self, Error> {
-        let part = Part::open(root, &what.key)?;
+        let part = Part::open(root, &what.part)?;
         let facts = part.facts();
         let mut transfer = Self {
             client,
@@ -302,6 +298,10 @@ impl<'t> Transfer<'t> {
                 }
                 // A redirect leads elsewhere than it did: the same tag may be on other content there.
                 self.known = None;
+                Ok(None)
+            }
+            416 if self.is_of_another_version(&answer) => {
+                self.restart(Facts::default())?;
                 Ok(None)
             }
             416 if self.at > 0 => {

@@ -2,7 +2,6 @@
 //!
 //! Both outlive this process: a container that is started again goes on where the last one was stopped.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dest::beneath::Root;
 use crate::error::{At as _, Error};
-use crate::plan::names::part_names;
+use crate::plan::names::PartName;
 
 /// What the bytes are of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,31 +30,29 @@ pub(super) struct Facts {
 pub(super) struct Part<'r> {
     root: &'r Root,
     pub(super) file: File,
-    name: OsString,
-    facts_name: OsString,
+    names: &'r PartName,
 }
 
 impl<'r> Part<'r> {
     /// Opens what is there, or starts anew.
-    pub(super) fn open(root: &'r Root, key: &str) -> Result<Self, Error> {
-        let (name, facts_name) = part_names(key);
+    pub(super) fn open(root: &'r Root, names: &'r PartName) -> Result<Self, Error> {
+        let name = names.bytes();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let shown = root.path().join(&name);
         let fd = openat(root, &name, flags, Mode::from_raw_mode(0o600)).at("write", &shown)?;
         Ok(Self {
             root,
             file: File::from(fd),
-            name,
-            facts_name,
+            names,
         })
     }
 
     pub(super) fn name(&self) -> PathBuf {
-        PathBuf::from(&self.name)
+        PathBuf::from(self.names.bytes())
     }
 
     pub(super) fn shown(&self) -> PathBuf {
-        self.root.path().join(&self.name)
+        self.root.path().join(self.names.bytes())
     }
 
     pub(super) fn length(&self) -> Result<u64, Error> {
@@ -80,7 +77,7 @@ impl<'r> Part<'r> {
     /// What is known of the bytes; nothing if that cannot be read.
     pub(super) fn facts(&self) -> Option<Facts> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(self.root, &self.facts_name, flags, Mode::empty()).ok()?;
+        let fd = openat(self.root, self.names.facts(), flags, Mode::empty()).ok()?;
         let mut text = Vec::new();
         File::from(fd).take(64 << 10).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
@@ -91,12 +88,12 @@ impl<'r> Part<'r> {
         let shown = self.shown();
         // In this order: bytes are never beside facts of something else.
         ftruncate(&self.file, 0).at("write", &shown)?;
-        let path = self.root.path().join(&self.facts_name);
+        let path = self.root.path().join(self.names.facts());
         let text = serde_json::to_vec(facts)
             .map_err(std::io::Error::from)
             .at("encode", &path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(self.root, &self.facts_name, flags, Mode::from_raw_mode(0o600)).at("write", &path)?;
+        let fd = openat(self.root, self.names.facts(), flags, Mode::from_raw_mode(0o600)).at("write", &path)?;
         std::io::Write::write_all(&mut File::from(fd), &text).at("write", &path)
     }
 
@@ -106,13 +103,13 @@ impl<'r> Part<'r> {
 
     /// Both names go: it is done with, or of no use.
     pub(super) fn remove(&self) {
-        remove(self.root, &self.name, &self.facts_name);
+        remove(self.root, self.names);
     }
 }
 
 /// Removes a download's names; what cannot be removed is swept some day.
-pub(super) fn remove(root: &Root, name: &OsString, facts_name: &OsString) {
-    for name in [name, facts_name] {
+pub(super) fn remove(root: &Root, part: &PartName) {
+    for name in [part.bytes(), part.facts()] {
         if let Err(error) = unlinkat(root, name, AtFlags::empty())
             && error != rustix::io::Errno::NOENT
         {

@@ -12,7 +12,7 @@ use crate::content::checksum::{Expected, hex};
 use crate::dest::beneath::Root;
 use crate::error::{AUTH, DIGEST, Error, SOURCE, UNSAFE};
 use crate::fetch::{Client, Download, Fetched, download};
-use crate::plan::names::part_key;
+use crate::plan::names::PartName;
 use crate::plan::safe_path;
 use crate::progress::Progress;
 
@@ -27,8 +27,8 @@ pub(crate) struct Pull<'p> {
     pub(crate) plain_http: bool,
     pub(crate) platform: &'p Platform,
     pub(crate) tries: u32,
-    /// The step's name.
-    pub(crate) by: &'p str,
+    /// Whose parts the downloads are.
+    pub(crate) owner: &'p str,
     pub(crate) max_bytes: u64,
     pub(crate) durable: bool,
 }
@@ -136,7 +136,7 @@ impl Artifact<'_> {
         let mut what = Download {
             url: &url,
             authorization: self.registry.authorization(),
-            key: part_key(self.pull.by, &layer.digest),
+            part: PartName::of(self.pull.owner, &layer.digest),
             expected: Some(&expected),
             size: Some(layer.size),
             max_bytes: self.pull.max_bytes,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Opening;
+use super::web::Came;
 use crate::archive::Unpack;
 use crate::error::Error;
 use crate::oci::{DockerConfig, Pull, Reference};
@@ -11,10 +12,12 @@ use crate::plan::Builder;
 impl Opening<'_> {
     pub(super) fn artifact(&self, reference: &Reference, builder: &mut Builder) -> Result<(), Error> {
         let label = format!("oci://{reference}");
+        // Of an index, each platform has another content.
+        let pinned = |digest: &str| format!("pinned:{digest} {}", self.step.platform);
         // A digest of a manifest is for ever: no question is needed.
         if let Some(digest) = &reference.digest
             && let Some(found) = self.in_place(&label)?
-            && *found.identity == *format!("pinned:{digest}")
+            && *found.identity == *pinned(digest)
         {
             return self.take(&label, found, builder);
         }
@@ -26,13 +29,13 @@ impl Opening<'_> {
             plain_http: self.step.plain_http,
             platform: &self.step.platform,
             tries: self.step.tries,
-            by: &self.step.name,
+            owner: self.owner,
             max_bytes: self.step.limits.bytes,
             durable: self.step.durable,
         };
         let artifact = pull.manifest()?;
         let identity = match &reference.digest {
-            Some(digest) => format!("pinned:{digest}"),
+            Some(digest) => pinned(digest),
             None => artifact.digest.clone(),
         };
         if self.keep(&label, &identity, builder)? {
@@ -61,15 +64,14 @@ impl Opening<'_> {
             let fetched = artifact.fetch(layer, base, self.progress)?;
             let unpack_file = self.step.unpack != Unpack::Off && !layer.unpack;
             let place = if unpack_file { Path::new("") } else { &layer.path };
-            self.fetched(
-                base,
-                &label,
+            let came = Came {
+                label: &label,
                 place,
+                identity: identity.clone(),
+                unpack: layer.unpack || unpack_file,
                 fetched,
-                identity.clone(),
-                layer.unpack || unpack_file,
-                builder,
-            )?;
+            };
+            self.fetched(base, came, builder)?;
         }
         Ok(())
     }

@@ -1,81 +1,105 @@
-//! Sources that need not be looked into: the receipt proves that what they hold is in place.
+//! Sources that need not be looked into: the receipt proves that all they held is in place.
 
 use std::sync::Arc;
 
 use rustix::fs::FileType;
 
 use super::Opening;
-use crate::content::fingerprint::Fingerprint;
+use crate::dest::beneath::{Cursor, Root};
 use crate::error::Error;
-use crate::plan::Stamp;
-use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
+use crate::plan::{Builder, Content, Entry, Kind, Opened, Share, Stamp};
 use crate::publish::{Publish, Way};
-use crate::receipt::Proof;
-use crate::receipt::{Receipt, Record};
+use crate::receipt::{Existing, Look, Mark, Receipt, Record, Whole, is_as_put};
 
-/// What an earlier run put there from a source, all of it untouched.
+/// What an earlier run put there from a source, all of it untouched, or left to whoever touched it.
 pub(super) struct InPlace {
     records: Vec<(Record, Kind)>,
     /// What identified the source then.
     pub(super) identity: Arc<str>,
 }
 
+/// A record, and that of what overlays it.
+type Layered = (Record, Option<Record>);
+
 impl Opening<'_> {
-    /// What is in place of the source `label`, if all of it is as it was put there.
+    /// What is in place of the source `label`, if all of it is.
     pub(super) fn in_place(&self, label: &str) -> Result<Option<InPlace>, Error> {
-        // Whoever asks for digests wants the content looked at.
-        let Some(root) = self.current.filter(|_| self.step.proof == Proof::Stat) else {
+        let Some(root) = self.current else { return Ok(None) };
+        let Some((records, whole)) = self.listed(root, label) else {
             return Ok(None);
         };
         let mut cursor = root.cursor();
-        let mut found: Option<InPlace> = None;
-        // Of the path that the record of an overlaid entry is about, too.
-        let mut top: Option<Record> = None;
-        for record in Receipt::open(root, &self.step.receipt) {
-            // What is staged as a whole would be staged from what stands there, which is the other step's.
-            if record.overlaid && matches!(self.step.publish, Publish::As(Way::Exchange | Way::Symlink)) {
-                return Ok(None);
+        let mut found = Vec::with_capacity(records.len());
+        for (record, top) in records {
+            match self.kind_in_place(&record, top.as_ref(), &mut cursor)? {
+                Some(kind) => found.push((record, kind)),
+                None => return Ok(None),
             }
-            let over = if record.overlaid {
-                top.as_ref().filter(|top| top.path == record.path)
-            } else {
-                None
+        }
+        Ok(Some(InPlace {
+            records: found,
+            identity: whole.identity,
+        }))
+    }
+
+    /// The records of the source, if they are those of all that it held, and were wanted as they are now.
+    fn listed(&self, root: &Root, label: &str) -> Option<(Vec<Layered>, Whole)> {
+        let mut records = Vec::new();
+        let mut top: Option<Record> = None;
+        let mut receipt = Receipt::open(root, &self.step.receipt);
+        for record in receipt.by_ref() {
+            let over = match record.mark {
+                Mark::Overlaid => top.clone(),
+                Mark::Put | Mark::Pending => None,
             };
-            let at = over.map_or(record.at, |top| top.at);
-            if !record.overlaid {
+            // What is staged as a whole would be staged from what stands there, which is the other step's.
+            if over.is_some() && matches!(self.step.publish, Publish::As(Way::Exchange | Way::Symlink)) {
+                return None;
+            }
+            if over.is_none() {
                 top = Some(record.clone());
             }
-            if *record.from != *label || record.by != self.step.name {
-                continue;
+            if *record.from == *label && record.by == self.step.name {
+                records.push((record, over));
             }
-            let Stamp::Text(identity) = &record.stamp else {
-                return Ok(None);
-            };
-            let identity = Arc::clone(identity);
-            if *record.options != *self.options {
-                return Ok(None);
-            }
-            let Ok(Some(stat)) = cursor.stat(&record.path) else {
-                return Ok(None);
-            };
-            let kind = match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => Kind::Dir,
-                FileType::Symlink => Kind::Link,
-                _ => Kind::File,
-            };
-            if record.dir != (kind == Kind::Dir) || (!record.dir && at != Fingerprint::of(&stat)) {
-                return Ok(None);
-            }
-            let found = found.get_or_insert_with(|| InPlace {
-                records: Vec::new(),
-                identity: Arc::clone(&identity),
-            });
-            if found.identity != identity {
-                return Ok(None);
-            }
-            found.records.push((record, kind));
         }
-        Ok(found)
+        let whole = receipt
+            .wholes()
+            .into_iter()
+            .find(|whole| *whole.from == *label && whole.by == self.step.name && *whole.options == *self.options)?;
+        // There may be records of what it held before and no longer holds; of what was left as it is, the old ones count.
+        if !self.step.existing.leaves() {
+            let stamp = Stamp::Text(Arc::clone(&whole.identity));
+            records.retain(|(record, _)| record.stamp == stamp && record.options == whole.options);
+        }
+        let files = records.iter().filter(|(record, _)| !record.dir).count();
+        (files as u64 == whole.files).then_some((records, whole))
+    }
+
+    /// `None` when it is not in place.
+    fn kind_in_place(
+        &self,
+        record: &Record,
+        top: Option<&Record>,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<Option<Kind>, Error> {
+        let wanted = if record.dir { Kind::Dir } else { Kind::File };
+        let now = match cursor.stat(&record.path) {
+            Ok(Some(stat)) => Look::of(&stat),
+            Ok(None) if self.step.existing == Existing::Seed => return Ok(Some(wanted)),
+            Ok(None) | Err(_) => return Ok(None),
+        };
+        let kind = match now.kind {
+            FileType::Directory => Kind::Dir,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::File,
+        };
+        if record.dir != (kind == Kind::Dir) {
+            return Ok(None);
+        }
+        let stays = record.dir || self.step.existing.leaves();
+        let is_there = stays || is_as_put(self.step.proof, top.unwrap_or(record), now, cursor)?;
+        Ok(is_there.then_some(kind))
     }
 
     /// Takes up what is in place, when the source is still the one with `identity`; `false` when it has to be looked into.

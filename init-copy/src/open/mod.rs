@@ -48,6 +48,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) step: &'a Step,
     pub(crate) client: &'a Client,
     pub(crate) progress: &'a Progress,
+    /// Whose the downloads are that an interrupted run left.
+    pub(crate) owner: &'a str,
     /// What is in place already; `None` when there is no destination yet.
     pub(crate) current: Option<&'a Root>,
     /// Where downloads go; `None` when nothing may be written.

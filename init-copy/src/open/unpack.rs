@@ -133,7 +133,9 @@ impl Listing<'_> {
             MemberKind::File => (Kind::File, Share::Alone),
             MemberKind::Link(to) => {
                 // Of where it goes: with leading names dropped, fewer steps lead outside.
-                let links = self.opening.step.links.unwrap_or(Links::Refuse);
+                // A tree's links can be followed, and those of a packed one lead nowhere yet.
+                let asked = self.opening.step.links.filter(|&links| links != Links::Follow);
+                let links = asked.unwrap_or(Links::Refuse);
                 if links.check(&target, &to).is_err() {
                     return Err(Failed::Error(leads_outside(
                         &format!("{}!{}", self.label, path.display()),

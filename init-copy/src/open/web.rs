@@ -10,9 +10,10 @@ use crate::archive::Unpack;
 use crate::ask::{Checksum, Step};
 use crate::content::checksum::{Expected, MAX_FILE};
 use crate::content::fingerprint::Fingerprint;
+use crate::dest::beneath::Root;
 use crate::error::{At as _, DIGEST, Error, SOURCE};
 use crate::fetch::{Client, Download, Fetched, Request, Tag, WebUrl, download, forget};
-use crate::plan::names::part_key;
+use crate::plan::names::PartName;
 use crate::plan::safe_path;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
 
@@ -43,8 +44,8 @@ impl Opening<'_> {
             url,
             authorization: self.client.credentials().own()?,
             // A place has one download at a time, so that presigned URLs, each another one, leave no row of parts.
-            key: part_key(
-                &self.step.name,
+            part: PartName::of(
+                self.owner,
                 &match self.expected {
                     Some(expected) => expected.to_string(),
                     None => format!("{at} {}", self.rename.unwrap_or(Path::new("")).display()),
@@ -75,15 +76,14 @@ impl Opening<'_> {
             (None, None) => format!("sha256:{}", fetched.sha256),
         };
         let name = self.file_name(url)?;
-        self.fetched(
-            base,
-            &label,
-            &name,
-            fetched,
+        let came = Came {
+            label: &label,
+            place: &name,
             identity,
-            self.step.unpack != Unpack::Off,
-            builder,
-        )
+            unpack: self.step.unpack != Unpack::Off,
+            fetched,
+        };
+        self.fetched(base, came, builder)
     }
 
     /// The size that the server gives; nothing of the body is read.
@@ -139,30 +139,19 @@ impl Opening<'_> {
             })
     }
 
-    /// What lies under a part's name becomes one file at `place`, or is unpacked below it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "two callers, and each argument is what they differ in"
-    )]
-    pub(super) fn fetched(
-        &self,
-        base: &crate::dest::beneath::Root,
-        label: &str,
-        place: &Path,
-        fetched: Fetched,
-        identity: String,
-        unpack: bool,
-        builder: &mut Builder,
-    ) -> Result<(), Error> {
+    /// What lies under a part's name becomes one file at its place, or is unpacked below it.
+    pub(super) fn fetched(&self, base: &Root, came: Came<'_>, builder: &mut Builder) -> Result<(), Error> {
+        let Came {
+            label,
+            place,
+            identity,
+            fetched,
+            unpack,
+        } = came;
         if unpack {
             let shown = base.path().join(&fetched.part);
-            let fd = openat(
-                base,
-                &fetched.part,
-                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .at("read", &shown)?;
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = openat(base, &fetched.part, flags, Mode::empty()).at("read", &shown)?;
             let part = fetched.part.clone();
             return self
                 .unpack(File::from(fd), label, place, identity, Some(fetched.part), builder)
@@ -171,12 +160,25 @@ impl Opening<'_> {
         builder.source(Opened {
             label: label.into(),
             prefix: place.to_owned(),
-            content: Content::Fetched(fetched.part.clone()),
+            content: Content::Fetched {
+                part: fetched.part.clone(),
+                sha256: fetched.sha256,
+            },
             identity: Some(identity.into()),
             part: Some(fetched.part),
         });
         builder.push(file(place, fetched.size))
     }
+}
+
+/// What came over the network.
+pub(super) struct Came<'c> {
+    pub(super) label: &'c str,
+    /// Where it goes.
+    pub(super) place: &'c Path,
+    pub(super) identity: String,
+    pub(super) fetched: Fetched,
+    pub(super) unpack: bool,
 }
 
 fn file(place: &Path, size: u64) -> Entry {

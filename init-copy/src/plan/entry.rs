@@ -83,7 +83,10 @@ pub(crate) enum Content {
     /// Files below this path.
     Local(PathBuf),
     /// A file that lies in the destination's file system under a name of ours, proven and synced.
-    Fetched(PathBuf),
+    Fetched {
+        part: PathBuf,
+        sha256: String,
+    },
     Archive(Archive),
     /// Known by size only, in a plan that is not carried out.
     Announced,
@@ -110,7 +113,7 @@ impl Opened {
         match &self.content {
             Content::Local(base) if below.as_os_str().is_empty() => base.clone(),
             Content::Local(base) => base.join(below),
-            Content::Fetched(_) | Content::Announced => PathBuf::from(&*self.label),
+            Content::Fetched { .. } | Content::Announced => PathBuf::from(&*self.label),
             Content::Archive(_) => PathBuf::from(format!("{}!{}", self.label, below.display())),
         }
     }

@@ -16,35 +16,54 @@ pub(crate) const PREFIX: &str = ".init-copy-";
 
 /// Is it something that init-copy left for itself, and no content: a receipt, something staged, a download?
 pub(crate) fn is_ours(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    name.starts_with(RESERVED.as_bytes()) && (name == RECEIPT.as_bytes() || is_staged(name) || is_part(name))
+    let bytes = name.as_bytes();
+    let is_reserved = bytes.starts_with(RESERVED.as_bytes());
+    is_receipt_to_be(bytes)
+        || (is_reserved && (bytes == RECEIPT.as_bytes() || is_staged(bytes) || PartName::parse(name).is_some()))
 }
 
-/// The names under which a download lies until it is complete: its bytes, and what is known of it.
-pub(crate) fn part_names(key: &str) -> (OsString, OsString) {
-    (
-        format!("{PREFIX}part-{key}").into(),
-        format!("{PREFIX}part-{key}.json").into(),
-    )
+/// The names under which a download lies until it is complete: its bytes, and what is known of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartName(String);
+
+impl PartName {
+    /// Of a download for `owner` of `what`, which is its digest or its place.
+    pub(crate) fn of(owner: &str, what: &str) -> Self {
+        Self(format!("{}-{}", short(owner, 8), short(what, 32)))
+    }
+
+    /// Whose name is it?
+    pub(crate) fn parse(name: &OsStr) -> Option<Self> {
+        let key = name
+            .as_bytes()
+            .strip_prefix(PREFIX.as_bytes())?
+            .strip_prefix(b"part-")?;
+        let key = key.strip_suffix(b".json").unwrap_or(key);
+        std::str::from_utf8(key).ok().map(|key| Self(key.to_owned()))
+    }
+
+    pub(crate) fn is_owned_by(&self, owner: &str) -> bool {
+        self.0.split_once('-').is_some_and(|(by, _)| by == short(owner, 8))
+    }
+
+    pub(crate) fn bytes(&self) -> OsString {
+        format!("{PREFIX}part-{}", self.0).into()
+    }
+
+    pub(crate) fn facts(&self) -> OsString {
+        format!("{PREFIX}part-{}.json", self.0).into()
+    }
 }
 
-/// The key of a download by the step `by` of `what`, which is its digest or its place.
-pub(crate) fn part_key(by: &str, what: &str) -> String {
-    let short = |text: &str, length| hex(&Sha256::digest(text.as_bytes()))[..length].to_owned();
-    format!("{}-{}", short(by, 8), short(what, 32))
+fn short(text: &str, length: usize) -> String {
+    hex(&Sha256::digest(text.as_bytes()))[..length].to_owned()
 }
 
-/// Is it a name of [`part_names`] for a key of the step `by`?
-pub(crate) fn is_part_of(name: &[u8], by: &str) -> bool {
-    let key = part_key(by, "");
-    let prefix = format!("{PREFIX}part-{}", &key[..9]);
-    name.starts_with(prefix.as_bytes())
-}
-
-/// Is it a name of [`part_names`]?
-pub(crate) fn is_part(name: &[u8]) -> bool {
-    name.strip_prefix(PREFIX.as_bytes())
-        .is_some_and(|rest| rest.starts_with(b"part-"))
+/// Is it the receipt on its way, which a run left that was killed?
+pub(crate) fn is_receipt_to_be(name: &[u8]) -> bool {
+    name.strip_prefix(b".")
+        .and_then(|name| name.strip_prefix(RECEIPT.as_bytes()))
+        .is_some_and(|rest| rest.starts_with(b".tmp-"))
 }
 
 /// Is it a name that staging gives: the prefix, eight hexadecimal digits, a number?

@@ -1,25 +1,58 @@
 //! What a run enters into the receipt.
 
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use std::path::PathBuf;
+use rustix::fs::fstat;
 
-use super::format::{Receipt, Record, Writer};
+use super::existing::Existing;
 use super::keeping::Keeping;
+use super::read::Receipt;
+use super::record::{Mark, Of, Record, Whole};
+use super::write::Writer;
 use crate::ask::Step;
 use crate::dest::beneath::Root;
-use crate::error::Error;
+use crate::error::{At as _, CONFLICT, Error};
 use crate::plan::names::RECEIPT;
-use crate::plan::{Kind, Plan};
+use crate::plan::{Kind, Plan, Share};
 use crate::stage::{Done, Staging};
 
 /// What the receipt will say.
 pub(crate) struct Entered<'r> {
     pub(crate) plan: &'r Plan,
     pub(crate) step: &'r Step,
+    /// The steps that this run has made before.
+    pub(crate) earlier: &'r [Step],
     pub(crate) options: &'r Arc<str>,
+    /// The destination as it was named.
+    pub(crate) dest: &'r Path,
     /// Directories that were there and got other attributes, in order.
     pub(crate) dirs: &'r [usize],
+}
+
+/// Refuses a receipt that is kept elsewhere and is of another destination than `dest`, which is open as `root`.
+pub(crate) fn refuse_of_another(keeping: &Keeping, root: &Root, dest: &Path) -> Result<(), Error> {
+    let Keeping::At(path) = keeping else { return Ok(()) };
+    let receipt = Receipt::open(root, keeping);
+    let here = of(dest, root)?;
+    match receipt.of() {
+        Some(of) if !of.is_same(&here) => Err(Error::new(
+            CONFLICT,
+            format!("the receipt {} is of {}", path.display(), of.path.display()),
+            "give each destination its own --receipt",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn of(dest: &Path, root: &Root) -> Result<Of, Error> {
+    let stat = fstat(root).at("look at", dest)?;
+    Ok(Of {
+        path: dest.components().collect(),
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
 }
 
 impl Entered<'_> {
@@ -32,10 +65,59 @@ impl Entered<'_> {
             options: Arc::clone(self.options),
             stamp: self.plan.stamp(entry),
             dir: entry.kind == Kind::Dir,
-            overlaid: false,
-            at: done.fingerprint,
+            mark: Mark::Put,
+            // Each name that the file gets or loses would change it.
+            at: match entry.share {
+                Share::Alone => done.fingerprint,
+                Share::First | Share::Again => done.fingerprint.with_any_name(),
+            },
             sha256: done.sha256.clone(),
         }
+    }
+
+    fn pending(&self, index: usize, done: &Done) -> Record {
+        let record = self.record(index, done);
+        Record {
+            mark: Mark::Pending,
+            // It is still to be renamed.
+            at: record.at.with_any_name(),
+            ..record
+        }
+    }
+
+    fn writer(&self, path: PathBuf, root: &Root) -> Result<Writer, Error> {
+        match &self.step.receipt {
+            Keeping::At(_) => Writer::create(path, Some(&of(self.dest, root)?)),
+            Keeping::Inside | Keeping::Off => Writer::create(path, None),
+        }
+    }
+
+    /// Does the next run have to know which entries are ours, even if this one is killed before its end?
+    fn has_to_announce(&self) -> bool {
+        match self.step.existing {
+            Existing::Keep | Existing::Seed | Existing::Fail => true,
+            Existing::Replace | Existing::Update => self.step.prune,
+        }
+    }
+
+    /// Before anything gets its name: what is about to stand there, beside the old records.
+    pub(crate) fn announce(&self, root: &Root, staging: &Staging<'_>) -> Result<(), Error> {
+        let Some(path) = self.step.receipt.path(root.path()).filter(|_| self.has_to_announce()) else {
+            return Ok(());
+        };
+        let mut old = Receipt::open(root, &self.step.receipt);
+        let mut writer = self.writer(path, root)?;
+        for (&index, done) in staging.todo.iter().zip(&staging.done) {
+            while let Some(record) = old.next_before(&self.plan.entries[index].target) {
+                writer.add(&record)?;
+            }
+            if let Some(done) = done {
+                writer.add(&self.pending(index, done))?;
+            }
+        }
+        old.by_ref().try_for_each(|record| writer.add(&record))?;
+        old.wholes().iter().try_for_each(|whole| writer.add_whole(whole))?;
+        writer.publish(self.step.durable)
     }
 
     /// The old records, those of the staged entries anew, and without what was pruned.
@@ -44,7 +126,8 @@ impl Entered<'_> {
             return Ok(());
         };
         let mut old = Receipt::open(root, &self.step.receipt);
-        let mut writer = Writer::create(path)?;
+        let mut writer = self.writer(path, root)?;
+        let mut counted = Counted::new(self.plan);
         let mut stay = stay.into_iter().peekable();
         let mut done = staging.todo.iter().zip(&staging.done).peekable();
         for (index, entry) in self.plan.entries.iter().enumerate() {
@@ -53,45 +136,67 @@ impl Entered<'_> {
             }
             let before = old.next_at(&entry.target);
             let mut under: Vec<_> = std::iter::from_fn(|| old.next_at(&entry.target)).collect();
-            let is_overlaid = under.iter().any(|record| record.by == self.step.name);
-            if let Some((_, done)) = done.next_if(|(staged, _)| **staged == index) {
-                under.retain(|record| record.by != self.step.name);
-                if let Some(done) = done {
-                    writer.add(&self.record(index, done))?;
+            let top = match done.next_if(|(staged, _)| **staged == index) {
+                Some((_, done)) => {
+                    let record = done.as_ref().map(|done| self.record(index, done));
+                    self.overlay(before, record, &mut under)
                 }
-                // Who was over this step before is so again, and has to put it there anew.
-                if let Some(before) = before.filter(|before| before.by != self.step.name && !before.dir && !is_overlaid)
-                {
-                    under.retain(|record| record.by != before.by);
-                    under.push(Record {
-                        overlaid: true,
-                        ..before
-                    });
-                }
-            } else if let Some(mut record) = before {
-                // Who wants it last is who prunes it.
-                if !is_overlaid {
-                    record.by = Arc::clone(&self.step.name);
-                }
-                if self.dirs.binary_search(&index).is_ok() {
-                    record.options = Arc::clone(self.options);
-                    record.stamp = self.plan.stamp(entry);
-                }
-                writer.add(&record)?;
-            } else if self.dirs.binary_search(&index).is_ok() {
-                // It was there before, and has got its attributes.
-                let done = Done {
-                    fingerprint: entry.fingerprint,
-                    sha256: None,
-                };
-                writer.add(&self.record(index, &done))?;
-            }
-            under.iter().try_for_each(|record| writer.add(record))?;
+                None => self.kept(index, before, &mut under),
+            };
+            let records = || top.iter().chain(&under);
+            counted.add(index, records().any(|record| record.by == self.step.name));
+            records().try_for_each(|record| writer.add(record))?;
         }
-        for record in old {
+        for record in old.by_ref() {
             self.carry(&mut writer, record, &mut stay)?;
         }
+        for whole in old.wholes().iter().filter(|whole| whole.by != self.step.name) {
+            writer.add_whole(whole)?;
+        }
+        counted
+            .wholes(self)
+            .iter()
+            .try_for_each(|whole| writer.add_whole(whole))?;
         writer.publish(self.step.durable)
+    }
+
+    /// This step's `record` comes over what stood there `before`.
+    fn overlay(&self, before: Option<Record>, record: Option<Record>, under: &mut Vec<Record>) -> Option<Record> {
+        let was_overlaid = under.iter().any(|record| record.by == self.step.name);
+        under.retain(|record| record.by != self.step.name);
+        if let Some(before) = before.filter(|before| before.by != self.step.name && !before.dir) {
+            // A later step that was over this one is so again, and has to put it there anew.
+            if !was_overlaid || self.earlier.iter().any(|step| step.name == before.by) {
+                put_under(under, before);
+            }
+        }
+        record
+    }
+
+    /// Nothing was staged for the entry.
+    fn kept(&self, index: usize, before: Option<Record>, under: &mut Vec<Record>) -> Option<Record> {
+        let entry = &self.plan.entries[index];
+        let is_settled = self.dirs.binary_search(&index).is_ok();
+        let Some(mut record) = before else {
+            // It was there before, and has got its attributes.
+            let done = Done {
+                fingerprint: entry.fingerprint,
+                sha256: None,
+            };
+            return is_settled.then(|| self.record(index, &done));
+        };
+        // Who wants it last is who prunes it; and once that one does not, the one before goes on to.
+        if record.by != self.step.name && !under.iter().any(|record| record.by == self.step.name) {
+            if !record.dir {
+                put_under(under, record.clone());
+            }
+            record.by = Arc::clone(&self.step.name);
+        }
+        if is_settled {
+            record.options = Arc::clone(self.options);
+            record.stamp = self.plan.stamp(entry);
+        }
+        Some(record)
     }
 
     /// A record of another step stays; one of this step only if its entry does.
@@ -99,42 +204,114 @@ impl Entered<'_> {
         &self,
         writer: &mut Writer,
         record: Record,
-        stay: &mut std::iter::Peekable<impl Iterator<Item = Record>>,
+        stay: &mut Peekable<impl Iterator<Item = Record>>,
     ) -> Result<(), Error> {
-        if record.overlaid && record.by == self.step.name {
+        if record.by == self.step.name
+            && (record.mark == Mark::Overlaid || stay.next_if(|kept| kept.path == record.path).is_none())
+        {
             return Ok(());
         }
-        if record.by != self.step.name || stay.next_if(|kept| kept.path == record.path).is_some() {
-            writer.add(&record)?;
-        }
-        Ok(())
+        writer.add(&record)
     }
 
-    /// Into the directory that becomes the destination, if it is kept in there.
+    /// Into the directory that becomes the destination, if it is kept in there; else, before that is published, to where it is kept.
     pub(crate) fn write_staged(&self, staging: &Staging<'_>) -> Result<(), Error> {
-        match staging.units.first().and_then(|unit| unit.temp.as_deref()) {
-            Some(temp) if self.step.receipt == Keeping::Inside => {
-                self.write_all(staging, staging.base.path().join(temp).join(RECEIPT))
-            }
-            _ => Ok(()),
+        let Some(temp) = staging.units.first().and_then(|unit| unit.temp.as_deref()) else {
+            return Ok(());
+        };
+        let root = staging.base.below(temp)?;
+        match &self.step.receipt {
+            Keeping::Inside => self.write_all(staging, root.path().join(RECEIPT), &root, Self::record),
+            Keeping::At(path) => self.write_all(staging, path.clone(), &root, Self::pending),
+            Keeping::Off => Ok(()),
         }
     }
 
     /// Of a destination that was replaced as a whole, to where it is kept outside of that.
     pub(crate) fn write_beside(&self, staging: &Staging<'_>) -> Result<(), Error> {
         match &self.step.receipt {
-            Keeping::At(path) => self.write_all(staging, path.clone()),
+            Keeping::At(path) => self.write_all(staging, path.clone(), &Root::open(self.dest)?, Self::record),
             Keeping::Inside | Keeping::Off => Ok(()),
         }
     }
 
-    fn write_all(&self, staging: &Staging<'_>, path: PathBuf) -> Result<(), Error> {
-        let mut writer = Writer::create(path)?;
-        for (index, done) in staging.todo.iter().zip(&staging.done) {
+    fn write_all(
+        &self,
+        staging: &Staging<'_>,
+        path: PathBuf,
+        root: &Root,
+        record: impl Fn(&Self, usize, &Done) -> Record,
+    ) -> Result<(), Error> {
+        let mut writer = self.writer(path, root)?;
+        let mut counted = Counted::new(self.plan);
+        for (&index, done) in staging.todo.iter().zip(&staging.done) {
+            counted.add(index, done.is_some());
             if let Some(done) = done {
-                writer.add(&self.record(*index, done))?;
+                writer.add(&record(self, index, done))?;
             }
         }
+        counted
+            .wholes(self)
+            .iter()
+            .try_for_each(|whole| writer.add_whole(whole))?;
         writer.publish(self.step.durable)
+    }
+}
+
+/// The last one to have been over the others of the path.
+fn put_under(under: &mut Vec<Record>, record: Record) {
+    under.retain(|other| other.by != record.by);
+    under.push(Record {
+        mark: Mark::Overlaid,
+        ..record
+    });
+}
+
+/// Files and links of each source that have a record; `None` once one of them has none.
+struct Counted<'p> {
+    plan: &'p Plan,
+    files: Vec<Option<u64>>,
+}
+
+impl<'p> Counted<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        Self {
+            plan,
+            files: vec![Some(0); plan.sources.len()],
+        }
+    }
+
+    fn add(&mut self, index: usize, is_there: bool) {
+        let entry = &self.plan.entries[index];
+        if entry.kind != Kind::Dir {
+            let files = &mut self.files[entry.source as usize];
+            *files = files.filter(|_| is_there).map(|files| files + 1);
+        }
+    }
+
+    /// The layers of an artifact are one source.
+    fn wholes(&self, entered: &Entered<'_>) -> Vec<Whole> {
+        let mut wholes: Vec<Whole> = Vec::new();
+        let is_missing = |label: &str| {
+            let mut sources = self.plan.sources.iter().zip(&self.files);
+            sources.any(|(source, files)| *source.label == *label && files.is_none())
+        };
+        for (source, files) in self.plan.sources.iter().zip(&self.files) {
+            let (Some(identity), Some(files)) = (&source.identity, *files) else {
+                continue;
+            };
+            match wholes.iter_mut().find(|whole| whole.from == source.label) {
+                Some(whole) => whole.files += files,
+                None if is_missing(&source.label) => {}
+                None => wholes.push(Whole {
+                    from: Arc::clone(&source.label),
+                    by: Arc::clone(&entered.step.name),
+                    options: Arc::clone(entered.options),
+                    identity: Arc::clone(identity),
+                    files,
+                }),
+            }
+        }
+        wholes
     }
 }

@@ -28,6 +28,11 @@ impl Word for Existing {
 }
 
 impl Existing {
+    /// Is what others put there or changed left to them?
+    pub(crate) fn leaves(self) -> bool {
+        matches!(self, Self::Keep | Self::Seed)
+    }
+
     /// Does something stay that is not proven to be what is wanted? It is touched when somebody else put it there or changed it, and
     /// may be newer than its source.
     pub(super) fn stays(self, is_touched: bool, is_newer: bool) -> bool {

@@ -8,8 +8,9 @@ use std::vec::IntoIter;
 
 use rustix::fs::FileType;
 
-use super::format::{Receipt, Record};
 use super::keeping::Keeping;
+use super::read::Receipt;
+use super::record::{Mark, Record};
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
 use crate::error::Error;
@@ -28,6 +29,10 @@ impl Look {
             kind: FileType::from_raw_mode(stat.st_mode),
             fingerprint: Fingerprint::of(stat),
         }
+    }
+
+    pub(crate) fn is_dir(self) -> bool {
+        self.kind == FileType::Directory
     }
 }
 
@@ -52,8 +57,7 @@ impl Inventory {
         let mut listed: Vec<Listed> = Vec::new();
         for record in Receipt::open(root, keeping) {
             match listed.last_mut() {
-                Some(last) if record.overlaid && last.record.path == record.path => last.under.push(record),
-                _ if record.overlaid => {}
+                Some(last) if record.mark == Mark::Overlaid => last.under.push(record),
                 _ => {
                     let now = cursor.stat(&record.path).map(|stat| stat.as_ref().map(Look::of));
                     listed.push(Listed {

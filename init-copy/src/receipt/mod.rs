@@ -2,18 +2,21 @@
 
 mod entries;
 mod existing;
-mod format;
 mod inventory;
 mod keeping;
 mod proof;
 mod prune;
+mod read;
+mod record;
 mod verify;
+mod write;
 
-pub(crate) use entries::Entered;
+pub(crate) use entries::{Entered, refuse_of_another};
 pub(crate) use existing::Existing;
-pub(crate) use format::{Receipt, Record};
-pub(crate) use inventory::Inventory;
+pub(crate) use inventory::{Inventory, Look};
 pub(crate) use keeping::Keeping;
-pub(crate) use proof::{Comparison, Found, Proof};
+pub(crate) use proof::{Comparison, Found, Proof, digest_of_link, is_as_put};
 pub(crate) use prune::prune;
+pub(crate) use read::Receipt;
+pub(crate) use record::{Mark, Record, Whole};
 pub(crate) use verify::Verify;

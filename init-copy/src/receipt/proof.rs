@@ -5,17 +5,17 @@ use std::fs::File;
 use std::path::Path;
 
 use pod_contract::config::Word;
-use rustix::fs::{FileType, Mode, OFlags, openat};
+use rustix::fs::{FileType, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::existing::Existing;
-use super::format::Record;
 use super::inventory::{Inventory, Listed, Look};
+use super::record::Record;
+use crate::ask::Step;
 use crate::content::checksum::{self, Hasher, hex};
-use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::{Cursor, Root, kind_name};
 use crate::error::{At as _, CONFLICT, Error};
-use crate::plan::{Entry, Kind, Plan, Share};
+use crate::plan::{Content, Entry, Kind, Plan, Share};
 
 /// What counts as proof that an entry is in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) options: &'a str,
     pub(crate) proof: Proof,
     pub(crate) existing: Existing,
+    /// The steps that this run has made before: what they put there, this one overlays.
+    pub(crate) earlier: &'a [Step],
     /// Are directories to have the wanted attributes too, once they are there?
     pub(crate) dir_attributes: bool,
     /// Also those that nobody says to be ours, as with `cp`; but never the destination itself.
@@ -78,22 +80,24 @@ impl Comparison<'_> {
         let mut absent: Option<&Path> = None;
         // Directories that were removed and come back only for what goes into them.
         let mut gone: Vec<usize> = Vec::new();
+        // Below something else that stays in the place of a directory, nothing can be.
+        let mut left: Option<&Path> = None;
         for (index, entry) in self.plan.entries.iter().enumerate() {
             while let Some(listed) = inventory.next_before(&entry.target) {
                 found.unplanned(listed, self.by);
             }
             let listed = inventory.next_at(&entry.target);
+            if left.is_some_and(|left| entry.target.starts_with(left)) {
+                found.touched.push(index);
+                continue;
+            }
             let is_below_absent = absent.is_some_and(|above| entry.target.starts_with(above));
             let (record, under, now) = match listed {
-                Some(listed) => (Some(listed.record), listed.under, listed.now),
-                None if is_below_absent => (None, Vec::new(), Ok(None)),
-                None => (
-                    None,
-                    Vec::new(),
-                    cursor.stat(&entry.target).map(|stat| stat.as_ref().map(Look::of)),
-                ),
+                Some(listed) if is_below_absent => (Some(listed.record), listed.under, None),
+                Some(listed) => (Some(listed.record), listed.under, listed.now?),
+                None if is_below_absent => (None, Vec::new(), None),
+                None => (None, Vec::new(), cursor.stat(&entry.target)?.as_ref().map(Look::of)),
             };
-            let now = if is_below_absent { None } else { now? };
             let Some(now) = now else {
                 if !is_below_absent && entry.kind == Kind::Dir {
                     absent = Some(&*entry.target);
@@ -107,12 +111,17 @@ impl Comparison<'_> {
             };
             if self.stays_in_the_way(root, entry, now.kind)? {
                 found.touched.push(index);
+                left = Some(&*entry.target);
                 continue;
             }
             // What was wanted otherwise is not proven, whatever its content.
             let record = record.as_ref();
             let wanted = record.filter(|r| *r.options == *self.options);
             let fresh = wanted.is_some_and(|r| r.stamp == self.plan.stamp(entry));
+            let as_put = match record {
+                Some(record) if entry.kind != Kind::Dir => is_as_put(self.proof, record, now, &mut cursor)?,
+                _ => false,
+            };
             match entry.kind {
                 // Somebody else's directory keeps its attributes.
                 Kind::Dir if self.dir_attributes && self.is_own(entry, record) => {
@@ -122,9 +131,9 @@ impl Comparison<'_> {
                     }
                 }
                 Kind::Dir => {}
-                _ if record.is_some_and(|record| self.is_overlaid(entry, record, &under, now.fingerprint)) => {}
-                _ if self.proven(entry, wanted, fresh, now.fingerprint, &mut cursor)? => {}
-                _ => self.unproven(index, record, now.fingerprint, &mut found),
+                _ if as_put && record.is_some_and(|record| self.is_overlaid(entry, record, &under)) => {}
+                _ if as_put && self.proven(entry, wanted, fresh)? => {}
+                _ => self.unproven(index, as_put, now, &mut found),
             }
         }
         for listed in inventory {
@@ -140,13 +149,12 @@ impl Comparison<'_> {
     }
 
     /// Something stands there that is not proven to be what is wanted.
-    fn unproven(&self, index: usize, record: Option<&Record>, now: Fingerprint, found: &mut Found) {
-        let is_touched = record.is_none_or(|record| record.at != now);
-        if is_touched {
+    fn unproven(&self, index: usize, as_put: bool, now: Look, found: &mut Found) {
+        if !as_put {
             found.touched.push(index);
         }
-        let is_newer = now.modified >= self.plan.entries[index].fingerprint.modified;
-        if !self.existing.stays(is_touched, is_newer) {
+        let is_newer = now.fingerprint.modified >= self.plan.entries[index].fingerprint.modified;
+        if !self.existing.stays(!as_put, is_newer) {
             found.todo.push(index);
         }
     }
@@ -155,45 +163,28 @@ impl Comparison<'_> {
         record.is_some_and(|record| *record.by == *self.by) || (self.all_dirs && !entry.target.as_os_str().is_empty())
     }
 
-    /// Did another step put something else over what this one would put there again? Then the last one goes on to have it.
-    fn is_overlaid(&self, entry: &Entry, record: &Record, under: &[Record], at: Fingerprint) -> bool {
+    /// Did a later step put something else over what this one would put there again? Then that one goes on to have it. Of steps in
+    /// other containers nobody knows the order: the last one goes on to be.
+    fn is_overlaid(&self, entry: &Entry, record: &Record, under: &[Record]) -> bool {
         let own = under.iter().find(|own| *own.by == *self.by);
-        own.is_some_and(|own| {
-            *record.by != *self.by
-                && record.at == at
-                && *own.options == *self.options
-                && own.stamp == self.plan.stamp(entry)
-        })
+        let is_later = *record.by != *self.by && !self.earlier.iter().any(|step| *step.name == *record.by);
+        is_later && own.is_some_and(|own| *own.options == *self.options && own.stamp == self.plan.stamp(entry))
     }
 
-    fn proven(
-        &self,
-        entry: &Entry,
-        record: Option<&Record>,
-        fresh: bool,
-        at: Fingerprint,
-        cursor: &mut Cursor<'_>,
-    ) -> Result<bool, Error> {
+    /// Is what was put there, and is still, what is wanted?
+    fn proven(&self, entry: &Entry, record: Option<&Record>, fresh: bool) -> Result<bool, Error> {
         let Some(record) = record else { return Ok(false) };
-        match self.proof {
-            Proof::Stat => Ok(fresh && record.at == at),
-            Proof::Digest if entry.kind != Kind::File => Ok(fresh && record.at == at),
-            Proof::Digest => {
-                let Some(wanted) = &record.sha256 else { return Ok(false) };
-                if record.at.size != at.size || digest_at(cursor, &entry.target)?.as_ref() != Some(wanted) {
-                    return Ok(false);
-                }
-                let crate::plan::Content::Local(_) = self.plan.sources[entry.source as usize].content else {
-                    return Ok(fresh);
-                };
-                if entry.rendered.is_some() {
-                    return Ok(fresh);
-                }
-                let origin = self.plan.origin(entry);
-                let file = File::open(&origin).at("read", &origin)?;
-                Ok(digest(&file, &origin)? == *wanted)
-            }
+        if self.proof == Proof::Stat || entry.kind != Kind::File {
+            return Ok(fresh);
         }
+        let Some(wanted) = &record.sha256 else { return Ok(false) };
+        let is_local = matches!(self.plan.sources[entry.source as usize].content, Content::Local(_));
+        if !is_local || entry.rendered.is_some() || self.plan.sources[entry.source as usize].identity.is_some() {
+            return Ok(fresh);
+        }
+        let origin = self.plan.origin(entry);
+        let file = File::open(&origin).at("read", &origin)?;
+        Ok(digest(&file, &origin)? == *wanted)
     }
 
     /// The names of one file are one inode: if one of them is to be made, all are.
@@ -234,12 +225,13 @@ impl Comparison<'_> {
         )
     }
 
-    /// Does a directory stay where something else is wanted? A conflict is an error, unless what stands there is to be kept.
+    /// Does a directory stay where something else is wanted, or the other way round? A conflict is an error, unless what stands there
+    /// is to be kept.
     fn stays_in_the_way(&self, root: &Root, entry: &Entry, found: FileType) -> Result<bool, Error> {
         if (found == FileType::Directory) == (entry.kind == Kind::Dir) {
             return Ok(false);
         }
-        if self.existing == Existing::Keep && found == FileType::Directory {
+        if self.existing.leaves() {
             return Ok(true);
         }
         Err(Error::Conflict {
@@ -270,16 +262,40 @@ impl Found {
     }
 }
 
-/// The digest of the file at `target`; `None` when it is none, or cannot be read.
+/// Is what stands there what the record is of?
+pub(crate) fn is_as_put(proof: Proof, record: &Record, now: Look, cursor: &mut Cursor<'_>) -> Result<bool, Error> {
+    match (proof, &record.sha256) {
+        // Whoever asks for digests has a volume that changes owners and times by itself.
+        (Proof::Digest, Some(wanted)) => Ok(!now.is_dir()
+            && record.at.size == now.fingerprint.size
+            && digest_at(cursor, &record.path)?.as_ref() == Some(wanted)),
+        _ => Ok(record.at.is(now.fingerprint)),
+    }
+}
+
+/// The digest of the file or link at `target`; `None` when it is neither.
 pub(crate) fn digest_at(cursor: &mut Cursor<'_>, target: &Path) -> Result<Option<String>, Error> {
     let parent = cursor.parent(target)?;
     let name = target.file_name().unwrap_or_default();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match openat(parent, name, flags, Mode::empty()) {
         Ok(fd) => digest(&File::from(fd), target).map(Some),
-        Err(Errno::LOOP | Errno::NOENT) => Ok(None),
+        Err(Errno::LOOP) => match readlinkat(parent, name, Vec::new()) {
+            Ok(to) => Ok(Some(digest_of_link(to.to_bytes()))),
+            Err(Errno::INVAL | Errno::NOENT) => Ok(None),
+            Err(e) => Err(e).at("read the link", target),
+        },
+        Err(Errno::NOENT | Errno::ISDIR | Errno::NXIO) => Ok(None),
         Err(e) => Err(e).at("read", target),
     }
+}
+
+/// Never that of a file.
+pub(crate) fn digest_of_link(to: &[u8]) -> String {
+    let mut hasher = Hasher::sha256();
+    hasher.update(b"a link to ");
+    hasher.update(to);
+    hex(&hasher.finish())
 }
 
 fn digest(file: &File, shown: &Path) -> Result<String, Error> {

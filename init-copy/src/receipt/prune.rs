@@ -9,14 +9,15 @@ use std::path::Path;
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
-use super::format::Record;
-use crate::content::fingerprint::Fingerprint;
+use super::inventory::Look;
+use super::proof::{Proof, is_as_put};
+use super::record::Record;
 use crate::dest::beneath::{Cursor, Root};
 use crate::error::{At as _, Error};
 
 /// Removes the `stale` entries, and returns those that have to stay, and the first error: what can be removed is, and the receipt
 /// is written whatever happens.
-pub(crate) fn prune(root: &Root, stale: Vec<Record>) -> (Vec<Record>, Result<(), Error>) {
+pub(crate) fn prune(root: &Root, stale: Vec<Record>, proof: Proof) -> (Vec<Record>, Result<(), Error>) {
     let mut cursor = root.cursor();
     let mut stay = Vec::new();
     let mut removed = 0;
@@ -29,7 +30,7 @@ pub(crate) fn prune(root: &Root, stale: Vec<Record>) -> (Vec<Record>, Result<(),
             continue;
         };
         let shown = root.path().join(&record.path);
-        match remove(&mut cursor, &record, name, &shown) {
+        match remove(&mut cursor, &record, name, &shown, proof) {
             Ok(true) => removed += 1,
             Ok(false) => stay.push(record),
             Err(error) => {
@@ -44,11 +45,11 @@ pub(crate) fn prune(root: &Root, stale: Vec<Record>) -> (Vec<Record>, Result<(),
 }
 
 /// `false` when it has to stay.
-fn remove(cursor: &mut Cursor<'_>, record: &Record, name: &OsStr, shown: &Path) -> Result<bool, Error> {
+fn remove(cursor: &mut Cursor<'_>, record: &Record, name: &OsStr, shown: &Path, proof: Proof) -> Result<bool, Error> {
     let Some(stat) = stat(cursor, &record.path)? else {
         return Ok(true);
     };
-    if !record.dir && Fingerprint::of(&stat) != record.at {
+    if !record.dir && !is_as_put(proof, record, Look::of(&stat), cursor)? {
         tracing::warn!(path = %shown.display(), "it was changed since it was copied, so it is not pruned");
         return Ok(false);
     }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use pod_contract::start::exit::Failure;
 use rustix::fs::FileType;
 
-use super::format::Receipt;
 use super::keeping::Keeping;
 use super::proof::digest_at;
+use super::read::Receipt;
+use super::record::Mark;
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
 use crate::error::{DIGEST, Error, SOURCE};
@@ -34,7 +35,7 @@ impl Verify {
         }
         let mut cursor = root.cursor();
         let (mut entries, mut hashed, mut differences) = (0_u64, 0_u64, Vec::new());
-        for record in receipt.by_ref().filter(|record| !record.overlaid) {
+        for record in receipt.by_ref().filter(|record| record.mark == Mark::Put) {
             entries += 1;
             let difference = match cursor.stat(&record.path) {
                 Err(Error::Io { error, .. }) => Some(error.to_string()),
@@ -51,7 +52,7 @@ impl Verify {
                             (digest_at(&mut cursor, &record.path)?.as_ref() != Some(wanted))
                                 .then(|| "has other content".into())
                         }
-                        _ if at == record.at => None,
+                        _ if record.at.is(at) => None,
                         _ if at.size != record.at.size => {
                             Some(format!("has {} bytes instead of {}", at.size, record.at.size))
                         }
@@ -80,6 +81,6 @@ impl Verify {
                 shown.concat()
             ),
         )
-        .remedy("run init-copy again: it repairs what differs"))
+        .remedy("run init-copy again: it repairs what differs, but for what --existing keep or seed leaves as it is"))
     }
 }

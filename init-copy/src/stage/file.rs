@@ -21,7 +21,7 @@ use crate::copy::Failed;
 use crate::dest::beneath::{Cursor, Root};
 use crate::error::{At as _, Error};
 use crate::plan::{Content, Entry, Kind, Links};
-use crate::receipt::Proof;
+use crate::receipt::{Proof, digest_of_link};
 use crate::signals::is_stopping;
 
 /// One thread's hands: its buffers, and the directories it has open.
@@ -65,7 +65,7 @@ impl<'w> Worker<'w> {
             (Content::Local(base), Kind::Link) => self.local_link(at, base),
             (Content::Local(_), _) if entry.rendered.is_some() => self.rendered(at),
             (Content::Local(base), _) => self.local_file(at, base),
-            (Content::Fetched(part), _) => self.fetched(at, part),
+            (Content::Fetched { part, sha256 }, _) => self.fetched(at, part, sha256),
             (Content::Archive(Archive::Zip(zip)), _) => self.zipped(at, zip, &opened.label),
             (Content::Archive(Archive::Tar { .. }) | Content::Announced, _) => Err(Error::new(
                 1,
@@ -190,6 +190,7 @@ impl<'w> Worker<'w> {
         let name = Path::new(path.file_name().unwrap_or_default());
         let parent = self.target.parent(&path)?;
         let to = self.job.links.content(&entry.target, to);
+        let sha256 = (self.job.proof == Proof::Digest).then(|| digest_of_link(&to));
         symlinkat(&*to, parent, name).at("write", &shown)?;
         self.job
             .attributes
@@ -198,7 +199,7 @@ impl<'w> Worker<'w> {
         let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &shown)?;
         Ok(Done {
             fingerprint: Fingerprint::of(&stat),
-            sha256: None,
+            sha256,
         })
     }
 
@@ -218,8 +219,9 @@ impl<'w> Worker<'w> {
         self.finish(entry, &target, None, Some(hex(&rendered.digest)))
     }
 
-    /// What was fetched lies in the same file system, and is moved; content that two names are for is copied, so that they stay two.
-    fn fetched(&mut self, at: usize, part: &Path) -> Result<Done, Error> {
+    /// What was fetched lies in the same file system, and gets another name: under the first one, a next run finds it should this one
+    /// fail. Content that two entries are of is copied, so that they stay two.
+    fn fetched(&mut self, at: usize, part: &Path, sha256: &str) -> Result<Done, Error> {
         let entry = self.entry(at);
         let shown = self.shown(entry);
         let base = self.staging.base;
@@ -229,14 +231,14 @@ impl<'w> Worker<'w> {
             .sources
             .iter()
             .filter(|source| source.part.as_deref() == Some(part));
-        // To a volume that is mounted below the destination, nothing is renamed.
-        let moved = if users.count() > 1 {
+        // A volume that is mounted below the destination has files of its own.
+        let named = if users.count() > 1 {
             None
         } else {
-            self.move_part(at, part, &shown)?
+            self.name_part(at, part, &shown)?
         };
-        let file = if let Some(moved) = moved {
-            moved
+        let file = if let Some(named) = named {
+            named
         } else {
             let source = openat(
                 base,
@@ -253,27 +255,52 @@ impl<'w> Worker<'w> {
         // It was created for nobody else to read.
         let mode = self.job.attributes.masked(u32::from(entry.mode));
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).at("set the mode of", &shown)?;
-        let sha256 = self.job.plan.sources[entry.source as usize]
-            .identity
-            .as_deref()
-            .and_then(|identity| identity.strip_prefix("sha256:"))
-            .map(str::to_owned);
         self.job.engine.progress().add(entry.size());
-        self.finish(entry, &file, None, sha256)
+        self.finish(entry, &file, None, Some(sha256.to_owned()))
     }
 
     /// `None` when it lies on another volume.
-    fn move_part(&mut self, at: usize, part: &Path, shown: &Path) -> Result<Option<File>, Error> {
+    fn name_part(&mut self, at: usize, part: &Path, shown: &Path) -> Result<Option<File>, Error> {
         let path = self.staging.path(self.job.plan, at);
         let name = path.file_name().unwrap_or_default();
         let parent = self.target.parent(&path)?;
-        match renameat(self.staging.base, part, parent, name) {
+        match linkat(self.staging.base, part, parent, name, AtFlags::empty()) {
             Err(Errno::XDEV) => return Ok(None),
+            // Where the file system has no hard links.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
+                renameat(self.staging.base, part, parent, name).at("write", shown)?;
+            }
             other => other.at("write", shown)?,
         }
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let moved = openat(parent, name, flags, Mode::empty()).at("write", shown)?;
         Ok(Some(File::from(moved)))
+    }
+
+    /// Makes the `at`-th entry another name of the file that is staged as the `of`-th; where that cannot be, a copy of it.
+    pub(super) fn link(&mut self, of: usize, at: usize) -> Result<Done, Error> {
+        let (job, staging) = (self.job, self.staging);
+        let (from, to) = (staging.path(job.plan, of), staging.path(job.plan, at));
+        let (entry, first) = (self.entry(at), staging.done[of].as_ref());
+        let shown = self.shown(entry);
+        let mut cursor = staging.base.cursor();
+        let (from_dir, from_name) = (cursor.parent(&from)?, from.file_name().unwrap_or_default());
+        let to_name = to.file_name().unwrap_or_default();
+        match linkat(from_dir, from_name, self.target.parent(&to)?, to_name, AtFlags::empty()) {
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS | Errno::XDEV) => {}
+            Err(e) => return Err(e).at("link", &shown),
+            Ok(()) => return first.cloned().ok_or_else(|| Error::Changed(job.plan.origin(entry))),
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let source = File::from(openat(from_dir, from_name, flags, Mode::empty()).at("read", &shown)?);
+        let stat = fstat(&source).at("look at", &shown)?;
+        let target = self.create(at)?;
+        let copied = job
+            .engine
+            .copy(&source, stat.st_size.unsigned_abs(), &target, &mut self.scratch);
+        copied.map_err(|failed| side(failed, &from, &shown))?;
+        let sha256 = first.and_then(|done| done.sha256.clone());
+        self.finish(entry, &target, Some((&source, &stat)), sha256)
     }
 
     fn zipped(&mut self, at: usize, zip: &archive::zip::Zip, label: &str) -> Result<Done, Error> {
@@ -447,31 +474,5 @@ fn side(failed: Failed, origin: &Path, shown: &Path) -> Error {
         action,
         path: path.to_owned(),
         error: error.into(),
-    }
-}
-
-/// A second name for a staged file; where the file system has no hard links, a copy.
-pub(super) fn link(base: &Root, from: &Path, to: &Path) -> rustix::io::Result<()> {
-    let mut cursors = (base.cursor(), base.cursor());
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
-    let lost = |_| Errno::NOENT;
-    let from_dir = cursors.0.parent(from).map_err(lost)?;
-    let to_dir = cursors.1.parent(to).map_err(lost)?;
-    match linkat(from_dir, name(from), to_dir, name(to), AtFlags::empty()) {
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS | Errno::XDEV) => {
-            let source = openat(
-                from_dir,
-                name(from),
-                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            let mode = Mode::from_raw_mode(fstat(&source)?.st_mode & 0o777);
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let target = openat(to_dir, name(to), flags, mode)?;
-            std::io::copy(&mut File::from(source), &mut File::from(target))
-                .map(drop)
-                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
-        }
-        other => other,
     }
 }

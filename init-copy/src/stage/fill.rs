@@ -1,9 +1,8 @@
 //! Everything staged, by several threads.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -40,14 +39,14 @@ impl<'a> Staging<'a> {
         todo: &'a [usize],
         ground: Option<&Ground>,
     ) -> Result<Self, Error> {
-        let volumes = volumes(base, ground)?;
-        for (mount, root) in &volumes {
-            refuse_too_large(root, job.plan, todo, |target| {
-                ground.is_none_or(|ground| ground.mount_of(target) == *mount)
-            })?;
-            if !mount.as_os_str().is_empty() {
-                sweep(root)?;
-            }
+        let mounted = ground.map_or(&[][..], Ground::volumes);
+        let goes_to = |target: &Path| ground.map_or(Path::new(""), |ground| ground.mount_of(target));
+        refuse_too_large(base, job.plan, todo, true, |target| {
+            goes_to(target).as_os_str().is_empty()
+        })?;
+        for (mount, root) in mounted {
+            refuse_too_large(root, job.plan, todo, false, |target| goes_to(target) == mount)?;
+            sweep(root)?;
         }
         let run = format!("{PREFIX}{:08x}", fastrand::u32(..));
         let mut staging = Self {
@@ -61,23 +60,36 @@ impl<'a> Staging<'a> {
         let each = todo.len() <= SYNC_EACH;
         staging.fill_files(job, job.durable && each)?;
         staging.fill_archives(job, job.durable && each)?;
-        staging.link_names(job.plan)?;
+        staging.link_names(job, job.durable && each)?;
         staging.finish_dirs(job, job.durable && each)?;
         if job.durable && !each {
-            for (_, root) in &volumes {
-                syncfs(&**root).at("sync", root.path())?;
+            for root in mounted.iter().map(|(_, root)| root).chain([base]) {
+                syncfs(root).at("sync", root.path())?;
             }
         }
         Ok(staging)
     }
 
-    /// Which of the staged entries get content of their own: of a file with several names, the first one that is staged.
+    /// Which of the staged entries get content of their own: of a file with several names, the first one on each volume.
     fn leads(&self, plan: &Plan) -> Vec<bool> {
         let mut seen = HashSet::new();
-        let entries = self.todo.iter().map(|&index| &plan.entries[index]);
+        let entries = self.todo.iter().map(|&index| &plan.entries[index]).enumerate();
         entries
-            .map(|entry| entry.share == Share::Alone || seen.insert(entry.file()))
+            .map(|(at, entry)| entry.share == Share::Alone || seen.insert(self.inode(plan, at)))
             .collect()
+    }
+
+    /// Tells the file of several names that the `at`-th entry is one of, and the volume that it is on.
+    fn inode(&self, plan: &Plan, at: usize) -> ((u32, u32), &Path) {
+        let entry = &plan.entries[self.todo[at]];
+        let is_tar = matches!(
+            plan.sources[entry.source as usize].content,
+            Content::Archive(crate::archive::Archive::Tar { .. })
+        );
+        let unit = &self.units[self.units.partition_point(|unit| unit.entries.end <= at)];
+        let volume = unit.temp.as_deref().and_then(Path::parent);
+        // A tar passes by once: on another volume, the file becomes a copy of the first one.
+        (entry.file(), volume.filter(|_| !is_tar).unwrap_or(Path::new("")))
     }
 
     fn make_dirs(&self, plan: &Plan) -> Result<(), Error> {
@@ -191,20 +203,20 @@ impl<'a> Staging<'a> {
     }
 
     /// The other names of files that have several.
-    fn link_names(&mut self, plan: &Plan) -> Result<(), Error> {
-        let mut first: HashMap<(u32, u32), usize> = HashMap::new();
+    fn link_names(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
+        let plan = job.plan;
+        let mut first = HashMap::new();
+        let mut links = Vec::new();
         for (at, leads) in self.leads(plan).into_iter().enumerate() {
-            let entry: &Entry = &plan.entries[self.todo[at]];
-            if leads && entry.share != Share::Alone {
-                first.insert(entry.file(), at);
-            } else if leads {
-                continue;
-            } else if let Some(&of) = first.get(&entry.file()) {
-                let (from, to) = (self.path(plan, of), self.path(plan, at));
-                file::link(self.base, &from, &to).at("link", &self.base.path().join(&entry.target))?;
-                let done = self.done[of].clone();
-                self.done[at] = done;
+            if leads && plan.entries[self.todo[at]].share != Share::Alone {
+                first.insert(self.inode(plan, at), at);
+            } else if !leads && let Some(&of) = first.get(&self.inode(plan, at)) {
+                links.push((of, at));
             }
+        }
+        for (of, at) in links {
+            let done = file::Worker::new(job, self, sync).link(of, at)?;
+            self.done[at] = Some(done);
         }
         Ok(())
     }
@@ -277,39 +289,19 @@ pub(crate) fn finish_dir(
         .finish(fd, u32::from(entry.mode), what, entry.fingerprint.modified, source)
 }
 
-/// A directory to stage in.
-enum Volume<'r> {
-    Own(&'r Root),
-    Mounted(Root),
-}
-
-impl Deref for Volume<'_> {
-    type Target = Root;
-
-    fn deref(&self) -> &Root {
-        match self {
-            Self::Own(root) => root,
-            Self::Mounted(root) => root,
-        }
-    }
-}
-
-/// The destination's own volume and those that are mounted below it, by where that is.
-fn volumes<'r>(base: &'r Root, ground: Option<&Ground>) -> Result<Vec<(PathBuf, Volume<'r>)>, Error> {
-    let mut volumes = vec![(PathBuf::new(), Volume::Own(base))];
-    for mount in ground.map_or(&[][..], |ground| ground.mounts.as_slice()) {
-        volumes.push((mount.clone(), Volume::Mounted(base.below(mount)?)));
-    }
-    Ok(volumes)
-}
-
-fn refuse_too_large(base: &Root, plan: &Plan, todo: &[usize], goes_here: impl Fn(&Path) -> bool) -> Result<(), Error> {
+/// Refuses what there is no room for; on the volume `with_parts`, what was fetched lies already.
+fn refuse_too_large(
+    base: &Root,
+    plan: &Plan,
+    todo: &[usize],
+    with_parts: bool,
+    goes_here: impl Fn(&Path) -> bool,
+) -> Result<(), Error> {
     let needed = todo
         .iter()
         .map(|&index| &plan.entries[index])
         .filter(|entry| goes_here(&entry.target))
-        // What was fetched lies there already.
-        .filter(|entry| !matches!(plan.sources[entry.source as usize].content, Content::Fetched(_)))
+        .filter(|entry| !(with_parts && matches!(plan.sources[entry.source as usize].content, Content::Fetched { .. })))
         .map(Entry::size)
         .sum();
     let stat = fstatvfs(base).at("look at", base.path())?;

@@ -1,6 +1,6 @@
 //! Archives: what is unpacked, and what is refused before anything of it is visible.
 
-mod tar_writer;
+pub(crate) mod tar_writer;
 mod zip_writer;
 
 mod changes;
@@ -44,7 +44,7 @@ fn assert_archive_refused(archive: &[u8], flags: &[&str], code: i32, words: &[&s
     assert!(volume.names().is_empty(), "{:?}", volume.names());
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()

@@ -233,3 +233,65 @@ fn a_disk_that_fills_at_any_call_leaves_what_was_there_and_a_message() {
         assert!(refused > 0, "no call was refused");
     }
 }
+
+/// With a policy, and a receipt inside or elsewhere: whatever call it was killed at, what it had put there is its own.
+#[test]
+fn after_a_kill_what_was_put_there_is_still_known_as_ours() {
+    for policy in ["--existing=keep", "--existing=fail", "--existing=seed"] {
+        for elsewhere in [false, true] {
+            let flags = |volume: &Volume| {
+                let mut flags = vec!["--publish=rename".to_owned(), policy.to_owned()];
+                flags.extend(elsewhere.then(|| format!("--receipt={}", text(&volume.dir.path().join("receipt")))));
+                flags
+            };
+            let args = |volume: &Volume| {
+                let flags = flags(volume);
+                let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+                paths(volume, &flags, &["tree/"], "agent")
+            };
+            // With `seed`, nothing is ever replaced: there, it is the first copy that is killed, with a directory that stood there.
+            let before = |volume: &Volume| {
+                if policy == "--existing=seed" {
+                    fs::create_dir(volume.dest("agent")).unwrap();
+                } else {
+                    let flags = flags(volume);
+                    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+                    earlier(volume, &flags, "agent");
+                }
+            };
+            let start = || {
+                let volume = Volume::new();
+                fs::write(volume.source("tree/conf/app.yaml"), "new yaml").unwrap();
+                before(&volume);
+                volume
+            };
+            let again = |volume: &Volume, when: &str| {
+                let output = run(BIN, &args(volume).iter().map(String::as_str).collect::<Vec<_>>());
+                let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(output.status.code(), Some(0), "{policy} {when}: {stderr}");
+                assert!(
+                    !stderr.contains("not put there by init-copy"),
+                    "{policy} {when}: {stderr}"
+                );
+            };
+            let total = trace::count(&mut command(&args(&start())), &Calls::Writing).counted();
+            for n in 1..=total {
+                let volume = start();
+                let killed = trace::run(&mut command(&args(&volume)), &Calls::Writing, n, Fault::Kill);
+                if killed.output.status.signal() != Some(9) {
+                    continue;
+                }
+                let when = format!("after the kill at call {n}");
+                again(&volume, &when);
+                let content = || fs::read_to_string(volume.dest("agent/conf/app.yaml")).unwrap();
+                assert_eq!(content(), "new yaml", "{policy} {when}");
+                fs::write(volume.source("tree/conf/app.yaml"), "newest yaml").unwrap();
+                if policy != "--existing=seed" {
+                    again(&volume, &when);
+                    assert_eq!(content(), "newest yaml", "{policy} {when}");
+                }
+            }
+            assert!(total > 10);
+        }
+    }
+}

@@ -261,3 +261,121 @@ fn a_receipt_is_never_a_source() {
         &["keeps for itself"],
     );
 }
+
+#[test]
+fn what_is_replaced_as_a_whole_keeps_nothing_and_that_is_refused() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "first");
+    let copy = |flags: &[&str]| {
+        let (from, to) = (format!("{}/", text(&volume.source("set"))), text(&volume.dest("link")));
+        run(BIN, &[flags, &[&from, &to]].concat())
+    };
+    assert_done(&copy(&["--publish=symlink"]));
+    write(&volume.dest("link/a"), "edited");
+    write(&volume.source("set/b"), "second");
+    for policy in ["--existing=keep", "--existing=seed"] {
+        assert_refused(&copy(&[policy]), 2, &["replaced as a whole"]);
+        assert_eq!(fs::read_to_string(volume.dest("link/a")).unwrap(), "edited");
+    }
+}
+
+#[test]
+fn with_proof_by_digest_new_times_are_no_change() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "first");
+    write(&volume.source("set/stale"), "first");
+    std::os::unix::fs::symlink("a", volume.source("set/link")).unwrap();
+    let flags = |policy: &'static str| ["--proof=digest", policy];
+    assert_done(&copy(&volume, &flags("--existing=keep")));
+    let touch = || {
+        for name in ["a", "stale"] {
+            let mode = fs::metadata(volume.dest(name)).unwrap().permissions().mode();
+            fs::set_permissions(volume.dest(name), fs::Permissions::from_mode(mode ^ 0o040)).unwrap();
+        }
+        let now = rustix::fs::Timestamps {
+            last_access: rustix::fs::Timespec { tv_sec: 1, tv_nsec: 0 },
+            last_modification: rustix::fs::Timespec { tv_sec: 1, tv_nsec: 0 },
+        };
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(rustix::fs::CWD, volume.dest("link"), &now, flags).unwrap();
+    };
+    touch();
+    let again = copy(&volume, &flags("--existing=fail"));
+    assert_done(&again);
+    assert!(code_and_stderr(&again).1.contains("nothing to do"), "{again:?}");
+    write(&volume.source("set/a"), "second");
+    assert_done(&copy(&volume, &flags("--existing=keep")));
+    assert_eq!(fs::read_to_string(volume.dest("a")).unwrap(), "second");
+    touch();
+    fs::remove_file(volume.source("set/stale")).unwrap();
+    assert_done(&copy(&volume, &[&flags("--existing=keep")[..], &["--prune"]].concat()));
+    assert_eq!(volume.names(), ["a", "link"]);
+    // A link that leads elsewhere, and a file in the place of a link with its very words, are changes.
+    for change in [
+        (|path| std::os::unix::fs::symlink("b", path).unwrap()) as fn(&Path),
+        |path| fs::write(path, "a").unwrap(),
+    ] {
+        fs::remove_file(volume.dest("link")).unwrap();
+        change(&volume.dest("link"));
+        assert_refused(&copy(&volume, &flags("--existing=fail")), 16, &["/link"]);
+    }
+}
+
+#[test]
+fn something_else_in_the_place_of_a_directory_or_file_stays_too() {
+    for policy in ["--existing=keep", "--existing=seed"] {
+        let volume = Volume::new();
+        for name in ["dir/inner", "file"] {
+            write(&volume.source("set").join(name), "first");
+        }
+        assert_done(&copy(&volume, &[policy]));
+        fs::rename(volume.dest("dir"), volume.dest("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", volume.dest("dir")).unwrap();
+        fs::remove_file(volume.dest("file")).unwrap();
+        fs::create_dir(volume.dest("file")).unwrap();
+        for name in ["dir/inner", "file", "fresh"] {
+            write(&volume.source("set").join(name), "second");
+        }
+        let output = copy(&volume, &[policy]);
+        assert_done(&output);
+        assert!(
+            code_and_stderr(&output).1.contains("left what was not put there"),
+            "{policy}"
+        );
+        assert_eq!(fs::read_to_string(volume.dest("dir/inner")).unwrap(), "first");
+        assert!(volume.dest("file").is_dir());
+        assert_eq!(fs::read_to_string(volume.dest("fresh")).unwrap(), "second");
+    }
+}
+
+#[test]
+fn without_a_receipt_what_needs_one_is_refused() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "first");
+    for flag in ["--prune", "--proof=digest", "--existing=seed", "--existing=fail"] {
+        assert_refused(&copy(&volume, &["--receipt=off", flag]), 2, &["without a receipt"]);
+    }
+    for flags in [&["--receipt=off"][..], &["--receipt=off", "--existing=keep"]] {
+        assert_done(&copy(&volume, flags));
+    }
+    let again = copy(&volume, &["--receipt=off"]);
+    assert!(!code_and_stderr(&again).1.contains("not put there"), "{again:?}");
+}
+
+#[test]
+fn one_receipt_is_for_one_destination() {
+    let volume = Volume::new();
+    write(&volume.source("set/a"), "first");
+    let receipt = format!("--receipt={}", text(&volume.dir.path().join("receipt")));
+    let copy = |dest: &Path| {
+        let from = format!("{}/", text(&volume.source("set")));
+        run(BIN, &[&receipt, &from, &format!("{}/", text(dest))])
+    };
+    assert_done(&copy(&volume.dest("one")));
+    assert_done(&copy(&volume.dest("one")));
+    fs::create_dir_all(volume.dest("three")).unwrap();
+    assert_refused(&copy(&volume.dest("three")), 16, &["is of", "its own --receipt"]);
+    // The same one under another name.
+    fs::rename(volume.dest("one"), volume.dest("renamed")).unwrap();
+    assert_done(&copy(&volume.dest("renamed")));
+}

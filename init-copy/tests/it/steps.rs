@@ -484,3 +484,102 @@ fn killed_while_it_waits_the_reason_is_in_the_termination_message() {
     assert_eq!(waiting.exit().code(), Some(0));
     assert_eq!(read(), "init-copy: done\n", "what it waited for is no reason any more");
 }
+
+/// Two steps with the same name at the destination: `a` and `b`, in that order.
+fn two(volume: &Volume, order: [&str; 2], sources: [&str; 2], flags: &str) -> String {
+    let step = |at: usize| {
+        format!(
+            "  {}:\n    source: [{}]\n    dest: DEST/\n{flags}",
+            order[at], sources[at]
+        )
+    };
+    yaml(volume, &format!("steps:\n{}{}", step(0), step(1)))
+}
+
+#[test]
+fn the_last_step_wins_also_when_the_order_changes() {
+    let volume = Volume::new();
+    for (dir, content) in [("a", "A"), ("b", "B")] {
+        fs::create_dir(volume.source(dir)).unwrap();
+        fs::write(volume.source(dir).join("f"), content).unwrap();
+    }
+    for (order, wins) in [(["a", "b"], "B"), (["b", "a"], "A"), (["a", "b"], "B")] {
+        let sources = order.map(|dir| format!("SOURCE/{dir}/"));
+        let file = two(&volume, order, sources.each_ref().map(String::as_str), "");
+        assert_done(&run(BIN, &["--config", &file]));
+        assert_eq!(fs::read_to_string(volume.dest("f")).unwrap(), wins, "{order:?}");
+        let again = run(BIN, &["--config", &file]);
+        assert_eq!(
+            code_and_stderr(&again).1.matches("nothing to do").count(),
+            2,
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn what_one_step_no_longer_wants_stays_for_the_other_one() {
+    let volume = Volume::new();
+    for name in ["one/x", "two/z"] {
+        fs::create_dir_all(volume.source(name).parent().unwrap()).unwrap();
+        fs::write(volume.source(name), name).unwrap();
+    }
+    let flags = "    prune: true\n";
+    let file = two(
+        &volume,
+        ["a", "b"],
+        ["SOURCE/one/", "SOURCE/one/x, SOURCE/two/z"],
+        flags,
+    );
+    for _ in 0..2 {
+        assert_done(&run(BIN, &["--config", &file]));
+    }
+    let file = two(&volume, ["a", "b"], ["SOURCE/one/", "SOURCE/two/z"], flags);
+    assert_done(&run(BIN, &["--config", &file]));
+    assert_eq!(volume.names(), ["x", "z"]);
+    let file = two(&volume, ["a", "b"], ["SOURCE/two/", "SOURCE/two/z"], flags);
+    assert_done(&run(BIN, &["--config", &file]));
+    assert_eq!(volume.names(), ["z"]);
+}
+
+#[test]
+fn hard_links_under_another_step_settle_and_are_pruned_together() {
+    let volume = Volume::new();
+    for dir in ["a", "b"] {
+        fs::create_dir(volume.source(dir)).unwrap();
+        fs::write(volume.source(dir).join("f"), dir).unwrap();
+    }
+    fs::hard_link(volume.source("a/f"), volume.source("a/g")).unwrap();
+    fs::hard_link(volume.source("a/f"), volume.source("a/h")).unwrap();
+    let file = two(&volume, ["a", "b"], ["SOURCE/a/", "SOURCE/b/"], "    prune: true\n");
+    assert_done(&run(BIN, &["--config", &file]));
+    let again = run(BIN, &["--config", &file]);
+    let log = code_and_stderr(&again).1;
+    assert_eq!(log.matches("nothing to do").count(), 2, "{log}");
+    for name in ["f", "g", "h"] {
+        fs::remove_file(volume.source("a").join(name)).unwrap();
+    }
+    assert_done(&run(BIN, &["--config", &file]));
+    assert_eq!(volume.names(), ["f"]);
+    assert_eq!(fs::read_to_string(volume.dest("f")).unwrap(), "b");
+}
+
+#[test]
+fn a_receipt_on_its_way_is_swept_and_is_no_source() {
+    let volume = Volume::new();
+    assert_done(&volume.copy(&["tree/"], ""));
+    fs::write(volume.dest("..init-copy.receipt.tmp-0123abcd"), "left").unwrap();
+    let next = volume.dir.path().join("next");
+    let copy = || {
+        run(
+            BIN,
+            &[&format!("{}/", text(&volume.dest(""))), &format!("{}/", text(&next))],
+        )
+    };
+    assert_done(&copy());
+    assert!(!next.join("..init-copy.receipt.tmp-0123abcd").exists());
+    fs::write(next.join("..init-copy.receipt.tmp-0123abcd"), "left").unwrap();
+    assert_done(&copy());
+    assert!(!next.join("..init-copy.receipt.tmp-0123abcd").exists());
+    assert_done(&run(BIN, &["verify", &text(&next)]));
+}

@@ -90,3 +90,17 @@ fn an_archive_that_turned_bad_leaves_the_old_content() {
         assert_eq!(fs::read_to_string(volume.dest("dir/a.txt")).unwrap(), "old");
     }
 }
+
+#[test]
+fn a_member_that_was_left_out_for_something_else_comes_when_that_is_gone() {
+    for archive in archives("a") {
+        let volume = Volume::new();
+        fs::write(volume.dest("b.txt"), "foreign").unwrap();
+        let keep = ["--existing=keep"];
+        assert_done(&unpack(&volume, &archive, &keep));
+        assert_eq!(fs::read_to_string(volume.dest("b.txt")).unwrap(), "foreign");
+        fs::remove_file(volume.dest("b.txt")).unwrap();
+        assert_done(&unpack_again(&volume, &keep));
+        assert_eq!(fs::read_to_string(volume.dest("b.txt")).unwrap(), "b");
+    }
+}

@@ -23,7 +23,7 @@ impl Header {
         self.seal()
     }
 
-    pub(super) fn link(mut self, to: &str) -> Self {
+    pub(crate) fn link(mut self, to: &str) -> Self {
         self.0[157..157 + to.len()].copy_from_slice(to.as_bytes());
         self.seal()
     }
@@ -43,7 +43,7 @@ impl Header {
 }
 
 /// A member with its padding, and a header that tells its size rightly.
-pub(super) fn member(name: impl AsRef<[u8]>, kind: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn member(name: impl AsRef<[u8]>, kind: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
     let content = content.as_ref();
     with(&Header::new(name, kind, content.len() as u64), content)
 }
@@ -57,7 +57,7 @@ pub(super) fn with(header: &Header, content: &[u8]) -> Vec<u8> {
 }
 
 /// A link of either kind.
-pub(super) fn link(name: &str, kind: u8, to: &str) -> Vec<u8> {
+pub(crate) fn link(name: &str, kind: u8, to: &str) -> Vec<u8> {
     with(&Header::new(name, kind, 0).link(to), b"")
 }
 
@@ -75,7 +75,7 @@ fn record(key: &str, value: &str) -> String {
 }
 
 /// The members, and the end mark.
-pub(super) fn tar(members: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn tar(members: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = members.concat();
     bytes.extend([0; 2 * BLOCK]);
     bytes

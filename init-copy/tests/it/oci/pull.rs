@@ -6,6 +6,8 @@ use testbed::http::Reply;
 use testbed::process::code_and_stderr;
 
 use super::{Content, INDEX, MANIFEST, TITLE, pull};
+use crate::archives::gzip;
+use crate::archives::tar_writer::{link, tar};
 use crate::web::{Site, full, interrupted, rest};
 use crate::{Volume, assert_done, assert_refused};
 
@@ -245,4 +247,48 @@ fn what_is_no_artifact_is_refused() {
         assert_refused(&output, 10, &[word]);
         assert!(volume.names().is_empty());
     }
+}
+
+#[test]
+fn another_platform_or_exclusion_is_noticed_with_a_pinned_digest() {
+    let content = Content::default();
+    let of = |architecture: &str| {
+        let digest = content.manifest(
+            architecture,
+            &[content.file("a", architecture.as_bytes()), content.file("b", b"b")],
+        );
+        let size = content.0.lock().unwrap()[&format!("/v2/team/app/manifests/{digest}")]
+            .1
+            .len();
+        json!({"mediaType": MANIFEST, "digest": digest, "size": size, "platform": {"os": "linux", "architecture": architecture}})
+    };
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [of("amd64"), of("arm64")]});
+    let pin = format!("@{}", content.document("v1", INDEX, &index));
+    let registry = content.registry();
+    let volume = Volume::new();
+    for architecture in ["amd64", "arm64"] {
+        let platform = format!("--platform=linux/{architecture}");
+        assert_done(&pull(&volume, &registry.host(), &[&platform, "--exclude=b"], &pin));
+        assert_eq!(fs::read_to_string(volume.dest("a")).unwrap(), architecture);
+    }
+    assert_eq!(volume.names(), ["a"]);
+    assert_done(&pull(&volume, &registry.host(), &["--platform=linux/arm64"], &pin));
+    assert_eq!(volume.names(), ["a", "b"]);
+}
+
+#[test]
+fn the_links_of_a_packed_directory_are_never_followed_outside() {
+    let content = Content::default();
+    let packed = gzip(&tar(&[link("dir/l", b'2', "/etc/passwd")]));
+    let mut layer = content.file("dir", &packed);
+    layer["annotations"]["io.deis.oras.content.unpack"] = json!("true");
+    layer["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar+gzip");
+    content.manifest("v1", &[layer]);
+    let registry = content.registry();
+    for flags in [&[][..], &["--links=follow"], &["--links=refuse"]] {
+        let volume = Volume::new();
+        assert_refused(&pull(&volume, &registry.host(), flags, ":v1"), 18, &["/etc/passwd"]);
+        assert!(volume.names().is_empty());
+    }
+    assert_done(&pull(&Volume::new(), &registry.host(), &["--links=keep"], ":v1"));
 }

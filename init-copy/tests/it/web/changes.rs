@@ -6,6 +6,8 @@ use testbed::http::Reply;
 use testbed::process::code_and_stderr;
 
 use super::{Site, fetch, full, sha256};
+use crate::archives::gzip;
+use crate::archives::tar_writer::{member, tar};
 use crate::{Volume, assert_done, text};
 
 #[test]
@@ -163,4 +165,46 @@ fn with_a_digest_another_query_is_another_way_to_the_same() {
     let again = fetch(&volume, &[&digest], &site.url("/app.war?signature=2"));
     assert!(code_and_stderr(&again).1.contains("nothing to do"), "{again:?}");
     assert_eq!(site.requests().len(), 1);
+}
+
+/// What is pinned needs no network, whatever the policy, and whatever the application did to it.
+#[test]
+fn what_is_pinned_is_not_asked_for_again_for_what_is_left_or_gone() {
+    let archive = |names: &[&str]| {
+        gzip(&tar(&names
+            .iter()
+            .map(|name| member(name, b'0', *name))
+            .collect::<Vec<_>>()))
+    };
+    let (volume, first, second) = (Volume::new(), archive(&["a", "b"]), archive(&["a"]));
+    let pinned = |archive: &[u8]| format!("--sha256={}", sha256(archive));
+    let site = Site::start({
+        let (first, second) = (first.clone(), second.clone());
+        move |_, request| full(200, &[], if request.target == "/1.tar.gz" { &first } else { &second })
+    });
+    let run = |policy: &str, archive: &[u8], path: &str| {
+        fetch(&volume, &["--unpack", policy, &pinned(archive)], &site.url(path))
+    };
+    // A member that the archive lost, and that is not pruned.
+    assert_done(&run("--existing=replace", &first, "/1.tar.gz"));
+    assert_done(&run("--existing=replace", &second, "/2.tar.gz"));
+    let asked = site.requests().len();
+    let again = run("--existing=replace", &second, "/2.tar.gz");
+    assert!(code_and_stderr(&again).1.contains("nothing to do"), "{again:?}");
+    assert_eq!(site.requests().len(), asked);
+
+    for policy in ["--existing=keep", "--existing=seed"] {
+        let volume = Volume::new();
+        let run = || fetch(&volume, &["--unpack", policy, &pinned(&first)], &site.url("/1.tar.gz"));
+        assert_done(&run());
+        fs::write(volume.dest("a"), "the application's").unwrap();
+        let asked = site.requests().len();
+        if policy == "--existing=seed" {
+            fs::remove_file(volume.dest("b")).unwrap();
+        }
+        assert_done(&run());
+        assert_eq!(site.requests().len(), asked, "{policy}");
+        assert_eq!(fs::read_to_string(volume.dest("a")).unwrap(), "the application's");
+        assert_eq!(volume.dest("b").exists(), policy == "--existing=keep");
+    }
 }

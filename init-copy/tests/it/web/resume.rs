@@ -326,3 +326,117 @@ fn with_a_digest_the_next_url_goes_on_where_the_last_one_was() {
     assert_downloaded(&volume, &content());
     assert!(start_of_range(&site.requests()[1]).is_some_and(|start| start > 0));
 }
+
+/// Its bytes are there, and the run failed at something else.
+#[test]
+fn what_was_fetched_before_a_failure_is_not_fetched_again() {
+    let site = Site::start(|before, _| match before {
+        0 => full(200, TAG, &content()),
+        _ => full(
+            416,
+            &[TAG[0], ("Content-Range", &format!("bytes */{}", content().len()))],
+            b"",
+        ),
+    });
+    let volume = Volume::new();
+    let (url, dest, absent) = (
+        site.url("/app.war"),
+        text(&volume.dest("")),
+        text(&volume.source("tree/changes")),
+    );
+    fs::write(&absent, "x").unwrap();
+    fs::create_dir(volume.dest("changes")).unwrap();
+    let run = || init_copy(&[&url, &absent, &dest]).output().unwrap();
+    assert_refused(&run(), 16, &["changes"]);
+    assert_eq!(parts(&volume).len(), 1, "{:?}", volume.names());
+    fs::remove_dir(volume.dest("changes")).unwrap();
+    assert_done(&run());
+    assert_eq!(site.requests().len(), 2);
+    assert_eq!(fs::read(volume.dest("app.war")).unwrap(), content());
+    assert!(parts(&volume).is_empty());
+}
+
+#[test]
+fn a_part_is_as_old_as_the_last_byte_of_it() {
+    let digest = format!("--sha256={}", sha256(&content()));
+    for (both, kept) in [(false, true), (true, false)] {
+        let site = Site::start(|before, request| match before {
+            0 => interrupted(&content(), &[]),
+            _ if start_of_range(request).is_none() => full(200, &[], &content()),
+            _ => rest(request, &content(), &[]),
+        });
+        let volume = Volume::new();
+        let url = site.url("/app.war");
+        assert_refused(
+            &fetch(&volume, &[&digest, "--tries=1"], &url),
+            12,
+            &["without progress"],
+        );
+        let part = parts(&volume).pop().unwrap();
+        for name in [Some(format!("{part}.json")), both.then_some(part)]
+            .into_iter()
+            .flatten()
+        {
+            let old = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400 + 60);
+            fs::File::options()
+                .write(true)
+                .open(volume.dest(&name))
+                .unwrap()
+                .set_modified(old)
+                .unwrap();
+        }
+        assert_done(&fetch(&volume, &[&digest], &url));
+        assert_eq!(start_of_range(&site.requests()[1]).is_some(), kept);
+    }
+}
+
+#[test]
+fn destinations_beside_each_other_have_parts_of_their_own() {
+    let site = Site::start(|before, request| match before {
+        0 | 1 => interrupted(&content(), TAG),
+        _ => rest(request, &content(), TAG),
+    });
+    let volume = Volume::new();
+    let run = |dest: &str, tries: &str| {
+        let dest = format!("{}/", text(&volume.dest(dest)));
+        init_copy(&[tries, &site.url("/app.war"), &dest]).output().unwrap()
+    };
+    for dest in ["one", "two"] {
+        assert_refused(&run(dest, "--tries=1"), 12, &[]);
+    }
+    for (at, dest) in [(2, "one"), (3, "two")] {
+        assert_done(&run(dest, "--tries=2"));
+        assert!(
+            start_of_range(&site.requests()[at]).is_some_and(|start| start > 0),
+            "{dest}"
+        );
+    }
+}
+
+#[test]
+fn an_end_that_is_of_another_version_is_not_believed() {
+    let newer: Vec<u8> = content().iter().map(|byte| !byte).collect();
+    let site = Site::start(move |before, request| {
+        let newest = [("ETag", "\"v2\"")];
+        match (before, request.header("range")) {
+            (0, _) => full(200, TAG, &content()),
+            (_, Some(_)) => {
+                let range = format!("bytes */{}", newer.len());
+                full(416, &[newest[0], ("Content-Range", &range)], b"")
+            }
+            (_, None) => full(200, &newest, &newer),
+        }
+    });
+    let volume = Volume::new();
+    let (url, dest, file) = (
+        site.url("/app.war"),
+        text(&volume.dest("")),
+        text(&volume.source("tree/changes")),
+    );
+    fs::write(&file, "x").unwrap();
+    fs::create_dir(volume.dest("changes")).unwrap();
+    assert_refused(&init_copy(&[&url, &file, &dest]).output().unwrap(), 16, &["changes"]);
+    fs::remove_dir(volume.dest("changes")).unwrap();
+    assert_done(&init_copy(&[&url, &file, &dest]).output().unwrap());
+    assert!(fs::read(volume.dest("app.war")).unwrap() != content());
+}
