@@ -109,16 +109,30 @@ impl Run<'_> {
         let copied = work.carry_out(&named)?;
         let (took, step_name) = (started.elapsed(), &*step.name);
         match copied {
-            None => {
-                tracing::info!(step = step_name, dest = %dest.display(), ?took, "nothing to do: the receipt proves every entry")
+            Copied { way: None, left: 0, .. } => {
+                tracing::info!(step = step_name, dest = %dest.display(), ?took, "nothing to do: the receipt proves every entry");
             }
-            Some(copied) => tracing::info!(
+            Copied {
+                way: None,
+                proven,
+                left,
+                ..
+            } => tracing::info!(
+                step = step_name,
+                dest = %dest.display(),
+                proven,
+                left,
+                ?took,
+                "nothing to do: the receipt proves every entry but those that were left"
+            ),
+            Copied { way: Some(way), .. } => tracing::info!(
                 step = step_name,
                 dest = %dest.display(),
                 copied = copied.entries,
                 proven = copied.proven,
+                left = copied.left,
                 bytes = copied.bytes,
-                publish = copied.way.name(),
+                publish = way.name(),
                 ?took,
                 "done"
             ),
@@ -131,8 +145,11 @@ impl Run<'_> {
 struct Copied {
     entries: usize,
     proven: usize,
+    /// Entries that stay as others made them.
+    left: usize,
     bytes: u64,
-    way: Way,
+    /// `None` when there was nothing to do.
+    way: Option<Way>,
 }
 
 struct Work<'w> {
@@ -147,8 +164,7 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// `None` when there was nothing to do.
-    fn carry_out(&mut self, named: &[Named]) -> Result<Option<Copied>, Error> {
+    fn carry_out(&mut self, named: &[Named]) -> Result<Copied, Error> {
         let place = Place::open(&self.target.dir, self.step.publish, self.run.deadline)?;
         if self.step.existing.leaves() && place.name.is_some() && place.current.is_some() {
             return Err(keeps_nothing());
@@ -170,20 +186,7 @@ impl Work<'_> {
             options: &self.options,
             expected: self.expected,
         };
-        // What takes a while, such as a download, comes first: the look at the destination has to be fresh.
-        let quick = named.iter().all(|source| matches!(source, Named::Path(_)));
-        let (plan, inventory) = thread::scope(|scope| {
-            let look = || place.visible().map(|root| Inventory::take(root, &self.step.receipt));
-            let early = quick
-                .then(|| thread::Builder::new().spawn_scoped(scope, look).ok())
-                .flatten();
-            let plan = self
-                .progress
-                .during("fetching", self.run.interval, || opening.plan(named));
-            // A panic there has ended the process.
-            let inventory = early.and_then(|early| early.join().ok());
-            (plan, inventory.unwrap_or_else(look))
-        });
+        let (plan, inventory) = self.look(&opening, named, place.visible());
         let plan = plan?;
         let used: Vec<_> = plan
             .sources
@@ -202,7 +205,13 @@ impl Work<'_> {
         let nothing = found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !self.step.prune);
         if nothing && place.visible().is_some() {
             forget_parts(&plan, &place.base);
-            return Ok(None);
+            return Ok(Copied {
+                entries: 0,
+                proven: plan.entries.len() - found.left,
+                left: found.left,
+                bytes: 0,
+                way: None,
+            });
         }
         let touched = std::mem::take(&mut found.touched);
         let copied = match &place.name {
@@ -218,7 +227,30 @@ impl Work<'_> {
                 "owners or extended attributes were not kept: this process lacks the privileges for it"
             );
         }
-        Ok(Some(copied))
+        Ok(copied)
+    }
+
+    /// Looks into the sources and at the destination.
+    fn look(
+        &self,
+        opening: &Opening<'_>,
+        named: &[Named],
+        visible: Option<&Root>,
+    ) -> (Result<Plan, Error>, Option<Inventory>) {
+        // What takes a while, such as a download, comes first: the look at the destination has to be fresh.
+        let quick = named.iter().all(|source| matches!(source, Named::Path(_)));
+        thread::scope(|scope| {
+            let look = || visible.map(|root| Inventory::take(root, &self.step.receipt));
+            let early = quick
+                .then(|| thread::Builder::new().spawn_scoped(scope, look).ok())
+                .flatten();
+            let plan = self
+                .progress
+                .during("fetching", self.run.interval, || opening.plan(named));
+            // A panic there has ended the process.
+            let inventory = early.and_then(|early| early.join().ok());
+            (plan, inventory.unwrap_or_else(look))
+        })
     }
 
     /// What others put there or changed, and what became of it: nothing of that is done without a word.
@@ -334,9 +366,13 @@ impl Work<'_> {
         pruned?;
         Ok(Copied {
             entries: todo.len() + found.dirs.len(),
-            proven: plan.entries.len() - todo.len() - found.dirs.len(),
+            proven: plan
+                .entries
+                .len()
+                .saturating_sub(todo.len() + found.dirs.len() + found.left),
+            left: found.left,
             bytes: staging.bytes(plan),
-            way: place.way,
+            way: Some(place.way),
         })
     }
 
@@ -371,8 +407,9 @@ impl Work<'_> {
         Ok(Copied {
             entries: all.len(),
             proven: 0,
+            left: 0,
             bytes: staging.bytes(plan),
-            way: place.way,
+            way: Some(place.way),
         })
     }
 }

@@ -37,6 +37,8 @@ check_disk() {
     fi
     subject="volumes below DEST"
     mounted_below
+    subject="closed folders"
+    closed_to_their_owner
     unmount_disks
     stop_server nginx
 }
@@ -63,7 +65,54 @@ mounted_below() {
     expect "what does not fit on one of them: exit 14" - exits 14 init_copy "$src/" "$dest/"
     expect "leaves nothing" - nothing_staged "$dest"
     rm "$src/logs/too-large"
+    chown 5:6 "$src/logs/a"
+    touch --date 2001-01-01 "$src/logs/a"
+    expect "names of one file on two of them" - init_copy --preserve all "$src/" "$dest/"
+    expect "have its owner and time on both" - \
+        diff <(stat --format '%u:%g %Y' "$src/data/hard") <(stat --format '%u:%g %Y' "$dest/data/hard" "$dest/logs/a" | uniq)
+    mkdir -p "$dest/logs/old/nested" "$src/logs/old/nested"
+    mount -t tmpfs -o size=1m tmpfs "$dest/logs/old/nested"
+    disks=("$dest/logs/old/nested" "${disks[@]}")
+    for name in logs/old/a logs/old/nested/x logs/old/z; do echo nested >"$src/$name"; done
+    expect "a volume below one of them" - init_copy "$src/" "$dest/"
+    expect "gets its part" - same_content "$src" "$dest"
+    # Whoever copies to such a volume itself holds its lock, and nothing staged there is another one's leftover.
+    touch "$dest/logs/.init-copy-0123abcd-0"
+    echo waits >"$src/logs/a"
+    flock "$dest/logs" sleep 2 &
+    local holder=$!
+    sleep 0.2
+    expect "one that is taken is waited for" - fails_with 17 'another init-copy holds' init_copy --deadline 500ms "$src/" "$dest/"
+    expect "and is not swept" - test -e "$dest/logs/.init-copy-0123abcd-0"
+    wait "$holder"
+    expect "until it is free" - init_copy "$src/" "$dest/"
     expect "a download into one" nginx init_copy "http://127.0.0.1:${server_port[nginx]}/tree.tar.gz" "$dest/data/deep/"
+}
+
+# As a user without rights: folders that not even their owner may write into are opened for the copy, and closed again.
+closed_to_their_owner() {
+    local home=$work/disk/nobody
+    mkdir -p "$home/src/closed" "$home/src/plain"
+    echo 1 >"$home/src/closed/a"
+    echo 1 >"$home/src/plain/b"
+    chown -R nobody: "$home"
+    as_nobody() { setpriv --reuid nobody --regid "$(id --group nobody)" --clear-groups "$binary" "$@"; }
+    expect "folders of 0555" - as_nobody --dir-mode 0555 "$home/src/" "$home/dest"
+    echo 1 >"$home/src/closed/new"
+    expect "something new in one" - as_nobody --dir-mode 0555 "$home/src/" "$home/dest"
+    expect "comes, and it is closed again" - diff <(echo 555) <(stat --format %a "$home/dest/closed" "$home/dest/plain" "$home/dest" | uniq)
+    expect "with a receipt" - as_nobody verify "$home/dest"
+    echo 1 >"$home/src/closed/newer"
+    expect "something new, and another mode" - as_nobody --dir-mode 0755 "$home/src/" "$home/dest"
+    expect "which it has" - diff <(echo 755) <(stat --format %a "$home/dest/closed" "$home/dest/plain" | uniq)
+    expect "then nothing is to be done" - nothing_to_do as_nobody --dir-mode 0755 "$home/src/" "$home/dest"
+    # What the application did to something stale does not keep the rest from coming.
+    mv "$home/dest/closed" "$home/dest/elsewhere"
+    ln -s elsewhere "$home/dest/closed"
+    rm -r "$home/src/closed"
+    echo 2 >"$home/src/plain/b"
+    expect "something stale behind a link" - as_nobody --prune --dir-mode 0755 "$home/src/" "$home/dest"
+    expect "stays, and the rest comes" - diff <(printf '1\n2\n') <(cat "$home/dest/elsewhere/a" "$home/dest/plain/b")
 }
 
 nothing_staged() {

@@ -13,6 +13,9 @@ use crate::plan::safe_path;
 pub(super) const BLOCK: usize = 512;
 /// Long names and PAX records; held in memory.
 const MAX_META: u64 = 1 << 20;
+/// All headers of an archive may have so much, and so much more for each member: what a decompression bomb could be made of, too.
+const MAX_BESIDE: u64 = 16 << 20;
+const MAX_BESIDE_EACH: u64 = 16 << 10;
 /// Records have 10 KiB; a tape's may have some MiB.
 const MAX_PADDING: u64 = 16 << 20;
 
@@ -40,6 +43,7 @@ pub fn walk<R: Read, E: From<Refused>>(
 ) -> Result<(), E> {
     let mut meta = Meta::default();
     let mut number = 0_u32;
+    let mut beside = Beside(0);
     let mut block = [0; BLOCK];
     loop {
         // GNU tar accepts an archive without its mark; but then one that was cut between two members is as good as whole.
@@ -58,26 +62,9 @@ pub fn walk<R: Read, E: From<Refused>>(
         }
         let stored = octal(&block[124..136]).ok_or_else(|| Refused::Damaged("a size is no number".into()))?;
         let kind = block[156];
-        match kind {
-            b'L' | b'K' | b'x' => {
-                read_meta(&mut tar, kind, stored, &mut meta)?;
-                continue;
-            }
-            b'g' => {
-                // It means all members that follow, and readers disagree about what it may say of them.
-                let mut global = Meta::default();
-                read_meta(&mut tar, kind, stored, &mut global)?;
-                if global.path.is_some() || global.link.is_some() || global.size.is_some() || global.sparse.is_there {
-                    return Err(Refused::Unsafe("a global header gives names or sizes".into()).into());
-                }
-                continue;
-            }
-            // GNU: the label of the volume.
-            b'V' => {
-                skip(&mut tar, padded(stored)?)?;
-                continue;
-            }
-            _ => {}
+        beside.count(kind, stored, number)?;
+        if is_no_member(&mut tar, kind, stored, &mut meta)? {
+            continue;
         }
         // The size of a PAX header is that of the member's content, which not every header field can hold.
         let stored = meta.size.unwrap_or(stored);
@@ -237,6 +224,44 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta, leniency: Lenien
 }
 
 /// Links and directories carry no content; a size there is one that readers disagree about.
+/// Bytes that are of no member's content.
+struct Beside(u64);
+
+impl Beside {
+    fn count(&mut self, kind: u8, stored: u64, members: u32) -> Result<(), Refused> {
+        let content = if matches!(kind, b'L' | b'K' | b'x' | b'g') {
+            stored
+        } else {
+            0
+        };
+        self.0 = self.0.saturating_add(BLOCK as u64).saturating_add(content);
+        if self.0 <= MAX_BESIDE + u64::from(members) * MAX_BESIDE_EACH {
+            return Ok(());
+        }
+        let why = format!("its headers have {} bytes, for {members} members", self.0);
+        Err(Refused::Unsafe(why))
+    }
+}
+
+/// Takes what is said of the member that follows, of all members, or of the volume.
+fn is_no_member(tar: &mut impl Read, kind: u8, stored: u64, meta: &mut Meta) -> Result<bool, Refused> {
+    match kind {
+        b'L' | b'K' | b'x' => read_meta(tar, kind, stored, meta)?,
+        b'g' => {
+            // It means all members that follow, and readers disagree about what it may say of them.
+            let mut global = Meta::default();
+            read_meta(tar, kind, stored, &mut global)?;
+            if global.path.is_some() || global.link.is_some() || global.size.is_some() || global.sparse.is_there {
+                return Err(Refused::Unsafe("a global header gives names or sizes".into()));
+            }
+        }
+        // GNU: the label of the volume.
+        b'V' => skip(tar, padded(refuse_content(kind, stored)?)?)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 fn refuse_content(kind: u8, size: u64) -> Result<u64, Refused> {
     if size == 0 || kind == b'5' {
         Ok(0)

@@ -65,8 +65,7 @@ fn report(step: &Step, plan: &Plan, found: &Found, dir: &Path) -> Result<String,
     let count = |kind| todo().filter(|entry| entry.kind == kind).count();
     let bytes: u64 = todo().map(crate::plan::Entry::size).sum();
     let touched = found.touched.len();
-    let left = if step.existing.leaves() { touched } else { 0 };
-    let proven = plan.entries.len() - found.todo.len() - left;
+    let proven = plan.entries.len().saturating_sub(found.todo.len() + found.left);
     let line = |text: &mut String, name: &str, value: String| {
         *text += &format!("  {name:<12}{value}\n");
     };

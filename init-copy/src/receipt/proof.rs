@@ -46,6 +46,8 @@ pub(crate) struct Found {
     /// Entries of which something stands there that init-copy did not put there, or that was changed since; what becomes of it is
     /// the policy's: it is among `todo`, or stays.
     pub(crate) touched: Vec<usize>,
+    /// How many entries stay as they are, or away, although that is not proven to be what is wanted.
+    pub(crate) left: usize,
     /// What this step put there before and no longer wants.
     pub(crate) stale: Vec<Record>,
     /// Is there something of other steps under what is stale? Once that is pruned, they have to put it there again.
@@ -88,7 +90,7 @@ impl Comparison<'_> {
             }
             let listed = inventory.next_at(&entry.target);
             if left.is_some_and(|left| entry.target.starts_with(left)) {
-                found.touched.push(index);
+                found.leave(index);
                 continue;
             }
             let is_below_absent = absent.is_some_and(|above| entry.target.starts_with(above));
@@ -104,13 +106,16 @@ impl Comparison<'_> {
                 }
                 gone.retain(|&dir| entry.target.starts_with(&self.plan.entries[dir].target));
                 match (self.existing, &record) {
-                    (Existing::Seed, Some(_)) => gone.extend((entry.kind == Kind::Dir).then_some(index)),
+                    (Existing::Seed, Some(_)) => {
+                        found.left += 1;
+                        gone.extend((entry.kind == Kind::Dir).then_some(index));
+                    }
                     _ => found.todo.extend(gone.drain(..).chain([index])),
                 }
                 continue;
             };
             if self.stays_in_the_way(root, entry, now.kind)? {
-                found.touched.push(index);
+                found.leave(index);
                 left = Some(&*entry.target);
                 continue;
             }
@@ -154,7 +159,9 @@ impl Comparison<'_> {
             found.touched.push(index);
         }
         let is_newer = now.fingerprint.modified >= self.plan.entries[index].fingerprint.modified;
-        if !self.existing.stays(!as_put, is_newer) {
+        if self.existing.stays(!as_put, is_newer) {
+            found.left += 1;
+        } else {
             found.todo.push(index);
         }
     }
@@ -250,6 +257,12 @@ impl Found {
             todo: (0..plan.entries.len()).collect(),
             ..Self::default()
         }
+    }
+
+    /// Somebody else's stays.
+    fn leave(&mut self, index: usize) {
+        self.touched.push(index);
+        self.left += 1;
     }
 
     fn unplanned(&mut self, listed: Listed, by: &str) {

@@ -284,6 +284,22 @@ fn a_bomb_is_told_by_its_ratio() {
 }
 
 #[test]
+fn headers_without_members_are_counted() {
+    let header = pax(&[("comment", &"c".repeat(1_000_000))]);
+    let wide = |times: usize| {
+        let mut all = header.repeat(times);
+        all.extend(member("a", b'0', "a"));
+        gzip(&tar(&[all]))
+    };
+    assert_done(&unpack(&Volume::new(), &wide(16), &[]));
+    assert_archive_refused(&wide(17), &[], 18, &["headers have", "for 0 members"]);
+    let labels = with(&Header::new("label", b'V', 0), b"").repeat(40_000);
+    assert_archive_refused(&gzip(&tar(&[labels])), &[], 18, &["headers have"]);
+    let label = with(&Header::new("label", b'V', 3), b"abc");
+    assert_archive_refused(&gzip(&tar(&[label])), &[], 18, &["has content"]);
+}
+
+#[test]
 fn bytes_and_entries_are_counted() {
     let archive = tar(&[
         member("a.txt", b'0', vec![b'a'; 600]),
