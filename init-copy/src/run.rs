@@ -437,6 +437,9 @@ pub(crate) fn options(step: &Step, expected: Option<&Expected>) -> String {
         for glob in &step.exclude {
             text += &format!(";exclude={}", glob.as_str());
         }
+        for glob in &step.members {
+            text += &format!(";member={}", glob.as_str());
+        }
     }
     if let Some(links) = step.links {
         text += &format!(";links={links:?}");

@@ -70,6 +70,8 @@ pub(crate) struct Step {
     /// A link that the user named is copied as a link.
     pub(crate) keep_links: bool,
     pub(crate) exclude: Vec<Glob>,
+    /// Of archives, only these; all when there is none.
+    pub(crate) members: Vec<Glob>,
     pub(crate) unpack: Unpack,
     pub(crate) strip: u32,
     /// `None`: those of trees are kept, and those of archives refused when they lead outside.
@@ -111,6 +113,11 @@ impl Step {
                 "exclude",
                 "GLOB",
                 "Leave out: *.md anywhere, docs/** below the source; a comma separates two",
+            ),
+            list::<Glob>(
+                "member",
+                "GLOB",
+                "Of an archive, only these, with all that is below them: WEB-INF/lib/*.jar; each has to be there [default: all]",
             ),
             optional::<Unpack>(
                 "unpack",
@@ -275,6 +282,7 @@ impl Step {
         let paths = sources_and_dest(settings, section.is_none());
         let name = settings.optional::<String>("name");
         let exclude = settings.list::<Glob>("exclude");
+        let members = settings.list::<Glob>("member");
         let unpack = settings.or("unpack", Unpack::Off);
         let strip = settings.or("strip-components", 0);
         let links = settings.optional::<Links>("links");
@@ -308,6 +316,7 @@ impl Step {
             exact: false,
             keep_links: false,
             exclude: exclude?,
+            members: members?,
             unpack: unpack?,
             strip: strip?,
             links: links?,
@@ -379,7 +388,7 @@ impl Step {
         }
         if self.unpack == Unpack::Off && !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
             none(
-                &["strip-components", "max-ratio", "accept"],
+                &["strip-components", "max-ratio", "accept", "member"],
                 "nothing is unpacked; give --unpack too",
             );
         }

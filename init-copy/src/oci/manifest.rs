@@ -24,6 +24,9 @@ const MAX_LAYERS: usize = 1000;
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Manifest {
     pub(super) schema_version: u32,
+    /// Its type tells an image from other artifacts.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) config: Descriptor,
     #[serde(deserialize_with = "or_default")]
     pub(super) manifests: Vec<Descriptor>,
     #[serde(deserialize_with = "or_default")]
@@ -51,6 +54,23 @@ pub(super) struct Descriptor {
     #[serde(deserialize_with = "or_default")]
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) platform: Option<Platform>,
+}
+
+impl Descriptor {
+    /// Is it a packed directory, by the suffixes that the media types of such layers have?
+    pub(super) fn is_packed(&self) -> bool {
+        const PACKED: [&str; 4] = [".tar", "tar+gzip", "tar+zstd", "tar.gzip"];
+        PACKED.iter().any(|suffix| self.media_type.ends_with(suffix))
+    }
+
+    /// Is it the configuration of an image that a container runs?
+    pub(super) fn is_image_config(&self) -> bool {
+        const IMAGES: [&str; 2] = [
+            "application/vnd.oci.image.config.v1+json",
+            "application/vnd.docker.container.image.v1+json",
+        ];
+        IMAGES.contains(&&*self.media_type)
+    }
 }
 
 /// `linux/amd64`, `linux/arm/v7`.

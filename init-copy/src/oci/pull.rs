@@ -16,6 +16,8 @@ use crate::plan::names::PartName;
 use crate::plan::safe_path;
 use crate::progress::Progress;
 
+/// Helm's signature of a chart.
+const PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 /// The empty content of artifacts that are all annotation.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
@@ -79,7 +81,8 @@ impl Pull<'_> {
             .layers
             .iter()
             .filter(|layer| layer.media_type != EMPTY)
-            .map(|layer| self.layer(layer))
+            .filter(|layer| !self.is_provenance(layer))
+            .map(|layer| self.layer(layer, manifest.config.is_image_config()))
             .collect::<Result<Vec<_>, _>>()?;
         if layers.is_empty() {
             return Err(Error::new(
@@ -96,16 +99,18 @@ impl Pull<'_> {
         })
     }
 
-    fn layer(&self, descriptor: &Descriptor) -> Result<Layer, Error> {
+    /// What Helm pushes beside a chart, and nothing in the pod reads.
+    fn is_provenance(&self, layer: &Descriptor) -> bool {
+        let is = layer.media_type == PROVENANCE && !layer.annotations.contains_key(TITLE);
+        if is {
+            tracing::info!(artifact = %self.reference, layer = layer.digest, "left out: it is the chart's provenance");
+        }
+        is
+    }
+
+    fn layer(&self, descriptor: &Descriptor, is_image: bool) -> Result<Layer, Error> {
         let Some(title) = descriptor.annotations.get(TITLE) else {
-            return Err(Error::new(
-                SOURCE,
-                format!(
-                    "oci://{} has a layer without a title: it is an image, not an artifact",
-                    self.reference
-                ),
-                "push files with oras; to copy out of an image, build one FROM init-copy with COPY --from, or mount an image volume",
-            ));
+            return self.untitled(descriptor, is_image);
         };
         let unpack = descriptor.annotations.get(UNPACK).is_some_and(|value| value == "true");
         let path = match safe_path::relative(title.as_bytes()) {
@@ -125,6 +130,33 @@ impl Pull<'_> {
             digest: descriptor.digest.clone(),
             size: descriptor.size,
         })
+    }
+
+    /// As Helm and Flux push them: one directory, of which the media type says how it is packed.
+    fn untitled(&self, descriptor: &Descriptor, is_image: bool) -> Result<Layer, Error> {
+        let (cause, remedy) = match descriptor.is_packed() {
+            true if !is_image => {
+                return Ok(Layer {
+                    path: PathBuf::new(),
+                    unpack: true,
+                    digest: descriptor.digest.clone(),
+                    size: descriptor.size,
+                });
+            }
+            _ if is_image => (
+                "it is an image, not an artifact".into(),
+                "push files with oras; to copy out of an image, build one FROM init-copy with COPY --from, or mount an image volume",
+            ),
+            _ => (
+                format!(
+                    "it has a layer of the type {:?} without a title, so that nobody knows what to call it",
+                    descriptor.media_type
+                ),
+                "push it with oras, which gives titles",
+            ),
+        };
+        let cause = format!("oci://{}: {cause}", self.reference);
+        Err(Error::new(SOURCE, cause, remedy))
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use super::Opening;
 use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Refused, Unpack};
 use crate::content::fingerprint::Fingerprint;
-use crate::error::{Error, UNSAFE};
+use crate::error::{Error, SOURCE, UNSAFE};
 use crate::plan::leads_outside;
 use crate::plan::names::is_ours;
 use crate::plan::order;
 use crate::plan::{Builder, Content, Entry, Kind, Links, Opened, Share};
-use crate::source::glob;
+use crate::source::glob::Glob;
 
 /// Collects the members of one archive.
 struct Listing<'l> {
@@ -23,6 +23,8 @@ struct Listing<'l> {
     entries: Vec<Entry>,
     /// Hard links, by index, and the names that they lead to.
     hard: Vec<(usize, PathBuf)>,
+    /// Of the patterns that pick members, those that have matched.
+    matched: Vec<bool>,
 }
 
 enum Failed {
@@ -67,11 +69,13 @@ impl Opening<'_> {
             account: Account::new(self.step.limits, packed),
             entries: Vec::new(),
             hard: Vec::new(),
+            matched: vec![false; self.step.members.len()],
         };
         let content = listing.read(file, format).map_err(|failed| match failed {
             Failed::Refused(why) => refuse(&why),
             Failed::Error(error) => error,
         })?;
+        listing.refuse_unmatched()?;
         if listing.entries.is_empty() {
             tracing::warn!(archive = label, "nothing of it is to be unpacked");
         }
@@ -117,10 +121,9 @@ impl Listing<'_> {
         let Some(path) = self.place(&member.path) else {
             return Ok(());
         };
-        if path
-            .ancestors()
-            .any(|above| glob::any(&self.opening.step.exclude, above))
-        {
+        let matches = |glob: &Glob| path.ancestors().any(|above| glob.matches(above));
+        let step = self.opening.step;
+        if step.exclude.iter().any(matches) || !self.is_picked(matches) {
             return Ok(());
         }
         if path.iter().any(is_ours) {
@@ -163,6 +166,31 @@ impl Listing<'_> {
             rendered: None,
         });
         Ok(())
+    }
+
+    /// Is a member wanted that `matches` these patterns?
+    fn is_picked(&mut self, matches: impl Fn(&Glob) -> bool) -> bool {
+        let members = &self.opening.step.members;
+        let mut picked = members.is_empty();
+        for (glob, matched) in members.iter().zip(&mut self.matched) {
+            let is_match = matches(glob);
+            *matched |= is_match;
+            picked |= is_match;
+        }
+        picked
+    }
+
+    /// Whoever picks members wants each of them.
+    fn refuse_unmatched(&self) -> Result<(), Error> {
+        let mut patterns = self.opening.step.members.iter().zip(&self.matched);
+        match patterns.find(|(_, matched)| !**matched) {
+            None => Ok(()),
+            Some((glob, _)) => Err(Error::new(
+                SOURCE,
+                format!("no member of {} matches {:?}", self.label, glob.as_str()),
+                "list its names, and mind that --strip-components has taken its part of them",
+            )),
+        }
     }
 
     /// Where a member goes below the prefix; `None` when nothing of its name is left.

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::tar_writer::{member, tar};
 use super::zip_writer::{Member, end_record, zip, zip64};
 use super::{assert_archive_refused, noise, unpack, zstd};
 use crate::{Volume, assert_done};
@@ -211,4 +212,48 @@ fn members_may_be_packed_by_zstd() {
         let member = Member::packed_by(method, "m", b"x", b"x".to_vec());
         assert_archive_refused(&zip(&[member]), &[], 18, &[name]);
     }
+}
+
+#[test]
+fn members_are_picked_and_each_pattern_has_to_match() {
+    let members = [
+        "WEB-INF/lib/a.jar",
+        "WEB-INF/lib/b.jar",
+        "WEB-INF/web.xml",
+        "docs/en/index.html",
+        "docs/x.md",
+    ];
+    let zipped = zip(&members.map(|name| Member::file(name, name)));
+    let tarred = tar(&members.map(|name| member(name, b'0', name)));
+    for archive in [&zipped, &tarred] {
+        for (flags, names) in [
+            (
+                &["--member=WEB-INF/lib/*.jar"][..],
+                &["WEB-INF/lib/a.jar", "WEB-INF/lib/b.jar"][..],
+            ),
+            (
+                &["--member=web.xml,docs"],
+                &["WEB-INF/web.xml", "docs/en/index.html", "docs/x.md"],
+            ),
+            (&["--member=docs", "--exclude=*.md"], &["docs/en/index.html"]),
+            (&["--member=lib/a.jar", "--strip-components=1"], &["lib/a.jar"]),
+        ] {
+            let volume = Volume::new();
+            assert_done(&unpack(&volume, archive, flags));
+            let mut found = volume.names();
+            found.retain(|name| volume.dest(name).is_file());
+            assert_eq!(found, names, "{flags:?}");
+        }
+        assert_archive_refused(
+            archive,
+            &["--member=*.jar", "--member=none"],
+            10,
+            &["no member of", "\"none\""],
+        );
+    }
+    // Another choice is another content.
+    let volume = Volume::new();
+    assert_done(&unpack(&volume, &zipped, &["--member=a.jar", "--prune"]));
+    assert_done(&unpack(&volume, &zipped, &["--member=b.jar", "--prune"]));
+    assert!(volume.dest("WEB-INF/lib/b.jar").is_file() && !volume.dest("WEB-INF/lib/a.jar").exists());
 }

@@ -6,9 +6,9 @@ use testbed::http::Reply;
 use testbed::process::code_and_stderr;
 
 use super::{Content, INDEX, MANIFEST, TITLE, pull};
-use crate::archives::gzip;
-use crate::archives::tar_writer::{link, tar};
-use crate::web::{Site, full, interrupted, rest};
+use crate::archives::tar_writer::{link, member, tar};
+use crate::archives::{gzip, zstd};
+use crate::web::{Site, full, interrupted, rest, sha256};
 use crate::{Volume, assert_done, assert_refused};
 
 #[test]
@@ -291,4 +291,49 @@ fn the_links_of_a_packed_directory_are_never_followed_outside() {
         assert!(volume.names().is_empty());
     }
     assert_done(&pull(&Volume::new(), &registry.host(), &["--links=keep"], ":v1"));
+}
+
+#[test]
+fn what_helm_and_flux_push_without_titles_is_unpacked_by_its_type() {
+    let tarred = tar(&[
+        member("chart/", b'5', ""),
+        member("chart/Chart.yaml", b'0', "name: chart"),
+    ]);
+    let provenance = "application/vnd.cncf.helm.chart.provenance.v1.prov";
+    for (kind, packed) in [
+        ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", gzip(&tarred)),
+        ("application/vnd.cncf.flux.content.v1.tar+gzip", gzip(&tarred)),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", zstd(&tarred)),
+        ("application/vnd.oci.image.layer.v1.tar", tarred.clone()),
+    ] {
+        let content = Content::default();
+        let layer = |kind: &str, bytes: &[u8]| {
+            let mut layer = content.blob(bytes);
+            layer["mediaType"] = json!(kind);
+            layer
+        };
+        let config = json!({"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": format!("sha256:{}", sha256(b"{}")), "size": 2});
+        let layers = [layer(kind, &packed), layer(provenance, b"signed")];
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
+        content.document("v1", MANIFEST, &manifest);
+        let registry = content.registry();
+        let volume = Volume::new();
+        let output = pull(&volume, &registry.host(), &["--strip-components=1"], ":v1");
+        assert_done(&output);
+        assert!(code_and_stderr(&output).1.contains("provenance"), "{kind}");
+        assert_eq!(volume.names(), ["Chart.yaml"], "{kind}");
+        let again = pull(&volume, &registry.host(), &["--strip-components=1"], ":v1");
+        assert!(code_and_stderr(&again).1.contains("nothing to do"), "{kind}");
+    }
+}
+
+#[test]
+fn what_has_neither_title_nor_packing_is_named_by_its_type() {
+    let content = Content::default();
+    let mut layer = content.blob(b"{}");
+    layer["mediaType"] = json!("application/vnd.dev.cosign.simplesigning.v1+json");
+    content.manifest("v1", &[layer]);
+    let registry = content.registry();
+    let output = pull(&Volume::new(), &registry.host(), &[], ":v1");
+    assert_refused(&output, 10, &["simplesigning", "without a title"]);
 }
