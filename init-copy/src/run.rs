@@ -464,7 +464,7 @@ fn unchanged(plan: &Plan) -> Result<(), Error> {
     for source in &plan.sources {
         let file = match &source.content {
             Content::Archive(Archive::Zip(zip)) => zip.file(),
-            Content::Archive(Archive::Tar { file, .. }) => file,
+            Content::Archive(Archive::Tar { file, .. } | Archive::File { file, .. }) => file,
             _ => continue,
         };
         let Ok(stat) = rustix::fs::fstat(file) else { continue };

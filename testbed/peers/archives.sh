@@ -11,6 +11,9 @@ check_archives() {
         tar -czf gnu.tar.gz tree
         tar --format=posix -czf posix.tar.gz tree
         tar --format=gnu -I 'zstd -q' -cf gnu.tar.zst tree
+        tar -I 'xz -9' -cf gnu.tar.xz tree
+        tar -cjf gnu.tar.bz2 tree
+        bsdtar --format=pax -cJf bsd.tar.xz tree
         bsdtar --format=pax -czf bsd.tar.gz tree
         bsdtar --format=cpio -cf tree.cpio tree
         zip --quiet --recurse-paths --symlinks info.zip tree
@@ -21,9 +24,10 @@ check_archives() {
         (cd streamed && zip --quiet --recurse-paths - tree | cat >../streamed.zip)
         bsdtar --format=zip -cf bsd.zip tree
         split_gzip
+        split_xz
     )
     local name packed
-    for name in tree.tar gnu.tar.gz posix.tar.gz gnu.tar.zst bsd.tar.gz info.zip streamed.zip bsd.zip members.tar.gz; do
+    for name in tree.tar gnu.tar.gz posix.tar.gz gnu.tar.zst gnu.tar.xz gnu.tar.bz2 bsd.tar.xz streams.tar.xz bsd.tar.gz info.zip streamed.zip bsd.zip members.tar.gz; do
         expect "$name" nginx init_copy --unpack "$web/$name" "$out/unpacked/$name/"
         case $name in streamed.zip) packed=$www/streamed/tree ;; *) packed=$tree ;; esac
         expect "$name has its files, links, empty folders and modes" - same_tree "$packed" "$out/unpacked/$name/tree"
@@ -38,6 +42,7 @@ check_archives() {
     java_archives
     hard_links_and_holes
     legitimate
+    packed_files
     expect "a format that is not known exits 18" nginx exits 18 init_copy --unpack "$web/tree.cpio" "$out/none/"
     head -c 100000 "$www/gnu.tar.gz" >"$www/cut.tar.gz"
     head -c 100000 "$www/info.zip" >"$www/cut.zip"
@@ -55,6 +60,30 @@ check_archives() {
 split_gzip() {
     head -c 100000 tree.tar | gzip >members.tar.gz
     tail -c +100001 tree.tar | gzip >>members.tar.gz
+}
+
+# The same with xz, with other checks, and padding behind.
+split_xz() {
+    head -c 100000 tree.tar | xz --check=crc32 >streams.tar.xz
+    tail -c +100001 tree.tar | xz --check=sha256 >>streams.tar.xz
+    head -c 8 /dev/zero >>streams.tar.xz
+}
+
+# Whatever a tool packs is one file, and bigger than a window.
+packed_files() {
+    local tool
+    head -c 30000000 /dev/urandom >"$work/dump.sql"
+    for tool in 'gzip -1' 'zstd -q --long=26' 'xz -0' 'xz -9e' 'bzip2 -1'; do
+        rm -rf "$work/packed"
+        mkdir "$work/packed"
+        cp "$work/dump.sql" "$work/packed/"
+        $tool "$work/packed/dump.sql"
+        rm -f "$work/packed/dump.sql"
+        expect "one file by $tool" - init_copy --unpack "$work/packed/"dump.sql.* "$work/packed/out/"
+        expect "is the same" - cmp "$work/dump.sql" "$work/packed/out/dump.sql"
+    done
+    xz -0 --lzma2=dict=128MiB --stdout "$work/dump.sql" >"$work/packed/large.xz"
+    expect "a window that is too large exits 18" - fails_with 18 'dictionary of more than 64 MiB' init_copy --unpack "$work/packed/large.xz" "$work/packed/out/"
 }
 
 # A WAR by the JDK, if it is here; else what one is, by zip.

@@ -6,7 +6,7 @@ into=$1
 
 packages=(
     docker-registry skopeo nginx-light apache2-utils openssl
-    tar zip unzip zstd libarchive-tools rsync attr e2fsprogs
+    tar zip unzip zstd xz-utils bzip2 libarchive-tools rsync attr e2fsprogs
     ca-certificates curl jq python3 python3-jsonschema python3-yaml util-linux
 )
 "$here/../shell/install-packages.sh" "${packages[@]}"

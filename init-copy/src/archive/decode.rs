@@ -1,32 +1,44 @@
-//! The compressed stream below a tar.
+//! Compressed streams.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::Format;
 use super::gzip::Members;
+use super::kind::Packing;
 
 const BUFFER: usize = 64 << 10;
 /// What a zstd frame may ask for; level 19 needs 8 MiB, `--ultra -22` 128 MiB.
 const MAX_WINDOW: u64 = 64 << 20;
+/// KiB: a dictionary of that size, which `xz -9` asks for, and what its decoder takes beside.
+const XZ_MEMORY: u32 = (64 << 10) + 1024;
 
-/// The tar inside `file`.
-pub(crate) fn decoder(file: &File, format: Format) -> io::Result<Box<dyn Read + '_>> {
-    let reader = BufReader::with_capacity(BUFFER, ReadFrom { file, at: 0 });
-    Ok(match format {
-        Format::TarGz => Box::new(BufReader::with_capacity(BUFFER, Members::new(reader))),
-        Format::TarZst => Box::new(Frames::new(reader)),
-        Format::Zip | Format::Tar => Box::new(reader),
+/// The stream inside `file`.
+pub(crate) fn decoder(file: &File, packing: Packing) -> io::Result<Box<dyn Read + '_>> {
+    let reader = BufReader::with_capacity(BUFFER, ReadFrom::start(file));
+    Ok(match packing {
+        Packing::None => Box::new(reader),
+        Packing::Gzip => Box::new(BufReader::with_capacity(BUFFER, Members::new(reader))),
+        Packing::Zstd => Box::new(Frames::new(reader)),
+        Packing::Xz => Box::new(Xz(XzReader::new_mem_limit(reader, true, XZ_MEMORY))),
+        Packing::Bzip2 => Box::new(BufReader::with_capacity(BUFFER, MultiBzDecoder::new(reader))),
     })
 }
 
 /// Reads a shared file from its start, whatever others do with it.
-struct ReadFrom<'f> {
+pub(super) struct ReadFrom<'f> {
     file: &'f File,
     at: u64,
+}
+
+impl<'f> ReadFrom<'f> {
+    pub(super) fn start(file: &'f File) -> Self {
+        Self { file, at: 0 }
+    }
 }
 
 impl Read for ReadFrom<'_> {
@@ -34,6 +46,21 @@ impl Read for ReadFrom<'_> {
         let read = std::os::unix::fs::FileExt::read_at(self.file, buf, self.at)?;
         self.at += read as u64;
         Ok(read)
+    }
+}
+
+/// All streams of an xz file, and zeros between and behind them. The xz file format, section 2.
+struct Xz<R: Read>(XzReader<R>);
+
+impl<R: Read> Read for Xz<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => invalid(format!(
+                "it asks for a dictionary of more than {} MiB; pack it with a lower level",
+                MAX_WINDOW >> 20
+            )),
+            _ => error,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 pub(crate) use decode::decoder;
-pub(crate) use kind::{Format, Unpack};
+pub(crate) use kind::{Format, Packing, Unpack, unpacked_name};
 pub(crate) use leniency::Accept;
 pub use leniency::Leniency;
 
@@ -56,6 +56,20 @@ pub struct Member {
     pub modified: i64,
 }
 
+impl Member {
+    /// A file with nothing said about it but its size.
+    pub(crate) fn file(path: PathBuf, size: u64) -> Self {
+        Self {
+            path,
+            kind: MemberKind::File,
+            size,
+            sparse: false,
+            mode: 0o644,
+            modified: 0,
+        }
+    }
+}
+
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberKind {
@@ -78,7 +92,15 @@ pub(crate) const DIR_MODE: u32 = 0o755;
 #[derive(Debug)]
 pub(crate) enum Archive {
     Zip(zip::Zip),
-    Tar { file: File, format: Format },
+    Tar {
+        file: File,
+        packing: Packing,
+    },
+    /// One file by itself.
+    File {
+        file: File,
+        packing: Packing,
+    },
 }
 
 /// How far an archive is believed.
@@ -137,7 +159,7 @@ pub(crate) fn refused(label: &str, why: &Refused) -> Error {
     let remedy = match why {
         Refused::Damaged(_) => "get the archive again, and give its digest with --sha256",
         Refused::Unsafe(_) => "find out who made this archive, and why",
-        Refused::Unsupported(_) => "pack it anew as zip (stored, deflate), tar, tar.gz or tar.zst",
+        Refused::Unsupported(_) => "pack it anew as zip (stored, deflate, zstd) or as a tar",
         Refused::Io(_) => "",
     };
     Error::new(UNSAFE, format!("archive {label} is refused: {why}"), remedy)

@@ -123,7 +123,7 @@ impl Step {
                 "unpack",
                 "FORMAT",
                 "auto",
-                "Unpack archives: auto, zip (also war, jar), tar, tar.gz, tar.zst [default: off]",
+                "Unpack: auto, zip (also war, jar), tar, tar.gz, tar.zst, tar.xz, tar.bz2; one file: gz, zst, xz, bz2 [default: off]",
             ),
             setting::<u32>(
                 "strip-components",

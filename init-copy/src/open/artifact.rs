@@ -67,6 +67,7 @@ impl Opening<'_> {
             let came = Came {
                 label: &label,
                 place,
+                name: Path::new(layer.path.file_name().unwrap_or_default()),
                 identity: identity.clone(),
                 unpack: layer.unpack || unpack_file,
                 fetched,

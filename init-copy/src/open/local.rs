@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Component, Path, PathBuf};
 
 use super::Opening;
+use super::unpack::Packed;
 use crate::archive::Unpack;
 use crate::content::checksum::{self, Expected};
 use crate::content::fingerprint::Fingerprint;
@@ -87,7 +88,15 @@ impl Opening<'_> {
         if let Some(expected) = self.expected {
             verify(&file, path, expected)?;
         }
-        self.unpack(file, &label, Path::new(""), before.to_string(), None, builder)
+        let packed = Packed {
+            file,
+            label: &label,
+            prefix: Path::new(""),
+            name: Path::new(path.file_name().unwrap_or_default()),
+            identity: before.to_string(),
+            part: None,
+        };
+        self.unpack(packed, builder)
     }
 }
 

@@ -2,17 +2,33 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Opening;
-use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Refused, Unpack};
+use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Packing, Refused, Unpack, unpacked_name};
 use crate::content::fingerprint::Fingerprint;
 use crate::error::{Error, SOURCE, UNSAFE};
 use crate::plan::leads_outside;
 use crate::plan::names::is_ours;
-use crate::plan::order;
 use crate::plan::{Builder, Content, Entry, Kind, Links, Opened, Share};
+use crate::plan::{order, safe_path};
+use crate::signals::is_stopping;
 use crate::source::glob::Glob;
+
+/// What is to be unpacked.
+pub(super) struct Packed<'p> {
+    pub(super) file: File,
+    pub(super) label: &'p str,
+    /// Where its content goes.
+    pub(super) prefix: &'p Path,
+    /// What it is called itself.
+    pub(super) name: &'p Path,
+    pub(super) identity: String,
+    /// The name of the download that it lies in.
+    pub(super) part: Option<PathBuf>,
+}
 
 /// Collects the members of one archive.
 struct Listing<'l> {
@@ -39,24 +55,24 @@ impl From<Refused> for Failed {
 }
 
 impl Opening<'_> {
-    /// Lists the archive, and pushes what goes below `prefix`.
-    pub(super) fn unpack(
-        &self,
-        file: File,
-        label: &str,
-        prefix: &Path,
-        identity: String,
-        part: Option<PathBuf>,
-        builder: &mut Builder,
-    ) -> Result<(), Error> {
+    /// Lists the archive, and pushes what goes below its prefix.
+    pub(super) fn unpack(&self, packed: Packed<'_>, builder: &mut Builder) -> Result<(), Error> {
+        let Packed {
+            file,
+            label,
+            prefix,
+            name,
+            identity,
+            part,
+        } = packed;
         let refuse = |why: &Refused| archive::refused(label, why);
         let format = match self.step.unpack {
             Unpack::As(format) => format,
-            Unpack::Auto | Unpack::Off => Format::detect(&file).map_err(|e| refuse(&e.into()))?.ok_or_else(|| {
+            Unpack::Auto | Unpack::Off => Format::detect(&file, name).map_err(|e| refuse(&e.into()))?.ok_or_else(|| {
                 Error::new(
                     UNSAFE,
                     format!("{label} is no archive that is known here"),
-                    "look at its first bytes: a server may have sent a page instead; zip, tar, tar.gz and tar.zst are unpacked",
+                    "look at its first bytes: a server may have sent a page instead; zip and tar are unpacked, and what gzip, zstd, xz and bzip2 pack",
                 )
             })?,
         };
@@ -71,7 +87,7 @@ impl Opening<'_> {
             hard: Vec::new(),
             matched: vec![false; self.step.members.len()],
         };
-        let content = listing.read(file, format).map_err(|failed| match failed {
+        let content = listing.read(file, format, name).map_err(|failed| match failed {
             Failed::Refused(why) => refuse(&why),
             Failed::Error(error) => error,
         })?;
@@ -79,7 +95,7 @@ impl Opening<'_> {
         if listing.entries.is_empty() {
             tracing::warn!(archive = label, "nothing of it is to be unpacked");
         }
-        if format != Format::Zip {
+        if matches!(format, Format::Tar(_)) {
             listing.let_last_win()?;
         }
         listing.resolve_hard_links()?;
@@ -98,15 +114,53 @@ impl Opening<'_> {
 }
 
 impl Listing<'_> {
-    fn read(&mut self, file: File, format: Format) -> Result<Archive, Failed> {
+    fn read(&mut self, file: File, format: Format, name: &Path) -> Result<Archive, Failed> {
         let leniency = self.opening.step.leniency;
-        if format == Format::Zip {
-            return archive::zip::Zip::list(file, leniency, |number, member| self.add(number, member))
-                .map(Archive::Zip);
+        match format {
+            Format::Zip => {
+                archive::zip::Zip::list(file, leniency, |number, member| self.add(number, member)).map(Archive::Zip)
+            }
+            Format::Tar(packing) => {
+                let tar = archive::decoder(&file, packing).map_err(Refused::Io)?;
+                archive::tar::walk(tar, leniency, |number, member, _| self.add(number, member))?;
+                Ok(Archive::Tar { file, packing })
+            }
+            Format::File(packing) => {
+                let unpacked = unpacked_name(name);
+                let path = safe_path::relative(unpacked.as_os_str().as_bytes())
+                    .ok()
+                    .filter(|path| path.components().count() == 1)
+                    .ok_or_else(|| Refused::Unsafe(format!("{name:?} is no name for the one file that is in it")))?;
+                let size = self.measure(&file, packing)?;
+                self.enter(1, Member::file(path, size))?;
+                Ok(Archive::File { file, packing })
+            }
         }
-        let tar = archive::decoder(&file, format).map_err(Refused::Io)?;
-        archive::tar::walk(tar, leniency, |number, member, _| self.add(number, member))?;
-        Ok(Archive::Tar { file, format })
+    }
+
+    /// How large the one file is: it has to be unpacked to know.
+    fn measure(&mut self, file: &File, packing: Packing) -> Result<u64, Failed> {
+        // To most decoders, no stream at all is an empty one.
+        if file.metadata().map_err(Refused::Io)?.len() == 0 {
+            return Err(Refused::Damaged("it is empty".into()).into());
+        }
+        let mut content = archive::decoder(file, packing).map_err(Refused::Io)?;
+        let mut buffer = vec![0; crate::content::BUFFER];
+        let mut size = 0;
+        loop {
+            if is_stopping() {
+                return Err(Failed::Error(Error::Stopped));
+            }
+            match content.read(&mut buffer) {
+                Ok(0) => return Ok(size),
+                Ok(read) => {
+                    size += read as u64;
+                    self.account.add(self.label, read as u64).map_err(Failed::Error)?;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Refused::Damaged(e.to_string()).into()),
+            }
+        }
     }
 
     fn add(&mut self, number: u32, member: Member) -> Result<(), Failed> {
@@ -118,6 +172,11 @@ impl Listing<'_> {
             )));
         }
         self.account.add(self.label, member.size).map_err(Failed::Error)?;
+        self.enter(number, member)
+    }
+
+    /// Takes up a member that has been counted.
+    fn enter(&mut self, number: u32, member: Member) -> Result<(), Failed> {
         let Some(path) = self.place(&member.path) else {
             return Ok(());
         };

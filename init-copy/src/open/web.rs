@@ -1,11 +1,14 @@
 //! A URL: one file, or an archive to unpack.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::Opening;
+use super::unpack::Packed;
 use crate::archive::Unpack;
 use crate::ask::{Checksum, Step};
 use crate::content::checksum::{Expected, MAX_FILE};
@@ -76,9 +79,11 @@ impl Opening<'_> {
             (None, None) => format!("sha256:{}", fetched.sha256),
         };
         let name = self.file_name(url)?;
+        let file_name = url.file_name();
         let came = Came {
             label: &label,
             place: &name,
+            name: Path::new(OsStr::from_bytes(&file_name)),
             identity,
             unpack: self.step.unpack != Unpack::Off,
             fetched,
@@ -144,6 +149,7 @@ impl Opening<'_> {
         let Came {
             label,
             place,
+            name,
             identity,
             fetched,
             unpack,
@@ -153,9 +159,15 @@ impl Opening<'_> {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = openat(base, &fetched.part, flags, Mode::empty()).at("read", &shown)?;
             let part = fetched.part.clone();
-            return self
-                .unpack(File::from(fd), label, place, identity, Some(fetched.part), builder)
-                .inspect_err(|_| forget(base, &part));
+            let packed = Packed {
+                file: File::from(fd),
+                label,
+                prefix: place,
+                name,
+                identity,
+                part: Some(fetched.part),
+            };
+            return self.unpack(packed, builder).inspect_err(|_| forget(base, &part));
         }
         builder.source(Opened {
             label: label.into(),
@@ -176,6 +188,8 @@ pub(super) struct Came<'c> {
     pub(super) label: &'c str,
     /// Where it goes.
     pub(super) place: &'c Path,
+    /// What it is called where it comes from.
+    pub(super) name: &'c Path,
     pub(super) identity: String,
     pub(super) fetched: Fetched,
     pub(super) unpack: bool,

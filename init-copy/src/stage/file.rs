@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::staging::{Done, Job, Staging};
-use crate::archive::{self, Archive, Format, MemberKind, Refused};
+use crate::archive::{self, Archive, MemberKind, Packing, Refused};
 use crate::attributes::What;
 use crate::content::checksum::{self, Hasher, hex};
 use crate::content::fingerprint::Fingerprint;
@@ -67,6 +67,7 @@ impl<'w> Worker<'w> {
             (Content::Local(base), _) => self.local_file(at, base),
             (Content::Fetched { part, sha256 }, _) => self.fetched(at, part, sha256),
             (Content::Archive(Archive::Zip(zip)), _) => self.zipped(at, zip, &opened.label),
+            (Content::Archive(Archive::File { file, packing }), _) => self.unpacked(at, file, *packing, &opened.label),
             (Content::Archive(Archive::Tar { .. }) | Content::Announced, _) => Err(Error::new(
                 1,
                 format!("{} cannot be staged by itself", opened.label),
@@ -337,18 +338,35 @@ impl<'w> Worker<'w> {
         self.finish(entry, &target, None, sha256)
     }
 
+    /// One file that is packed by itself.
+    fn unpacked(&mut self, at: usize, file: &File, packing: Packing, label: &str) -> Result<Done, Error> {
+        let refuse = |why: Unpacking| why.explain(label);
+        let entry = self.entry(at);
+        let mut content = archive::decoder(file, packing).map_err(|e| refuse(Refused::from(e).into()))?;
+        let target = self.create(at)?;
+        let shown = self.shown(entry);
+        let mut sink = Sink::new(&target, &shown, self.job);
+        let mut buffer = vec![0; crate::content::BUFFER];
+        pour(&mut content, &mut buffer, &mut sink).map_err(refuse)?;
+        if sink.at != entry.fingerprint.size {
+            return Err(Error::Changed(PathBuf::from(label)));
+        }
+        let sha256 = sink.finish()?;
+        self.finish(entry, &target, None, sha256)
+    }
+
     /// Stages the wanted members of a tar, by their numbers.
     pub(super) fn stage_tar(
         &mut self,
         label: &str,
         file: &File,
-        format: Format,
+        packing: Packing,
         wanted: &HashMap<u32, usize>,
     ) -> Result<Vec<(usize, Done)>, Error> {
         let job = self.job;
         let mut done = Vec::with_capacity(wanted.len());
         let mut buffer = vec![0; crate::content::BUFFER];
-        let tar = archive::decoder(file, format).map_err(|e| archive::refused(label, &e.into()))?;
+        let tar = archive::decoder(file, packing).map_err(|e| archive::refused(label, &e.into()))?;
         archive::tar::walk(tar, job.leniency, |number, member, content| {
             let Some(&at) = wanted.get(&number) else { return Ok(()) };
             let entry = self.entry(at);

@@ -180,7 +180,7 @@ impl<'a> Staging<'a> {
     fn fill_archives(&mut self, job: &Job<'_>, sync: bool) -> Result<(), Error> {
         let leads = self.leads(job.plan);
         for (source, opened) in job.plan.sources.iter().enumerate() {
-            let Content::Archive(crate::archive::Archive::Tar { file, format }) = &opened.content else {
+            let Content::Archive(crate::archive::Archive::Tar { file, packing }) = &opened.content else {
                 continue;
             };
             let wanted: HashMap<u32, usize> = (0..self.todo.len())
@@ -194,7 +194,7 @@ impl<'a> Staging<'a> {
                 continue;
             }
             let this = &*self;
-            let done = file::Worker::new(job, this, sync).stage_tar(&opened.label, file, *format, &wanted)?;
+            let done = file::Worker::new(job, this, sync).stage_tar(&opened.label, file, *packing, &wanted)?;
             for (at, done) in done {
                 self.done[at] = Some(done);
             }

@@ -5,7 +5,7 @@ use testbed::process::code_and_stderr;
 
 use super::tar_writer::{link, member, tar};
 use super::zip_writer::{Member, zip};
-use super::{gzip, unpack, unpack_again, zstd};
+use super::{bzip2, gzip, unpack, unpack_again, xz, zstd};
 use crate::{Volume, assert_done};
 
 fn archives(content: &str) -> Vec<Vec<u8>> {
@@ -21,7 +21,7 @@ fn archives(content: &str) -> Vec<Vec<u8>> {
         Member::file("b.txt", "b"),
         Member::link("link", "dir/a.txt"),
     ]);
-    vec![zipped, gzip(&plain), zstd(&plain), plain]
+    vec![zipped, gzip(&plain), zstd(&plain), xz(&plain), bzip2(&plain), plain]
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::tar_writer::{Header, link, member, pax, tar, with};
-use super::{assert_archive_refused, gzip, noise, unpack, zstd};
+use super::{assert_archive_refused, bzip2, gzip, noise, unpack, xz, zstd};
 use crate::{Volume, assert_done};
 
 /// Every one is refused, and so is all that comes with it, compressed or not.
@@ -274,7 +274,7 @@ fn a_zstd_checksum_has_to_hold() {
 fn a_bomb_is_told_by_its_ratio() {
     let bomb = tar(&[member("zeros", b'0', vec![0; (16 << 20) + 1])]);
     let packed = gzip(&bomb);
-    for bomb in [&packed, &zstd(&bomb)] {
+    for bomb in [&packed, &zstd(&bomb), &xz(&bomb), &bzip2(&bomb)] {
         assert_archive_refused(bomb, &[], 18, &["more than 200 times its size", "--max-ratio"]);
     }
     assert_done(&unpack(&Volume::new(), &packed, &["--max-ratio=2000"]));
@@ -331,8 +331,8 @@ fn what_is_no_archive_is_refused() {
         (Vec::new(), &[]),
         (noise(2000), &[]),
         (vec![0; 2000], &[]),
-        (gzip(b"no tar"), &[]),
-        (zstd(b"no tar"), &[]),
+        (gzip(b"no tar"), &["--unpack=tar.gz"]),
+        (zstd(b"no tar"), &["--unpack=tar.zst"]),
         (noise(2000), &["--unpack=zip"]),
         (noise(2000), &["--unpack=tar"]),
         (noise(2000), &["--unpack=tar.gz"]),

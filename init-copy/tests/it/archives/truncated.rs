@@ -4,7 +4,7 @@ use testbed::process::code_and_stderr;
 
 use super::tar_writer::{member, tar};
 use super::zip_writer::{Member, zip, zip64};
-use super::{gzip, noise, unpack, zstd};
+use super::{bzip2, gzip, noise, unpack, xz, zstd};
 use crate::Volume;
 
 /// Cut anywhere, it is refused; or nothing of its content was cut off, and then all of it is there.
@@ -51,7 +51,12 @@ fn a_zip_cut_short_is_refused() {
 
 #[test]
 fn a_compressed_tar_cut_short_is_refused() {
-    for (name, archive) in [("tar.gz", gzip(&plain())), ("tar.zst", zstd(&plain()))] {
+    for (name, archive) in [
+        ("tar.gz", gzip(&plain())),
+        ("tar.zst", zstd(&plain())),
+        ("tar.xz", xz(&plain())),
+        ("tar.bz2", bzip2(&plain())),
+    ] {
         let end = archive.len();
         assert_no_cut_goes_unnoticed(name, &archive, (0..end - 16).step_by(89).chain(end - 16..end));
     }
