@@ -13,6 +13,8 @@
 
 #[cfg(feature = "sidecar")]
 pub mod admin;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod config;
 pub mod files;
 #[cfg(feature = "sidecar")]
