@@ -454,6 +454,7 @@ fn file_name(named: &Named) -> String {
     match named {
         Named::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         Named::Url(url) => String::from_utf8_lossy(&url.file_name()).into_owned(),
+        Named::S3(object) => object.file_name().to_owned(),
         Named::Oci(reference) => reference.to_string(),
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what run.sh needs and is not there yet: install.sh DIR puts `oras` into DIR, the rest is Debian's.
+# Installs what run.sh needs and is not there yet: install.sh DIR puts `oras` and `s3s-fs` into DIR, the rest is Debian's.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 into=$1
@@ -21,3 +21,12 @@ if [ ! -x "$into/oras-$version" ]; then
     (cd "$here/oras" && go build -mod=readonly -trimpath -o "$into/oras-$version" oras.land/oras/cmd/oras)
 fi
 ln -sfn "oras-$version" "$into/oras"
+
+# Nor a store of objects. Its crate holds the lock file that pins what it is made of.
+version=0.12.0
+if [ ! -x "$into/s3s-fs-$version/bin/s3s-fs" ]; then
+    cargo install --quiet --locked --features binary --version "$version" --root "$into/s3s-fs-$version" \
+        --target-dir "$into/s3s-fs-$version/target" s3s-fs
+    rm -r "$into/s3s-fs-$version/target"
+fi
+ln -sfn "s3s-fs-$version/bin/s3s-fs" "$into/s3s-fs"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Our binaries against what they meet outside, most of it init-copy: docker-registry, oras and skopeo; nginx; tar, zip and their like; GNU cp and chmod;
-# file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and ends them.
+# Our binaries against what they meet outside, most of it init-copy: docker-registry, oras and skopeo; nginx; s3s-fs; tar, zip and their
+# like; GNU cp and chmod; file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
+# ends them.
 #
-#   testbed/peers/run.sh [oci|web|tls|cp|mode|disk|schema]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|web|s3|tls|cp|mode|disk|schema]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
@@ -26,6 +27,8 @@ mkdir -p "$cache"
 . "$here/oci.sh"
 # shellcheck source=web.sh
 . "$here/web.sh"
+# shellcheck source=s3.sh
+. "$here/s3.sh"
 # shellcheck source=archives.sh
 . "$here/archives.sh"
 # shellcheck source=cp.sh
@@ -54,7 +57,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci web tls cp mode disk schema; fi
+if [ $# -eq 0 ]; then set -- oci web s3 tls cp mode disk schema; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
@@ -75,7 +78,7 @@ export LC_ALL=C.UTF-8
 export HOME=$work/home PATH=$cache:$PATH INIT_COPY_LOG_FORMAT=text INIT_COPY_PROGRESS=off
 mkdir -p "$HOME"
 unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
-unset SSL_CERT_FILE DOCKER_CONFIG REGISTRY_AUTH_FILE
+unset SSL_CERT_FILE DOCKER_CONFIG REGISTRY_AUTH_FILE ${!AWS_*}
 password=$(openssl rand -hex 16)
 quietly make_certificates
 quietly make_logins
@@ -84,13 +87,14 @@ for part in "$@"; do
     case $part in
     oci) check_oci ;;
     web) check_web ;;
+    s3) check_s3 ;;
     tls) check_tls ;;
     cp) check_cp ;;
     mode) check_mode ;;
     disk) check_disk ;;
     schema) check_schema ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, web, tls, cp, mode, disk or schema" >&2
+        echo "run.sh: unknown argument '$part': oci, web, s3, tls, cp, mode, disk or schema" >&2
         exit 2
         ;;
     esac

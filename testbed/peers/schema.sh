@@ -24,8 +24,8 @@ check_schema() {
     agreed proxy-sidecar valid <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80}, db: {listen: "127.0.0.1:54", to: [tcp://a:1, tcp://b:1], retries: 0}}}'
     agreed proxy-sidecar refused <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80, retries: many}}}'
     agreed proxy-sidecar refused <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80, grace: 1s}}}'
-    agreed adapter-sidecar valid <<<'{listen: ":9102", health-from: "http://127.0.0.1:8080/metrics", on-down: metric}'
-    agreed adapter-sidecar refused <<<'{listen: ":9102", health-from: "http://127.0.0.1:8080/metrics", on-down: shrug}'
+    agreed adapter-sidecar valid <<<'{listen: ":9102", metrics-from: "http://127.0.0.1:8080/health", on-down: metric}'
+    agreed adapter-sidecar refused <<<'{listen: ":9102", metrics-from: "http://127.0.0.1:8080/health", on-down: shrug}'
 }
 
 # The file that a ConfigMap of the pod spec holds.

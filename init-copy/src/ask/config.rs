@@ -15,7 +15,7 @@ use crate::receipt::{Keeping, Verify};
 use crate::wait::Condition;
 
 pub(crate) const AFTER_HELP: &str = "\
-SRC is a file, a directory, a pattern, http(s)://host/path or oci://registry/repository:tag. A directory is copied under its name; SRC/ (with a \
+SRC is a file, a directory, a pattern, http(s)://host/path, s3://bucket/key or oci://registry/repository:tag. A directory is copied under its name; SRC/ (with a \
 slash) contributes its contents, and so do archives with --unpack. DEST is a directory when it exists as one, ends with a slash, \
 or there is more than one SRC; otherwise it names the file.
 

@@ -96,6 +96,8 @@ pub(crate) struct Step {
     pub(crate) registry_config: Option<PathBuf>,
     pub(crate) platform: Platform,
     pub(crate) plain_http: bool,
+    pub(crate) s3_endpoint: Option<WebUrl>,
+    pub(crate) s3_region: Option<String>,
 }
 
 impl Step {
@@ -256,6 +258,16 @@ impl Step {
                 "OS/ARCH",
                 "Of an index, the manifest for it [default: this machine's]",
             ),
+            setting::<Endpoint>(
+                "s3-endpoint",
+                "URL",
+                "Where s3:// buckets are, by path [default: $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, AWS]",
+            ),
+            setting::<String>(
+                "s3-region",
+                "NAME",
+                "Their region [default: $AWS_REGION, $AWS_DEFAULT_REGION, us-east-1]",
+            ),
             switch("plain-http", "Talk to the registry without TLS"),
         ]
     }
@@ -302,6 +314,8 @@ impl Step {
         let registry_config = settings.optional::<PathBuf>("registry-config");
         let platform = settings.or("platform", Platform::own());
         let plain_http = settings.or("plain-http", false);
+        let s3_endpoint = settings.optional::<Endpoint>("s3-endpoint");
+        let s3_region = settings.optional::<String>("s3-region");
         let wait_for = wait_for?;
         let (sources, dest) = paths?;
         let (max_entries, limits) = limits?;
@@ -339,6 +353,8 @@ impl Step {
             registry_config: registry_config?,
             platform: platform?,
             plain_http: plain_http?,
+            s3_endpoint: s3_endpoint?.map(|Endpoint(url)| url),
+            s3_region: s3_region?,
         })
     }
 
@@ -407,6 +423,9 @@ impl Step {
                 "no source is an oci:// one",
             );
         }
+        if !self.sources.iter().any(|source| matches!(source, Source::S3(_))) {
+            none(&["s3-endpoint", "s3-region"], "no source is an s3:// one");
+        }
         if self.sources.iter().all(|source| matches!(source, Source::Path(_))) {
             none(
                 &["username", "password", "bearer", "netrc", "tries"],
@@ -424,6 +443,20 @@ pub(crate) fn is_tree(path: &Path, keep_links: bool) -> bool {
         path.metadata()
     };
     meta.is_ok_and(|meta| meta.is_dir())
+}
+
+struct Endpoint(WebUrl);
+
+impl Setting for Endpoint {
+    const FORM: &'static str = "http(s)://HOST:PORT";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let url: WebUrl = text.parse()?;
+        match url.uri().query() {
+            None => Ok(Self(url)),
+            Some(_) => Err("it has a query".into()),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

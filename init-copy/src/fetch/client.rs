@@ -1,5 +1,6 @@
 //! One request and its redirects, with what went wrong sorted into what passes and what does not.
 
+use std::io::Read as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pod_contract::start::exit::{Failure, USAGE};
@@ -12,6 +13,7 @@ use ureq::{Agent, Body, http};
 use super::credentials::Credentials;
 use super::proxy::proxy_for;
 use super::retry::{Deadline, Problem, Tries, retry_after};
+use super::s3::{self, Store};
 use super::secure::Secure;
 use super::url::WebUrl;
 use crate::error::{AUTH, NETWORK, SOURCE};
@@ -58,7 +60,16 @@ pub(crate) struct Request<'r> {
     pub(crate) url: &'r WebUrl,
     pub(crate) headers: &'r [(&'static str, String)],
     /// For the origin of `url` only.
-    pub(crate) authorization: Option<&'r str>,
+    pub(crate) authorization: Option<Authorization<'r>>,
+}
+
+/// Who we are to a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Authorization<'a> {
+    /// The value of that header.
+    Header(&'a str),
+    /// Each request is signed by itself.
+    Signed(&'a Store),
 }
 
 /// A response whose body is still to be read.
@@ -67,6 +78,9 @@ pub(crate) struct Answer {
     pub(crate) response: http::Response<Body>,
     /// Where it came from in the end.
     pub(crate) url: WebUrl,
+    is_of_store: bool,
+    /// What the store says is wrong, in one word.
+    said: Option<String>,
 }
 
 impl Answer {
@@ -146,9 +160,19 @@ impl Client {
     pub(crate) fn get(&self, request: &Request<'_>) -> Result<Answer, Problem> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.once(&url, request)?;
+            let mut response = self.once(&url, request)?;
             let Some(location) = redirect(&response) else {
-                return Ok(Answer { response, url });
+                let is_of_store = matches!(request.authorization, Some(Authorization::Signed(_)));
+                let said = match is_of_store && is_refusal(response.status()) {
+                    true => said(&mut response),
+                    false => None,
+                };
+                return Ok(Answer {
+                    response,
+                    url,
+                    is_of_store,
+                    said,
+                });
             };
             let next = url.join(&location).map_err(|why| {
                 Problem::Final(Failure::new(
@@ -179,19 +203,20 @@ impl Client {
         for (name, value) in request.headers {
             builder = builder.header(*name, value);
         }
-        let own = request
-            .authorization
-            .filter(|_| url.same_origin(request.url))
-            .map(str::to_owned);
-        let authorization = match own {
-            Some(own) => Some(own),
-            None => {
-                let named_only = !url.same_origin(request.url);
-                self.credentials.of_netrc(url, named_only).map_err(Problem::Final)?
+        let is_own = url.same_origin(request.url);
+        match request.authorization.filter(|_| is_own) {
+            Some(Authorization::Header(own)) => builder = builder.header(AUTHORIZATION, own),
+            Some(Authorization::Signed(store)) => {
+                for (name, value) in store.sign(self, url)? {
+                    builder = builder.header(name, value);
+                }
             }
-        };
-        if let Some(authorization) = authorization {
-            builder = builder.header(AUTHORIZATION, authorization);
+            None => {
+                let found = self.credentials.of_netrc(url, !is_own).map_err(Problem::Final)?;
+                if let Some(found) = found {
+                    builder = builder.header(AUTHORIZATION, found);
+                }
+            }
         }
         let proxy = proxy_for(url, |name| std::env::var(name).ok());
         let refuse = |why| {
@@ -257,8 +282,24 @@ impl Client {
     /// The problem behind a status that is none of those a caller expects.
     pub(crate) fn refuse(answer: &Answer) -> Problem {
         let (url, status) = (&answer.url, answer.response.status());
-        let cause = format!("{url} answers {status}");
+        let said = answer
+            .said
+            .as_ref()
+            .map(|said| format!(" ({said})"))
+            .unwrap_or_default();
+        let cause = format!("{url} answers {status}{said}");
+        if let Some(region) = answer
+            .header("x-amz-bucket-region")
+            .filter(|_| matches!(status.as_u16(), 301 | 307 | 400))
+        {
+            let remedy = format!("the bucket is in the region {region}: give it with --s3-region");
+            return Problem::Final(Failure::new(SOURCE, cause).remedy(remedy));
+        }
         match status.as_u16() {
+            401 | 403 if answer.is_of_store => Problem::Final(Failure::new(AUTH, cause).remedy(
+                "give keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role for the service account, and check what they may read, \
+                 the region and the clock",
+            )),
             401 | 403 | 407 => Problem::Final(Failure::new(AUTH, cause).remedy(
                 "give credentials with --username and --password, --bearer, --netrc or --registry-config, and check what they may read",
             )),
@@ -274,6 +315,17 @@ impl Client {
             _ => Problem::Final(Failure::new(NETWORK, cause)),
         }
     }
+}
+
+fn is_refusal(status: http::StatusCode) -> bool {
+    !status.is_success() && status != http::StatusCode::NOT_MODIFIED
+}
+
+fn said(response: &mut http::Response<Body>) -> Option<String> {
+    let mut body = String::new();
+    let reader = response.body_mut().as_reader();
+    reader.take(MAX_HEAD as u64).read_to_string(&mut body).ok()?;
+    s3::code(&body).map(str::to_owned)
 }
 
 /// What of TLS is behind an error, however deep.

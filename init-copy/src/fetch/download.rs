@@ -7,7 +7,7 @@ use std::thread;
 
 use pod_contract::start::exit::Failure;
 
-use super::client::{Answer, Client, Request};
+use super::client::{Answer, Authorization, Client, Request};
 use super::part::{Facts, Part};
 use super::retry::{Problem, Tries, http_date};
 use super::url::WebUrl;
@@ -23,7 +23,7 @@ const BUFFER: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct Download<'d> {
     pub(crate) url: &'d WebUrl,
-    pub(crate) authorization: Option<String>,
+    pub(crate) authorization: Option<Authorization<'d>>,
     /// The same part goes on with the same bytes.
     pub(crate) part: PartName,
     pub(crate) expected: Option<&'d Expected>,
@@ -256,7 +256,7 @@ impl<'t> Transfer<'t> {
         let answer = self.client.get(&Request {
             url: self.what.url,
             headers: &headers,
-            authorization: self.what.authorization.as_deref(),
+            authorization: self.what.authorization,
         })?;
         match answer.status() {
             200 => {

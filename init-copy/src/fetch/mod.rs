@@ -12,11 +12,13 @@ mod download;
 mod part;
 mod proxy;
 mod retry;
+mod s3;
 mod secure;
 mod url;
 
-pub(crate) use client::{Answer, Client, Request, Tls};
+pub(crate) use client::{Answer, Authorization, Client, Request, Tls};
 pub(crate) use credentials::{Credentials, basic};
 pub(crate) use download::{Download, Fetched, Tag, download, forget};
 pub(crate) use retry::{Deadline, Problem};
+pub(crate) use s3::{Object, Store};
 pub(crate) use url::WebUrl;

@@ -11,7 +11,7 @@ use super::registry::Registry;
 use crate::content::checksum::{Expected, hex};
 use crate::dest::beneath::Root;
 use crate::error::{AUTH, DIGEST, Error, SOURCE, UNSAFE};
-use crate::fetch::{Client, Download, Fetched, download};
+use crate::fetch::{Authorization, Client, Download, Fetched, download};
 use crate::plan::names::PartName;
 use crate::plan::safe_path;
 use crate::progress::Progress;
@@ -165,9 +165,11 @@ impl Artifact<'_> {
     pub(crate) fn fetch(&self, layer: &Layer, root: &Root, progress: &Progress) -> Result<Fetched, Error> {
         let url = self.registry.url("blobs", &layer.digest)?;
         let expected = Expected::parse(&layer.digest).map_err(|why| Error::new(DIGEST, why, ""))?;
+        let known = self.registry.authorization();
+        let renewed;
         let mut what = Download {
             url: &url,
-            authorization: self.registry.authorization(),
+            authorization: known.as_deref().map(Authorization::Header),
             part: PartName::of(self.pull.owner, &layer.digest),
             expected: Some(&expected),
             size: Some(layer.size),
@@ -180,7 +182,8 @@ impl Artifact<'_> {
         if matches!(&fetched, Err(Error::Other(failure)) if failure.code == AUTH) {
             // A token lives for a minute or so, and the layers before this one may have taken longer; or only content is protected.
             self.registry.renew(&url)?;
-            what.authorization = self.registry.authorization();
+            renewed = self.registry.authorization();
+            what.authorization = renewed.as_deref().map(Authorization::Header);
             fetched = download(self.pull.client, root, &what, progress);
         }
         fetched?.ok_or_else(|| Error::new(DIGEST, format!("{url} answers without content"), ""))

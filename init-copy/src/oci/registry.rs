@@ -10,7 +10,7 @@ use super::challenge::{self, Challenge};
 use super::docker_config::{DockerConfig, Login};
 use super::reference::Reference;
 use crate::error::{AUTH, NETWORK};
-use crate::fetch::{Answer, Client, Problem, Request, WebUrl, basic};
+use crate::fetch::{Answer, Authorization, Client, Problem, Request, WebUrl, basic};
 
 /// A manifest or a token with more is none (OCI Distribution Specification: registries accept at least 4 MiB).
 const MAX_DOCUMENT: u64 = 4 << 20;
@@ -101,7 +101,7 @@ impl<'c> Registry<'c> {
         self.client.get(&Request {
             url,
             headers: &[("accept", accept.to_owned())],
-            authorization: authorization.as_deref(),
+            authorization: authorization.as_deref().map(Authorization::Header),
         })
     }
 
@@ -208,7 +208,7 @@ impl<'c> Registry<'c> {
         let answer = self.client.get(&Request {
             url: &url,
             headers: &[],
-            authorization: authorization.as_deref(),
+            authorization: authorization.as_deref().map(Authorization::Header),
         })?;
         if answer.status() != 200 {
             return Err(Client::refuse(&answer));

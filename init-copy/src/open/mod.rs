@@ -13,7 +13,7 @@ use crate::ask::Step;
 use crate::content::checksum::Expected;
 use crate::dest::beneath::Root;
 use crate::error::Error;
-use crate::fetch::Client;
+use crate::fetch::{Authorization, Client, Object, Store};
 use crate::oci::Reference;
 use crate::plan::{Builder, Plan};
 use crate::progress::Progress;
@@ -26,6 +26,7 @@ pub(crate) use web::expected;
 pub(crate) enum Named {
     Path(PathBuf),
     Url(crate::fetch::WebUrl),
+    S3(Object),
     Oci(Reference),
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn name(sources: &[Source]) -> Result<Vec<Named>, Error> {
             Source::Path(path) if has_pattern(path) => named.extend(expand(path)?.into_iter().map(Named::Path)),
             Source::Path(path) => named.push(Named::Path(path.clone())),
             Source::Url(url) => named.push(Named::Url(url.clone())),
+            Source::S3(object) => named.push(Named::S3(object.clone())),
             Source::Oci(reference) => named.push(Named::Oci(reference.clone())),
         }
     }
@@ -70,7 +72,19 @@ impl Opening<'_> {
         for (at, source) in named.iter().enumerate() {
             match source {
                 Named::Path(path) => self.local(path, &mut builder)?,
-                Named::Url(url) => self.web(at, url, &mut builder)?,
+                Named::Url(url) => {
+                    let own = self.client.credentials().own()?;
+                    self.web(at, url, own.as_deref().map(Authorization::Header), &mut builder)?;
+                }
+                Named::S3(object) => {
+                    let store = Store::new(self.step.s3_endpoint.as_ref(), self.step.s3_region.as_deref())?;
+                    self.web(
+                        at,
+                        &store.url(object)?,
+                        Some(Authorization::Signed(&store)),
+                        &mut builder,
+                    )?;
+                }
                 Named::Oci(reference) => self.artifact(reference, &mut builder)?,
             }
         }

@@ -15,14 +15,20 @@ use crate::content::checksum::{Expected, MAX_FILE};
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
 use crate::error::{At as _, DIGEST, Error, SOURCE};
-use crate::fetch::{Client, Download, Fetched, Request, Tag, WebUrl, download, forget};
+use crate::fetch::{Authorization, Client, Download, Fetched, Request, Tag, WebUrl, download, forget};
 use crate::plan::names::PartName;
 use crate::plan::safe_path;
 use crate::plan::{Builder, Content, Entry, Kind, Opened, Share};
 
 impl Opening<'_> {
     /// `at` is the number of the source.
-    pub(super) fn web(&self, at: usize, url: &WebUrl, builder: &mut Builder) -> Result<(), Error> {
+    pub(super) fn web(
+        &self,
+        at: usize,
+        url: &WebUrl,
+        authorization: Option<Authorization<'_>>,
+        builder: &mut Builder,
+    ) -> Result<(), Error> {
         // With a digest, a URL says where content is to be had, and not what it is.
         let label = if self.expected.is_some() {
             url.to_string()
@@ -45,7 +51,7 @@ impl Opening<'_> {
             });
         let what = Download {
             url,
-            authorization: self.client.credentials().own()?,
+            authorization,
             // A place has one download at a time, so that presigned URLs, each another one, leave no row of parts.
             part: PartName::of(
                 self.owner,
@@ -62,7 +68,7 @@ impl Opening<'_> {
             known: if self.expected.is_none() { known } else { None },
         };
         let Some(base) = self.base else {
-            let size = self.announced(url, what.authorization.as_deref())?;
+            let size = self.announced(url, authorization)?;
             return self.announce(&label, &self.file_name(url)?, size, builder);
         };
         let fetched = match (download(self.client, base, &what, self.progress)?, in_place) {
@@ -92,7 +98,7 @@ impl Opening<'_> {
     }
 
     /// The size that the server gives; nothing of the body is read.
-    fn announced(&self, url: &WebUrl, authorization: Option<&str>) -> Result<u64, Error> {
+    fn announced(&self, url: &WebUrl, authorization: Option<Authorization<'_>>) -> Result<u64, Error> {
         let request = Request {
             url,
             headers: &[],
@@ -248,7 +254,7 @@ fn ask(client: &Client, url: &WebUrl, authorization: Option<&str>, tries: u32) -
         let answer = client.get(&Request {
             url,
             headers: &[],
-            authorization,
+            authorization: authorization.map(Authorization::Header),
         })?;
         if answer.status() != 200 {
             return Err(Client::refuse(&answer));

@@ -6,6 +6,7 @@ mod credentials;
 mod download;
 mod proxies;
 mod resume;
+mod s3;
 mod tls;
 
 use std::process::{Command, Output};
@@ -82,6 +83,9 @@ pub(crate) fn init_copy(args: &[&str]) -> Command {
         "DOCKER_CONFIG",
         "REGISTRY_AUTH_FILE",
     ] {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
         command.env_remove(name);
     }
     command.args(args);

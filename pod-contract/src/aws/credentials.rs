@@ -2,8 +2,11 @@
 //! by the binary with its own client. Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers".
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+
+use http::Uri;
 
 use crate::config::read_secret_file;
 use crate::start::exit::{Failure, USAGE};
@@ -137,6 +140,15 @@ impl Origin {
         let url = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
             .map(|path| format!("http://169.254.170.2{path}"))
             .or_else(|| variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"));
+        if let Some(url) = url.as_ref().filter(|url| !may_be_asked(url)) {
+            return Err(Failure::new(
+                USAGE,
+                format!(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI is refused: {url:?} is neither https nor an agent's address"
+                ),
+            )
+            .remedy("give https, or http at loopback, 169.254.170.2, 169.254.170.23 or [fd00:ec2::23]"));
+        }
         Ok(match url {
             Some(url) => Self::Container {
                 url,
@@ -200,6 +212,25 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once("</").map(|(text, _)| text.trim())
 }
 
+/// Keys come over plain HTTP from the machine itself only: "Container credential provider" of the same guide.
+fn may_be_asked(url: &str) -> bool {
+    const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let host = url.host().unwrap_or_default();
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    match url.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") if host == "localhost" => true,
+        Some("http") => host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || AGENTS.contains(&address.to_string().as_str())),
+        _ => false,
+    }
+}
+
 fn escaped(text: &str) -> String {
     super::sign::encoded(text.as_bytes(), false)
 }
@@ -239,6 +270,35 @@ mod tests {
         let relative = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x")];
         let asked = origin(&relative).unwrap().ask().unwrap().unwrap();
         assert_eq!(asked.url, "http://169.254.170.2/v2/x");
+    }
+
+    #[test]
+    fn keys_come_in_plain_text_from_the_machine_only() {
+        let agent = |url: &str| origin(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
+        for url in [
+            "https://agent.example/keys",
+            "http://localhost:1338/keys",
+            "http://127.0.0.9/keys",
+            "http://[::1]:80/keys",
+            "http://169.254.170.2/keys",
+            "http://169.254.170.23/keys",
+            "http://[fd00:ec2::23]/keys",
+        ] {
+            assert!(agent(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://agent.example/keys",
+            "http://169.254.169.254/keys",
+            "http://192.0.2.1/keys",
+            "http://127.0.0.1.example/keys",
+            "http://[fd00:ec2::24]/keys",
+            "ftp://127.0.0.1/keys",
+            "/keys",
+            "127.0.0.1",
+        ] {
+            let refused = agent(url).unwrap_err();
+            assert!(refused.cause.contains(url), "{refused:?}");
+        }
     }
 
     #[test]
