@@ -5,7 +5,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 into=$1
 
 packages=(
-    docker-registry skopeo nginx-light apache2-utils openssl
+    docker-registry skopeo umoci nginx-light apache2-utils openssl
     tar zip unzip zstd xz-utils bzip2 libarchive-tools rsync attr e2fsprogs
     ca-certificates curl jq python3 python3-jsonschema python3-yaml util-linux
 )

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Our binaries against what they meet outside, most of it init-copy: docker-registry, oras and skopeo; nginx; s3s-fs; tar, zip and their
+# Our binaries against what they meet outside, most of it init-copy: docker-registry, oras, skopeo and umoci; nginx; s3s-fs; tar, zip and their
 # like; GNU cp and chmod; file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
 # ends them.
 #
-#   testbed/peers/run.sh [oci|web|s3|tls|cp|mode|disk|schema]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|disk|schema]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
@@ -25,6 +25,8 @@ mkdir -p "$cache"
 . "$here/observe.sh"
 # shellcheck source=oci.sh
 . "$here/oci.sh"
+# shellcheck source=images.sh
+. "$here/images.sh"
 # shellcheck source=web.sh
 . "$here/web.sh"
 # shellcheck source=s3.sh
@@ -57,7 +59,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci web s3 tls cp mode disk schema; fi
+if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode disk schema; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
@@ -86,6 +88,7 @@ quietly make_logins
 for part in "$@"; do
     case $part in
     oci) check_oci ;;
+    images) check_images ;;
     web) check_web ;;
     s3) check_s3 ;;
     tls) check_tls ;;
@@ -94,7 +97,7 @@ for part in "$@"; do
     disk) check_disk ;;
     schema) check_schema ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, web, s3, tls, cp, mode, disk or schema" >&2
+        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, disk or schema" >&2
         exit 2
         ;;
     esac

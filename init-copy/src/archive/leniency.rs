@@ -9,6 +9,8 @@ pub struct Leniency {
     pub no_end: bool,
     /// Names whose components are separated by backslashes, as old versions of PowerShell wrote them.
     pub backslashes: bool,
+    /// What is refused otherwise is listed as unfit: an image has devices and odd names, most of them beside what is wanted.
+    pub unfit: bool,
 }
 
 /// One thing that is accepted.
@@ -23,16 +25,15 @@ impl Word for Accept {
     const WORDS: &'static [(&'static str, Self)] = &[("no-end", Self::NoEnd), ("backslashes", Self::Backslashes)];
 }
 
-impl From<&[Accept]> for Leniency {
-    fn from(accepted: &[Accept]) -> Self {
+impl Leniency {
+    pub(crate) fn of(accepted: &[Accept], unfit: bool) -> Self {
         Self {
             no_end: accepted.contains(&Accept::NoEnd),
             backslashes: accepted.contains(&Accept::Backslashes),
+            unfit,
         }
     }
-}
 
-impl Leniency {
     /// A name as it is meant.
     pub(super) fn name(self, mut name: Vec<u8>) -> Vec<u8> {
         if self.backslashes {

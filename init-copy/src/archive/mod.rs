@@ -12,7 +12,9 @@ mod kind;
 mod leniency;
 mod sparse;
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 pub(crate) use decode::decoder;
@@ -42,7 +44,7 @@ pub enum Refused {
 /// One member as the walkers find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Of normal components only.
+    /// Of normal components only, unless it is unfit.
     pub path: PathBuf,
     /// File, directory or link.
     pub kind: MemberKind,
@@ -68,6 +70,14 @@ impl Member {
             modified: 0,
         }
     }
+
+    /// What is listed by name only.
+    fn unfit(name: &[u8], why: &Refused) -> Self {
+        Self {
+            kind: MemberKind::Unfit(why.to_string()),
+            ..Self::file(OsStr::from_bytes(name).into(), 0)
+        }
+    }
 }
 
 /// What a member is.
@@ -81,6 +91,8 @@ pub enum MemberKind {
     Link(Vec<u8>),
     /// Another name of an earlier file.
     Hard(PathBuf),
+    /// Such as a device, or what has a name that is refused, and why.
+    Unfit(String),
 }
 
 /// Without permission bits of its own, a file is this.

@@ -78,7 +78,11 @@ pub fn walk<R: Read, E: From<Refused>>(
         if let Holes::Records(sparse::Records { name: Some(name), .. }) = &holes {
             meta.path = Some(name.clone());
         }
-        let member = member(&block, kind, stored, meta, leniency)?;
+        let name = leniency.name(meta.path.take().unwrap_or_else(|| header_name(&block)));
+        let member = match member(&block, kind, stored, &name, meta, leniency) {
+            Err(why) if leniency.unfit && !matches!(why, Refused::Io(_)) => Some(Member::unfit(&name, &why)),
+            other => other?,
+        };
         let stored = if matches!(kind, b'0' | 0 | b'7' | b'S') {
             stored
         } else {
@@ -176,12 +180,18 @@ impl<R: Read> Read for Content<'_, R> {
 }
 
 /// The member of a header; `None` for one without a name of its own, such as `./`.
-fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta, leniency: Leniency) -> Result<Option<Member>, Refused> {
-    let name = leniency.name(meta.path.unwrap_or_else(|| header_name(block)));
-    let shown = String::from_utf8_lossy(&name).into_owned();
+fn member(
+    block: &[u8; BLOCK],
+    kind: u8,
+    size: u64,
+    name: &[u8],
+    meta: Meta,
+    leniency: Leniency,
+) -> Result<Option<Member>, Refused> {
+    let shown = String::from_utf8_lossy(name).into_owned();
     let unsafe_name = |why| Refused::Unsafe(format!("the member {shown:?} has a name that is refused: {why}"));
     let has_content = || Refused::Unsafe(format!("the directory {shown:?} has content"));
-    let path = match safe_path::relative(&name) {
+    let path = match safe_path::relative(name) {
         Ok(path) => path,
         Err(safe_path::Unsafe::Empty) if kind == b'5' && !name.is_empty() => {
             return if size == 0 { Ok(None) } else { Err(has_content()) };
@@ -223,7 +233,6 @@ fn member(block: &[u8; BLOCK], kind: u8, size: u64, meta: Meta, leniency: Lenien
     }))
 }
 
-/// Links and directories carry no content; a size there is one that readers disagree about.
 /// Bytes that are of no member's content.
 struct Beside(u64);
 
@@ -262,6 +271,7 @@ fn is_no_member(tar: &mut impl Read, kind: u8, stored: u64, meta: &mut Meta) -> 
     Ok(true)
 }
 
+/// Links and directories carry no content; a size there is one that readers disagree about.
 fn refuse_content(kind: u8, size: u64) -> Result<u64, Refused> {
     if size == 0 || kind == b'5' {
         Ok(0)

@@ -12,7 +12,7 @@ use crate::attributes::{Attributes, Kept, Owner};
 use crate::content::checksum::Expected;
 use crate::content::substitute::Substitute;
 use crate::fetch::{Credentials, WebUrl};
-use crate::oci::Platform;
+use crate::oci::{ImagePath, Platform};
 use crate::plan::Links;
 use crate::publish::Publish;
 use crate::receipt::{Existing, Keeping, Proof};
@@ -95,6 +95,8 @@ pub(crate) struct Step {
     pub(crate) credentials: Credentials,
     pub(crate) registry_config: Option<PathBuf>,
     pub(crate) platform: Platform,
+    /// What of an image is copied.
+    pub(crate) path: Option<ImagePath>,
     pub(crate) plain_http: bool,
     pub(crate) s3_endpoint: Option<WebUrl>,
     pub(crate) s3_region: Option<String>,
@@ -258,6 +260,11 @@ impl Step {
                 "OS/ARCH",
                 "Of an index, the manifest for it [default: this machine's]",
             ),
+            setting::<ImagePath>(
+                "path",
+                "PATH",
+                "Of an image, what to copy: /app under its name, /app/ its contents",
+            ),
             setting::<Endpoint>(
                 "s3-endpoint",
                 "URL",
@@ -313,6 +320,7 @@ impl Step {
         let credentials = credentials(settings);
         let registry_config = settings.optional::<PathBuf>("registry-config");
         let platform = settings.or("platform", Platform::own());
+        let path = settings.optional::<ImagePath>("path");
         let plain_http = settings.or("plain-http", false);
         let s3_endpoint = settings.optional::<Endpoint>("s3-endpoint");
         let s3_region = settings.optional::<String>("s3-region");
@@ -334,7 +342,7 @@ impl Step {
             unpack: unpack?,
             strip: strip?,
             links: links?,
-            leniency: accept?.as_slice().into(),
+            leniency: Leniency::of(&accept?, matches!(path, Some(Some(_)))),
             one_file_system: false,
             checksum: checksum?,
             publish: publish?,
@@ -352,6 +360,7 @@ impl Step {
             credentials: credentials?,
             registry_config: registry_config?,
             platform: platform?,
+            path: path?,
             plain_http: plain_http?,
             s3_endpoint: s3_endpoint?.map(|Endpoint(url)| url),
             s3_region: s3_region?,
@@ -387,6 +396,12 @@ impl Step {
         if self.links == Some(Links::Follow) && self.unpack != Unpack::Off {
             return settings.refuse_together(&["links", "unpack"], "the links of an archive cannot be followed");
         }
+        if self.path.is_some() && self.unpack != Unpack::Off {
+            return settings.refuse_together(
+                &["path", "unpack"],
+                "what is copied out of an image is not unpacked: do that in a second step",
+            );
+        }
         self.refuse_pointless(settings);
         Some(self)
     }
@@ -408,6 +423,12 @@ impl Step {
                 "nothing is unpacked; give --unpack too",
             );
         }
+        if self.path.is_some() {
+            none(
+                &["strip-components", "member"],
+                "they are for archives; name what is wanted of the image by --path",
+            );
+        }
         if self.receipt == Keeping::Off {
             none(
                 &["prune", "proof"],
@@ -419,7 +440,7 @@ impl Step {
         }
         if !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
             none(
-                &["registry-config", "platform", "plain-http"],
+                &["registry-config", "platform", "path", "plain-http"],
                 "no source is an oci:// one",
             );
         }

@@ -33,6 +33,8 @@ pub(crate) struct Pull<'p> {
     pub(crate) owner: &'p str,
     pub(crate) max_bytes: u64,
     pub(crate) durable: bool,
+    /// A path out of an image is wanted, and no artifact.
+    pub(crate) is_image: bool,
 }
 
 /// One layer of an artifact.
@@ -44,6 +46,18 @@ pub(crate) struct Layer {
     pub(crate) unpack: bool,
     digest: String,
     pub(crate) size: u64,
+}
+
+impl Layer {
+    /// One directory, packed, whose contents go to the destination.
+    fn whole(descriptor: &Descriptor) -> Self {
+        Self {
+            path: PathBuf::new(),
+            unpack: true,
+            digest: descriptor.digest.clone(),
+            size: descriptor.size,
+        }
+    }
 }
 
 /// An artifact whose manifest has been read.
@@ -77,6 +91,13 @@ impl Pull<'_> {
                 return Err(refuse("an index in an index".into()));
             }
         }
+        if self.is_image && !manifest.config.is_image_config() {
+            return Err(Error::new(
+                SOURCE,
+                format!("oci://{}: it is an artifact, not an image", self.reference),
+                "leave out --path; --member picks from what is unpacked",
+            ));
+        }
         let layers = manifest
             .layers
             .iter()
@@ -109,6 +130,9 @@ impl Pull<'_> {
     }
 
     fn layer(&self, descriptor: &Descriptor, is_image: bool) -> Result<Layer, Error> {
+        if self.is_image {
+            return Ok(Layer::whole(descriptor));
+        }
         let Some(title) = descriptor.annotations.get(TITLE) else {
             return self.untitled(descriptor, is_image);
         };
@@ -135,17 +159,10 @@ impl Pull<'_> {
     /// As Helm and Flux push them: one directory, of which the media type says how it is packed.
     fn untitled(&self, descriptor: &Descriptor, is_image: bool) -> Result<Layer, Error> {
         let (cause, remedy) = match descriptor.is_packed() {
-            true if !is_image => {
-                return Ok(Layer {
-                    path: PathBuf::new(),
-                    unpack: true,
-                    digest: descriptor.digest.clone(),
-                    size: descriptor.size,
-                });
-            }
+            true if !is_image => return Ok(Layer::whole(descriptor)),
             _ if is_image => (
                 "it is an image, not an artifact".into(),
-                "push files with oras; to copy out of an image, build one FROM init-copy with COPY --from, or mount an image volume",
+                "name what to copy out of it: --path /app/ for the contents of that directory",
             ),
             _ => (
                 format!(

@@ -1,19 +1,26 @@
-//! An OCI artifact: its layers, as files or unpacked.
+//! An OCI artifact: its layers, as files or unpacked; or an image.
 
 use std::path::Path;
 
 use super::Opening;
+use super::image::Labelled;
 use super::web::Came;
 use crate::archive::Unpack;
+use crate::dest::beneath::Root;
 use crate::error::Error;
-use crate::oci::{DockerConfig, Pull, Reference};
+use crate::oci::{Artifact, DockerConfig, Pull, Reference};
 use crate::plan::Builder;
 
 impl Opening<'_> {
     pub(super) fn artifact(&self, reference: &Reference, builder: &mut Builder) -> Result<(), Error> {
         let label = format!("oci://{reference}");
         // Of an index, each platform has another content.
-        let pinned = |digest: &str| format!("pinned:{digest} {}", self.step.platform);
+        let path = self.step.path.as_ref();
+        let of_path = |digest: String| match path {
+            Some(path) => format!("{digest} {path}"),
+            None => digest,
+        };
+        let pinned = |digest: &str| of_path(format!("pinned:{digest} {}", self.step.platform));
         // A digest of a manifest is for ever: no question is needed.
         if let Some(digest) = &reference.digest
             && let Some(found) = self.in_place(&label)?
@@ -32,22 +39,26 @@ impl Opening<'_> {
             owner: self.owner,
             max_bytes: self.step.limits.bytes,
             durable: self.step.durable,
+            is_image: path.is_some(),
         };
         let artifact = pull.manifest()?;
         let identity = match &reference.digest {
             Some(digest) => pinned(digest),
-            None => artifact.digest.clone(),
+            None => of_path(artifact.digest.clone()),
         };
         if self.keep(&label, &identity, builder)? {
             return Ok(());
         }
+        let total: u64 = artifact.layers.iter().map(|layer| layer.size).sum();
         let Some(base) = self.base else {
+            if let Some(path) = path {
+                return self.announce(&label, Path::new(path.file_name()), total, builder);
+            }
             for layer in &artifact.layers {
                 self.announce(&label, &layer.path, layer.size, builder)?;
             }
             return Ok(());
         };
-        let total: u64 = artifact.layers.iter().map(|layer| layer.size).sum();
         tracing::info!(
             artifact = label,
             digest = artifact.digest,
@@ -55,6 +66,26 @@ impl Opening<'_> {
             bytes = total,
             "pulling"
         );
+        match path {
+            Some(path) => {
+                let named = Labelled {
+                    label: &label,
+                    identity: &identity,
+                };
+                self.image(&artifact, path, named, base, builder)
+            }
+            None => self.layers(&label, &artifact, &identity, base, builder),
+        }
+    }
+
+    fn layers(
+        &self,
+        label: &str,
+        artifact: &Artifact<'_>,
+        identity: &str,
+        base: &Root,
+        builder: &mut Builder,
+    ) -> Result<(), Error> {
         for layer in &artifact.layers {
             if let Some(name) = layer.path.file_name()
                 && crate::source::glob::any(&self.step.exclude, Path::new(name))
@@ -65,10 +96,10 @@ impl Opening<'_> {
             let unpack_file = self.step.unpack != Unpack::Off && !layer.unpack;
             let place = if unpack_file { Path::new("") } else { &layer.path };
             let came = Came {
-                label: &label,
+                label,
                 place,
                 name: Path::new(layer.path.file_name().unwrap_or_default()),
-                identity: identity.clone(),
+                identity: identity.to_owned(),
                 unpack: layer.unpack || unpack_file,
                 fetched,
             };

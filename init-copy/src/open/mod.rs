@@ -2,6 +2,7 @@
 //! by then.
 
 mod artifact;
+mod image;
 mod kept;
 mod local;
 mod unpack;

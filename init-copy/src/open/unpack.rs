@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Opening;
 use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Packing, Refused, Unpack, unpacked_name};
+use crate::ask::Step;
 use crate::content::fingerprint::Fingerprint;
 use crate::error::{Error, SOURCE, UNSAFE};
 use crate::plan::leads_outside;
@@ -113,6 +114,15 @@ impl Opening<'_> {
     }
 }
 
+/// Fails on the link `path` of a packed tree when it would lead to where it may not, at its `target`.
+pub(super) fn refuse_link(step: &Step, label: &str, target: &Path, path: &Path, to: &[u8]) -> Result<(), Error> {
+    // A tree's links can be followed, and those of a packed one lead nowhere yet.
+    let asked = step.links.filter(|&links| links != Links::Follow);
+    let links = asked.unwrap_or(Links::Refuse);
+    let refuse = |_| leads_outside(&format!("{label}!{}", path.display()), to);
+    links.check(target, to).map_err(refuse)
+}
+
 impl Listing<'_> {
     fn read(&mut self, file: File, format: Format, name: &Path) -> Result<Archive, Failed> {
         let leniency = self.opening.step.leniency;
@@ -195,17 +205,10 @@ impl Listing<'_> {
             MemberKind::File => (Kind::File, Share::Alone),
             MemberKind::Link(to) => {
                 // Of where it goes: with leading names dropped, fewer steps lead outside.
-                // A tree's links can be followed, and those of a packed one lead nowhere yet.
-                let asked = self.opening.step.links.filter(|&links| links != Links::Follow);
-                let links = asked.unwrap_or(Links::Refuse);
-                if links.check(&target, &to).is_err() {
-                    return Err(Failed::Error(leads_outside(
-                        &format!("{}!{}", self.label, path.display()),
-                        &to,
-                    )));
-                }
+                refuse_link(step, self.label, &target, &path, &to).map_err(Failed::Error)?;
                 (Kind::Link, Share::Alone)
             }
+            MemberKind::Unfit(why) => return Err(Refused::Unsafe(why).into()),
             MemberKind::Hard(to) => {
                 let to = self
                     .place(&to)

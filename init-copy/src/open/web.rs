@@ -161,12 +161,9 @@ impl Opening<'_> {
             unpack,
         } = came;
         if unpack {
-            let shown = base.path().join(&fetched.part);
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fd = openat(base, &fetched.part, flags, Mode::empty()).at("read", &shown)?;
             let part = fetched.part.clone();
             let packed = Packed {
-                file: File::from(fd),
+                file: open_part(base, &part)?,
                 label,
                 prefix: place,
                 name,
@@ -187,6 +184,13 @@ impl Opening<'_> {
         });
         builder.push(file(place, fetched.size))
     }
+}
+
+/// What has been fetched, to be read.
+pub(super) fn open_part(base: &Root, part: &Path) -> Result<File, Error> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(base, part, flags, Mode::empty()).at("read", &base.path().join(part))?;
+    Ok(File::from(fd))
 }
 
 /// What came over the network.

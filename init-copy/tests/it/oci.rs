@@ -2,6 +2,7 @@
 
 mod credentials;
 mod hostile;
+mod images;
 mod pull;
 
 use std::collections::BTreeMap;

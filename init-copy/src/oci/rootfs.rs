@@ -1,0 +1,392 @@
+//! What the layers of an image add up to.
+//!
+//! Sources: OCI Image Specification 1.1, "Image Layer Filesystem Changeset" (whiteouts, opaque directories); names that pass through a
+//! link go where the link leads, as in containerd.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::{OsStr, OsString};
+use std::ops::Bound;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use pod_contract::config::Setting;
+
+use crate::archive::{Member, MemberKind, Refused};
+use crate::plan::safe_path;
+
+/// In a layer, what is called this and a name removes that name from the layers below.
+const WHITEOUT: &[u8] = b".wh.";
+/// What the directory had in the layers below is gone.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// As many links on the way as the kernel follows.
+const MAX_LINKS: u32 = 40;
+
+/// A path in an image; with a slash behind it, the contents of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImagePath {
+    path: PathBuf,
+    pub(crate) contents: bool,
+}
+
+impl Setting for ImagePath {
+    const FORM: &'static str = "a path from the image's root, such as /app/";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let below = text.strip_prefix('/').ok_or("it does not begin with a slash")?;
+        let path = match safe_path::relative(below.trim_start_matches('/').as_bytes()) {
+            Err(safe_path::Unsafe::Empty) => PathBuf::new(),
+            other => other.map_err(|why| why.to_string())?,
+        };
+        let contents = text.ends_with('/') || text.ends_with("/.");
+        Ok(Self { path, contents })
+    }
+}
+
+impl std::fmt::Display for ImagePath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let slash = if self.contents && !self.path.as_os_str().is_empty() {
+            "/"
+        } else {
+            ""
+        };
+        write!(f, "/{}{slash}", self.path.display())
+    }
+}
+
+impl ImagePath {
+    /// The last name; empty for the root.
+    pub(crate) fn file_name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
+    }
+}
+
+/// One name of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// Which layer its content is in.
+    pub(crate) layer: usize,
+    /// Its number there.
+    pub(crate) number: u32,
+    pub(crate) kind: NodeKind,
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+    pub(crate) modified: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    Dir,
+    File,
+    /// A file with other names.
+    Hard,
+    Link(Box<[u8]>),
+    /// Is not unpacked here, and why.
+    Unfit(Box<str>),
+}
+
+/// All names, by path.
+#[derive(Debug, Default)]
+pub(crate) struct RootFs(BTreeMap<PathBuf, Node>);
+
+impl RootFs {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes up a member of a layer; those of one layer come in their order, after those of the layers below.
+    pub(crate) fn apply(&mut self, layer: usize, number: u32, member: Member) -> Result<(), Refused> {
+        let Member {
+            path,
+            kind,
+            size,
+            mode,
+            modified,
+            ..
+        } = member;
+        let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name());
+        let name = name.ok_or_else(|| Refused::Unsafe(format!("the member {path:?} has no name")))?;
+        let parent = self.resolve(parent)?;
+        match name.as_bytes().strip_prefix(WHITEOUT) {
+            None => {}
+            Some(_) if name.as_bytes() == OPAQUE => {
+                self.remove(&parent, |at, node| node.layer != layer && at != parent);
+                return Ok(());
+            }
+            // What aufs kept for itself.
+            Some(hidden) if hidden.starts_with(WHITEOUT) => return Ok(()),
+            Some(hidden) => {
+                let hidden = parent.join(OsStr::from_bytes(hidden));
+                self.remove(&hidden, |_, node| node.layer != layer);
+                return Ok(());
+            }
+        }
+        if let Some(above) = parent.ancestors().find(|above| self.is_leaf(above)) {
+            let why = format!("{path:?} lies below {above:?}, which is no directory");
+            return Err(Refused::Damaged(why));
+        }
+        let path = parent.join(name);
+        let kind = match kind {
+            MemberKind::Dir => NodeKind::Dir,
+            MemberKind::File => NodeKind::File,
+            MemberKind::Link(to) => NodeKind::Link(to.into()),
+            MemberKind::Unfit(why) => NodeKind::Unfit(why.into()),
+            MemberKind::Hard(to) => return self.link(path, &to),
+        };
+        let node = Node {
+            layer,
+            number,
+            kind,
+            mode,
+            size,
+            modified,
+        };
+        self.put(path, node);
+        Ok(())
+    }
+
+    fn is_leaf(&self, path: &Path) -> bool {
+        self.get(path).is_some_and(|node| node.kind != NodeKind::Dir)
+    }
+
+    /// Another name of a file, perhaps one of a layer below.
+    fn link(&mut self, path: PathBuf, to: &Path) -> Result<(), Refused> {
+        let parent = self.resolve(to.parent().unwrap_or(Path::new("")))?;
+        let found = self.0.get_mut(&parent.join(to.file_name().unwrap_or_default()));
+        let node = match found {
+            Some(node) if matches!(node.kind, NodeKind::File | NodeKind::Hard) => {
+                node.kind = NodeKind::Hard;
+                node.clone()
+            }
+            Some(node) => node.clone(),
+            None => {
+                let why = format!("the hard link {path:?} leads to {to:?}, which is not there");
+                return Err(Refused::Damaged(why));
+            }
+        };
+        self.put(path, node);
+        Ok(())
+    }
+
+    /// A directory stays what it is for what is below it; all else makes room.
+    fn put(&mut self, path: PathBuf, node: Node) {
+        if node.kind != NodeKind::Dir {
+            self.remove(&path, |_, _| true);
+        }
+        match self.0.entry(path) {
+            Entry::Occupied(mut found) => drop(found.insert(node)),
+            Entry::Vacant(free) => drop(free.insert(node)),
+        }
+    }
+
+    /// Of `top` and what is below it, what `is_gone`.
+    fn remove(&mut self, top: &Path, is_gone: impl Fn(&Path, &Node) -> bool) {
+        let gone: Vec<PathBuf> = self
+            .below(top)
+            .filter(|(path, node)| is_gone(path, node))
+            .map(|(path, _)| path.to_owned())
+            .collect();
+        for path in gone {
+            self.0.remove(&path);
+        }
+    }
+
+    /// `top` and all below it, in the order of their paths.
+    pub(crate) fn below<'s>(&'s self, top: &'s Path) -> impl Iterator<Item = (&'s Path, &'s Node)> {
+        let from = self.0.range::<Path, _>((Bound::Included(top), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(top))
+            .map(|(path, node)| (path.as_path(), node))
+    }
+
+    /// Where `wanted` is, links on its way and at its end followed; `None` when there is nothing.
+    pub(crate) fn find(&self, wanted: &ImagePath) -> Result<Option<PathBuf>, Refused> {
+        let path = self.resolve(&wanted.path)?;
+        let is_there = self.below(&path).next().is_some();
+        Ok(is_there.then_some(path))
+    }
+
+    pub(crate) fn get(&self, path: &Path) -> Option<&Node> {
+        self.0.get(path)
+    }
+
+    /// The path without links; `..` never leads above the root.
+    fn resolve(&self, path: &Path) -> Result<PathBuf, Refused> {
+        let mut done = PathBuf::new();
+        let mut left: Vec<OsString> = Vec::new();
+        let push = |left: &mut Vec<OsString>, path: &Path| {
+            let names = path.components().rev().filter_map(|component| match component {
+                Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+                _ => None,
+            });
+            left.extend(names);
+        };
+        push(&mut left, path);
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            if name == ".." {
+                done.pop();
+                continue;
+            }
+            done.push(name);
+            if let Some(NodeKind::Link(to)) = self.0.get(&done).map(|node| &node.kind) {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Refused::Unsafe(format!("{path:?} passes through links in a circle")));
+                }
+                match to.first() {
+                    Some(b'/') => done.clear(),
+                    _ => drop(done.pop()),
+                }
+                push(&mut left, Path::new(OsStr::from_bytes(to)));
+            }
+        }
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(path: &str, kind: MemberKind) -> Member {
+        Member {
+            kind,
+            ..Member::file(path.into(), 1)
+        }
+    }
+
+    fn file(path: &str) -> Member {
+        member(path, MemberKind::File)
+    }
+
+    fn dir(path: &str) -> Member {
+        member(path, MemberKind::Dir)
+    }
+
+    fn link(path: &str, to: &str) -> Member {
+        member(path, MemberKind::Link(to.into()))
+    }
+
+    fn hard(path: &str, to: &str) -> Member {
+        member(path, MemberKind::Hard(to.into()))
+    }
+
+    fn merged(layers: &[&[Member]]) -> Result<RootFs, Refused> {
+        let mut all = RootFs::default();
+        for (layer, members) in layers.iter().enumerate() {
+            for (number, member) in members.iter().enumerate() {
+                all.apply(layer, number as u32, member.clone())?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn names(all: &RootFs) -> Vec<String> {
+        let name = |(path, node): (&Path, &Node)| format!("{}:{}", path.display(), node.layer);
+        all.below(Path::new("")).map(name).collect()
+    }
+
+    #[test]
+    fn a_layer_adds_replaces_and_removes() {
+        let below: &[_] = &[
+            dir("a"),
+            file("a/old"),
+            file("a/both"),
+            dir("d"),
+            file("d/x"),
+            file("da"),
+        ];
+        for (above, left) in [
+            (
+                &[file("a/new"), file("a/both")][..],
+                &["a:0", "a/both:1", "a/new:1", "a/old:0", "d:0", "d/x:0", "da:0"][..],
+            ),
+            (&[file("a/.wh.old"), file(".wh.d")], &["a:0", "a/both:0", "da:0"]),
+            // Only of the layers below, in whatever order.
+            (
+                &[
+                    dir("a"),
+                    file("a/own"),
+                    file("a/.wh..wh..opq"),
+                    file(".wh.da"),
+                    file("da"),
+                ],
+                &["a:1", "a/own:1", "d:0", "d/x:0", "da:1"],
+            ),
+            (
+                &[file(".wh.a"), dir("a"), file("a/own")],
+                &["a:1", "a/own:1", "d:0", "d/x:0", "da:0"],
+            ),
+            // One kind in the place of another.
+            (&[file("a"), dir("da")], &["a:1", "d:0", "d/x:0", "da:1"]),
+            (
+                &[link("d", "a"), file(".wh..wh.plnk"), file(".wh.none")],
+                &["a:0", "a/both:0", "a/old:0", "d:1", "da:0"],
+            ),
+        ] {
+            assert_eq!(names(&merged(&[below, above]).unwrap()), left);
+        }
+    }
+
+    #[test]
+    fn names_go_where_links_lead() {
+        let all = merged(&[
+            &[dir("usr/lib"), link("lib", "usr/lib"), link("usr/abs", "/usr/lib")],
+            &[file("lib/new"), file("usr/abs/other"), file("usr/abs/.wh.none")],
+            &[hard("lib/again", "lib/new"), file("usr/lib/.wh.other")],
+        ])
+        .unwrap();
+        assert_eq!(
+            names(&all),
+            ["lib:0", "usr/abs:0", "usr/lib:0", "usr/lib/again:1", "usr/lib/new:1"]
+        );
+        let wanted = |text: &str| all.find(&ImagePath::parse(text).unwrap()).unwrap();
+        for (text, path) in [
+            ("/lib", Some("usr/lib")),
+            ("/lib/new", Some("usr/lib/new")),
+            ("/usr/abs/", Some("usr/lib")),
+            ("/usr", Some("usr")),
+            ("/", Some("")),
+            ("/none", None),
+            ("/us", None),
+        ] {
+            assert_eq!(wanted(text), path.map(PathBuf::from), "{text}");
+        }
+        assert_eq!(all.get(Path::new("usr/lib/again")).unwrap().kind, NodeKind::Hard);
+    }
+
+    #[test]
+    fn circles_and_links_to_nothing_are_refused() {
+        assert!(merged(&[&[link("a", "b"), link("b", "/a"), file("a/x")]]).is_err());
+        assert!(merged(&[&[hard("a", "b")]]).is_err());
+        let up = merged(&[&[link("a", "../../.."), file("x")]]).unwrap();
+        let root = up.find(&ImagePath::parse("/a/x").unwrap()).unwrap();
+        assert_eq!(root, Some(PathBuf::from("x")));
+        let chain = |links: u32| {
+            let mut members: Vec<_> = (0..links)
+                .map(|n| link(&format!("l{n}"), &format!("l{}", n + 1)))
+                .collect();
+            members.push(dir(&format!("l{links}")));
+            members.push(file("l0/x"));
+            merged(&[&members])
+        };
+        assert!(chain(MAX_LINKS).is_ok());
+        assert!(chain(MAX_LINKS + 1).is_err());
+    }
+
+    #[test]
+    fn paths_begin_at_the_root() {
+        for (text, shown, contents) in [
+            ("/app", "/app", false),
+            ("/app/", "/app/", true),
+            ("//a//b/.", "/a/b/", true),
+            ("/", "/", true),
+        ] {
+            let path = ImagePath::parse(text).unwrap();
+            assert_eq!((path.to_string().as_str(), path.contents), (shown, contents), "{text}");
+        }
+        for bad in ["", "app", "/../x", "/a/../b", "/a\\b"] {
+            assert!(ImagePath::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
