@@ -48,7 +48,7 @@ pub struct Member {
     pub path: PathBuf,
     /// File, directory or link.
     pub kind: MemberKind,
-    /// Bytes when unpacked; 0 for all but files.
+    /// Bytes when unpacked; 0 for all but files, unfit ones too.
     pub size: u64,
     /// Some of its zeros are holes.
     pub sparse: bool,
@@ -72,10 +72,10 @@ impl Member {
     }
 
     /// What is listed by name only.
-    fn unfit(name: &[u8], why: &Refused) -> Self {
+    fn unfit(name: &[u8], size: u64, why: &Refused) -> Self {
         Self {
             kind: MemberKind::Unfit(why.to_string()),
-            ..Self::file(OsStr::from_bytes(name).into(), 0)
+            ..Self::file(OsStr::from_bytes(name).into(), size)
         }
     }
 }

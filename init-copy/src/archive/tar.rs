@@ -80,14 +80,12 @@ pub fn walk<R: Read, E: From<Refused>>(
         }
         let name = leniency.name(meta.path.take().unwrap_or_else(|| header_name(&block)));
         let member = match member(&block, kind, stored, &name, meta, leniency) {
-            Err(why) if leniency.unfit && !matches!(why, Refused::Io(_)) => Some(Member::unfit(&name, &why)),
+            Err(why @ (Refused::Unsafe(_) | Refused::Unsupported(_))) if leniency.unfit => {
+                Some(Member::unfit(&name, content_of(kind, stored)?, &why))
+            }
             other => other?,
         };
-        let stored = if matches!(kind, b'0' | 0 | b'7' | b'S') {
-            stored
-        } else {
-            refuse_content(kind, stored)?
-        };
+        let stored = content_of(kind, stored)?;
         let mut content = Content {
             tar: &mut tar,
             left: stored,
@@ -190,11 +188,11 @@ fn member(
 ) -> Result<Option<Member>, Refused> {
     let shown = String::from_utf8_lossy(name).into_owned();
     let unsafe_name = |why| Refused::Unsafe(format!("the member {shown:?} has a name that is refused: {why}"));
-    let has_content = || Refused::Unsafe(format!("the directory {shown:?} has content"));
+    let full = || Refused::Unsafe(format!("the directory {shown:?} has content"));
     let path = match safe_path::relative(name) {
         Ok(path) => path,
         Err(safe_path::Unsafe::Empty) if kind == b'5' && !name.is_empty() => {
-            return if size == 0 { Ok(None) } else { Err(has_content()) };
+            return if size == 0 { Ok(None) } else { Err(full()) };
         }
         Err(why) => return Err(unsafe_name(why)),
     };
@@ -219,7 +217,7 @@ fn member(
         }
     };
     if is_dir && size > 0 {
-        return Err(has_content());
+        return Err(full());
     }
     let mode = octal(&block[100..108]).unwrap_or(0) & 0o777;
     let seconds = octal(&block[136..148]).and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
@@ -265,22 +263,19 @@ fn is_no_member(tar: &mut impl Read, kind: u8, stored: u64, meta: &mut Meta) -> 
             }
         }
         // GNU: the label of the volume.
-        b'V' => skip(tar, padded(refuse_content(kind, stored)?)?)?,
+        b'V' => skip(tar, padded(content_of(kind, stored)?)?)?,
         _ => return Ok(false),
     }
     Ok(true)
 }
 
-/// Links and directories carry no content; a size there is one that readers disagree about.
-fn refuse_content(kind: u8, size: u64) -> Result<u64, Refused> {
-    if size == 0 || kind == b'5' {
-        Ok(0)
-    } else {
-        Err(Refused::Unsafe(format!(
-            "a member of type {:?} has content",
-            char::from(kind)
-        )))
+/// Bytes of content that follow the header. Links and directories carry none; a size there is one that readers disagree about.
+fn content_of(kind: u8, size: u64) -> Result<u64, Refused> {
+    if size == 0 || matches!(kind, b'0' | 0 | b'7' | b'S') {
+        return Ok(size);
     }
+    let kind = char::from(kind);
+    Err(Refused::Unsafe(format!("a member of type {kind:?} has content")))
 }
 
 fn read_meta(tar: &mut impl Read, kind: u8, size: u64, meta: &mut Meta) -> Result<(), Refused> {
