@@ -20,6 +20,7 @@ check_oci() {
     encryption
     copies_by_skopeo
     platforms
+    signatures
     damage
     local name
     for name in plain auth tls-auth; do stop_server "$name"; done
@@ -210,6 +211,37 @@ machine() {
     aarch64) echo arm64 ;;
     *) uname -m ;;
     esac
+}
+
+# In the form of cosign's SIGNATURE_SPEC.md, by openssl; with each kind of key that cosign takes.
+signatures() {
+    local digest kind payload=$src/payload.json keys=$work/signing
+    mkdir -p "$keys"
+    quietly openssl ecparam -name prime256v1 -genkey -noout -out "$keys/other.pem"
+    quietly openssl pkey -in "$keys/other.pem" -pubout -out "$keys/other.pub"
+    quietly push "$plain/demo/signed:v1" a.txt
+    digest=$(digest_of "$plain/demo/signed:v1")
+    printf '{"critical":{"identity":{"docker-reference":"x"},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}' \
+        "$digest" >"$payload"
+    for kind in 'EC -pkeyopt ec_paramgen_curve:P-256' 'EC -pkeyopt ec_paramgen_curve:P-384' 'RSA -pkeyopt rsa_keygen_bits:2048' ED25519; do
+        # shellcheck disable=SC2086
+        quietly openssl genpkey -out "$keys/key.pem" -algorithm $kind
+        quietly openssl pkey -in "$keys/key.pem" -pubout -out "$keys/key.pub"
+        case $kind in
+        ED25519) quietly openssl pkeyutl -sign -rawin -inkey "$keys/key.pem" -in "$payload" -out "$keys/signature" ;;
+        *) quietly openssl dgst -sha256 -sign "$keys/key.pem" -out "$keys/signature" "$payload" ;;
+        esac
+        jq --null-input --arg signature "$(base64 --wrap 0 "$keys/signature")" \
+            '{"payload.json": {"dev.cosignproject.cosign/signature": $signature}}' >"$keys/annotations.json"
+        quietly push --annotation-file "$keys/annotations.json" "$plain/demo/signed:${digest/:/-}.sig" \
+            payload.json:application/vnd.dev.cosign.simplesigning.v1+json
+        expect "an artifact that is signed (${kind%% *} ${kind##*:})" plain \
+            init_copy --plain-http --cosign-key "$keys/key.pub" "oci://$plain/demo/signed:v1" "$out/signed/"
+        expect "but not by another key: exit 11" plain \
+            fails_with 11 "not by a key" init_copy --plain-http --cosign-key "$keys/other.pub" "oci://$plain/demo/signed:v1" "$out/none/"
+    done
+    expect "one that nobody signed: exit 11" plain \
+        fails_with 11 "no signature" init_copy --plain-http --cosign-key "$keys/key.pub" "oci://$plain/demo/one:v1" "$out/none/"
 }
 
 # The registry's disk has rotted: what it serves is not what its name says.

@@ -25,7 +25,7 @@ Examples:
   init-copy oci://registry.example/team/model:v3 /models/
   init-copy --config steps.yaml
 
-Exit codes: 0 done or already done, 1 failed, 2 bad flags, 10 source missing or changing, 11 wrong digest, 12 network, 13 credentials, \
+Exit codes: 0 done or already done, 1 failed, 2 bad flags, 10 source missing or changing, 11 wrong digest or signature, 12 network, 13 credentials, \
 14 no space or a limit, 15 permission or read-only, 16 the destination holds something else there, 17 deadline, 18 archive or artifact \
 damaged or unsafe, 130 and 143 ended by a signal";
 

@@ -95,6 +95,8 @@ pub(crate) struct Step {
     pub(crate) credentials: Credentials,
     pub(crate) registry_config: Option<PathBuf>,
     pub(crate) platform: Platform,
+    /// Where the public keys are of which one has to have signed each artifact.
+    pub(crate) cosign_key: Option<PathBuf>,
     /// What of an image is copied.
     pub(crate) path: Option<ImagePath>,
     pub(crate) plain_http: bool,
@@ -260,6 +262,11 @@ impl Step {
                 "OS/ARCH",
                 "Of an index, the manifest for it [default: this machine's]",
             ),
+            setting::<PathBuf>(
+                "cosign-key",
+                "FILE",
+                "Public keys (PEM); one of them has to have signed what is pulled, by cosign sign --key",
+            ),
             setting::<ImagePath>(
                 "path",
                 "PATH",
@@ -320,6 +327,7 @@ impl Step {
         let credentials = credentials(settings);
         let registry_config = settings.optional::<PathBuf>("registry-config");
         let platform = settings.or("platform", Platform::own());
+        let cosign_key = settings.optional::<PathBuf>("cosign-key");
         let path = settings.optional::<ImagePath>("path");
         let plain_http = settings.or("plain-http", false);
         let s3_endpoint = settings.optional::<Endpoint>("s3-endpoint");
@@ -360,6 +368,7 @@ impl Step {
             credentials: credentials?,
             registry_config: registry_config?,
             platform: platform?,
+            cosign_key: cosign_key?,
             path: path?,
             plain_http: plain_http?,
             s3_endpoint: s3_endpoint?.map(|Endpoint(url)| url),
@@ -440,7 +449,7 @@ impl Step {
         }
         if !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
             none(
-                &["registry-config", "platform", "path", "plain-http"],
+                &["registry-config", "platform", "cosign-key", "path", "plain-http"],
                 "no source is an oci:// one",
             );
         }

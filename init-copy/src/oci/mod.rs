@@ -4,6 +4,7 @@
 //! registry's token authentication, and the annotations of oras for directories.
 
 mod challenge;
+mod cosign;
 mod docker_config;
 mod manifest;
 mod pull;
@@ -11,6 +12,7 @@ pub mod reference;
 mod registry;
 mod rootfs;
 
+pub(crate) use cosign::PublicKeys;
 pub(crate) use docker_config::DockerConfig;
 pub(crate) use manifest::Platform;
 pub(crate) use pull::{Artifact, Pull};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
+use super::cosign::{self, PublicKeys};
 use super::docker_config::DockerConfig;
 use super::manifest::{ACCEPT, Descriptor, Manifest, Platform, TITLE, UNPACK};
 use super::reference::Reference;
@@ -35,6 +36,8 @@ pub(crate) struct Pull<'p> {
     pub(crate) durable: bool,
     /// A path out of an image is wanted, and no artifact.
     pub(crate) is_image: bool,
+    /// One of which has to have signed it.
+    pub(crate) keys: Option<&'p PublicKeys>,
 }
 
 /// One layer of an artifact.
@@ -75,6 +78,9 @@ impl Pull<'_> {
         let registry = Registry::new(self.client, self.reference, self.config, self.plain_http, self.tries);
         let refuse = |why: String| Error::new(UNSAFE, format!("oci://{} is refused: {why}", self.reference), "");
         let (mut digest, bytes) = fetch_manifest(&registry, self.reference.manifest())?;
+        if let Some(keys) = self.keys {
+            cosign::verify(&registry, &format!("oci://{}", self.reference), &digest, keys)?;
+        }
         let mut manifest = Manifest::parse(&bytes).map_err(refuse)?;
         if !manifest.manifests.is_empty() {
             let chosen = manifest.choose(self.platform).map_err(|why| {

@@ -78,22 +78,36 @@ impl<'c> Registry<'c> {
 
     /// The document at `url`, and the digest that the registry gives it.
     pub(super) fn document(&self, url: &WebUrl, accept: &str) -> Result<(Vec<u8>, Option<String>), Failure> {
-        self.client
-            .persist(self.tries, "the registry", || self.try_document(url, accept))
+        self.client.persist(self.tries, "the registry", || {
+            let answer = self.answer(url, accept)?;
+            if answer.status() != 200 {
+                return Err(Client::refuse(&answer));
+            }
+            let digest = answer.header("docker-content-digest").map(str::to_owned);
+            Ok((self.read(answer)?, digest))
+        })
     }
 
-    fn try_document(&self, url: &WebUrl, accept: &str) -> Result<(Vec<u8>, Option<String>), Problem> {
+    /// The document at `url`, if there is one.
+    pub(super) fn find(&self, url: &WebUrl, accept: &str) -> Result<Option<Vec<u8>>, Failure> {
+        self.client.persist(self.tries, "the registry", || {
+            let answer = self.answer(url, accept)?;
+            match answer.status() {
+                200 => self.read(answer).map(Some),
+                404 => Ok(None),
+                _ => Err(Client::refuse(&answer)),
+            }
+        })
+    }
+
+    fn answer(&self, url: &WebUrl, accept: &str) -> Result<Answer, Problem> {
         let mut answer = self.ask(url, accept)?;
         // A challenge is answered only if it comes from the registry: what a redirect leads to gets no credentials of it.
         if answer.status() == 401 && answer.url.same_origin(url) {
             self.answer_challenge(&answer)?;
             answer = self.ask(url, accept)?;
         }
-        if answer.status() != 200 {
-            return Err(Client::refuse(&answer));
-        }
-        let digest = answer.header("docker-content-digest").map(str::to_owned);
-        Ok((self.read(answer)?, digest))
+        Ok(answer)
     }
 
     fn ask(&self, url: &WebUrl, accept: &str) -> Result<Answer, Problem> {

@@ -8,7 +8,7 @@ use super::web::Came;
 use crate::archive::Unpack;
 use crate::dest::beneath::Root;
 use crate::error::Error;
-use crate::oci::{Artifact, DockerConfig, Pull, Reference};
+use crate::oci::{Artifact, DockerConfig, PublicKeys, Pull, Reference};
 use crate::plan::Builder;
 
 impl Opening<'_> {
@@ -16,11 +16,13 @@ impl Opening<'_> {
         let label = format!("oci://{reference}");
         // Of an index, each platform has another content.
         let path = self.step.path.as_ref();
-        let of_path = |digest: String| match path {
-            Some(path) => format!("{digest} {path}"),
-            None => digest,
+        let keys = self.step.cosign_key.as_deref().map(PublicKeys::load).transpose()?;
+        let as_wanted = |digest: String| {
+            let path = path.map(|path| format!(" {path}")).unwrap_or_default();
+            let keys = keys.as_ref().map(|keys| format!(" signed:{}", keys.mark));
+            digest + &path + &keys.unwrap_or_default()
         };
-        let pinned = |digest: &str| of_path(format!("pinned:{digest} {}", self.step.platform));
+        let pinned = |digest: &str| as_wanted(format!("pinned:{digest} {}", self.step.platform));
         // A digest of a manifest is for ever: no question is needed.
         if let Some(digest) = &reference.digest
             && let Some(found) = self.in_place(&label)?
@@ -40,11 +42,12 @@ impl Opening<'_> {
             max_bytes: self.step.limits.bytes,
             durable: self.step.durable,
             is_image: path.is_some(),
+            keys: keys.as_ref(),
         };
         let artifact = pull.manifest()?;
         let identity = match &reference.digest {
             Some(digest) => pinned(digest),
-            None => of_path(artifact.digest.clone()),
+            None => as_wanted(artifact.digest.clone()),
         };
         if self.keep(&label, &identity, builder)? {
             return Ok(());

@@ -4,6 +4,7 @@ mod credentials;
 mod hostile;
 mod images;
 mod pull;
+mod signatures;
 
 use std::collections::BTreeMap;
 use std::process::Output;

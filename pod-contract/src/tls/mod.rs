@@ -19,4 +19,5 @@ mod server;
 pub use client::{Trust, client};
 pub use explain::explain;
 pub use material::{Identity, Material, Sources};
+pub use pem::public_keys;
 pub use server::server;

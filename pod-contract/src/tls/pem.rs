@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 
 use crate::start::exit::{Failure, USAGE};
 
@@ -30,6 +30,24 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<(usize, CertificateDer<'st
     if found.is_empty() {
         return Err(failure(path, "it holds no certificate").remedy(
             "a PEM file has -----BEGIN CERTIFICATE----- in it; DER is turned into that by openssl x509 -inform der",
+        ));
+    }
+    Ok(found)
+}
+
+/// The public keys in a file, with the line of each; at least one.
+///
+/// # Errors
+/// When it cannot be read, is broken, or holds none.
+pub fn public_keys(path: &Path) -> Result<Vec<(usize, SubjectPublicKeyInfoDer<'static>)>, Failure> {
+    let sections = sections(path)?.into_iter();
+    let keys = sections.filter(|section| matches!(section.kind, SectionKind::PublicKey));
+    let found: Vec<_> = keys
+        .map(|section| (section.line, SubjectPublicKeyInfoDer::from(section.bytes)))
+        .collect();
+    if found.is_empty() {
+        return Err(failure(path, "it holds no public key").remedy(
+            "a PEM file has -----BEGIN PUBLIC KEY----- in it; openssl pkey -pubout writes that of a private key",
         ));
     }
     Ok(found)
