@@ -23,7 +23,7 @@ use crate::open::{self, Named, Opening};
 use crate::plan::{Content, Links, Plan};
 use crate::progress::Progress;
 use crate::publish::{Publish, Way};
-use crate::receipt::{Comparison, Entered, Existing, Found, Inventory, Keeping, prune, refuse_of_another};
+use crate::receipt::{Comparison, Entered, Existing, Found, Inventory, Keeping, Looks, prune, refuse_of_another};
 use crate::source::Source;
 use crate::stage::{self, Job, Staging};
 use crate::wait::wait_for;
@@ -186,7 +186,7 @@ impl Work<'_> {
             options: &self.options,
             expected: self.expected,
         };
-        let (plan, inventory) = self.look(&opening, named, place.visible());
+        let (plan, looks) = self.look(&opening, named, place.visible());
         let plan = plan?;
         let used: Vec<_> = plan
             .sources
@@ -195,8 +195,8 @@ impl Work<'_> {
             .collect();
         stage::sweep_parts(&place.base, &owner, &used)?;
         let comparison = comparison(self.step, self.earlier, &plan, &self.options);
-        let mut found = match (place.visible(), inventory) {
-            (Some(root), Some(inventory)) => comparison.with(root, inventory)?,
+        let mut found = match (place.visible(), looks) {
+            (Some(root), Some(looks)) => comparison.with(root, Inventory::new(root, &self.step.receipt, looks))?,
             _ => Found::everything(&plan),
         };
         if self.step.existing != Existing::Replace {
@@ -236,11 +236,11 @@ impl Work<'_> {
         opening: &Opening<'_>,
         named: &[Named],
         visible: Option<&Root>,
-    ) -> (Result<Plan, Error>, Option<Inventory>) {
+    ) -> (Result<Plan, Error>, Option<Looks>) {
         // What takes a while, such as a download, comes first: the look at the destination has to be fresh.
         let quick = named.iter().all(|source| matches!(source, Named::Path(_)));
         thread::scope(|scope| {
-            let look = || visible.map(|root| Inventory::take(root, &self.step.receipt));
+            let look = || visible.map(|root| Looks::take(root, &self.step.receipt));
             let early = quick
                 .then(|| thread::Builder::new().spawn_scoped(scope, look).ok())
                 .flatten();
@@ -248,8 +248,8 @@ impl Work<'_> {
                 .progress
                 .during("fetching", self.run.interval, || opening.plan(named));
             // A panic there has ended the process.
-            let inventory = early.and_then(|early| early.join().ok());
-            (plan, inventory.unwrap_or_else(look))
+            let looks = early.and_then(|early| early.join().ok());
+            (plan, looks.unwrap_or_else(look))
         })
     }
 

@@ -3,7 +3,7 @@
 # like; GNU cp and chmod; file systems that are full. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
 # ends them.
 #
-#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|disk|schema]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|many|disk|schema]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
@@ -37,6 +37,8 @@ mkdir -p "$cache"
 . "$here/cp.sh"
 # shellcheck source=mode.sh
 . "$here/mode.sh"
+# shellcheck source=many.sh
+. "$here/many.sh"
 # shellcheck source=disk.sh
 . "$here/disk.sh"
 # shellcheck source=schema.sh
@@ -59,7 +61,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode disk schema; fi
+if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode many disk schema; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
@@ -94,10 +96,11 @@ for part in "$@"; do
     tls) check_tls ;;
     cp) check_cp ;;
     mode) check_mode ;;
+    many) check_many ;;
     disk) check_disk ;;
     schema) check_schema ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, disk or schema" >&2
+        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, many, disk or schema" >&2
         exit 2
         ;;
     esac

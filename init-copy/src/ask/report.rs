@@ -14,8 +14,8 @@ use crate::error::{At as _, Error};
 use crate::open::{self, Opening};
 use crate::plan::{Content, Kind, Plan};
 use crate::progress::Progress;
-use crate::receipt::Inventory;
 use crate::receipt::{Existing, Found};
+use crate::receipt::{Inventory, Looks};
 use crate::run::{Run, comparison, options};
 use crate::source::Source;
 
@@ -51,7 +51,9 @@ impl Run<'_> {
         let plan = opening.plan(&named)?;
         let found = match &current {
             Some(root) => {
-                comparison(step, earlier, &plan, &options).with(root, Inventory::take(root, &step.receipt))?
+                let looks = Looks::take(root, &step.receipt);
+                let inventory = Inventory::new(root, &step.receipt, looks);
+                comparison(step, earlier, &plan, &options).with(root, inventory)?
             }
             None => Found::everything(&plan),
         };

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
@@ -12,6 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::{At as _, Error};
+use crate::plan::apart;
 
 pub(crate) const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -55,6 +57,7 @@ impl Root {
         Cursor {
             root: self,
             open: Vec::new(),
+            at: PathBuf::new(),
         }
     }
 
@@ -75,16 +78,18 @@ impl AsFd for Root {
 pub(crate) struct Cursor<'r> {
     root: &'r Root,
     open: Vec<(OsString, OwnedFd)>,
+    /// The path of the last one open.
+    at: PathBuf,
 }
 
 impl Cursor<'_> {
     /// What stands at `relative`; `None` when nothing does.
     pub(crate) fn stat(&mut self, relative: &Path) -> Result<Option<Stat>, Error> {
-        let name = match relative.file_name() {
-            Some(name) => name,
-            None => return fstat(self.root).map(Some).at("look at", &self.root.path),
-        };
-        let parent = match self.parent(relative) {
+        let (parent, name) = apart(relative);
+        if name.is_empty() {
+            return fstat(self.root).map(Some).at("look at", &self.root.path);
+        }
+        let parent = match self.dir(parent) {
             Ok(parent) => parent,
             Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
@@ -98,11 +103,16 @@ impl Cursor<'_> {
 
     /// Opens the directory that holds `relative`.
     pub(crate) fn parent(&mut self, relative: &Path) -> Result<BorrowedFd<'_>, Error> {
-        self.dir(relative.parent().unwrap_or(Path::new("")))
+        self.dir(apart(relative).0)
     }
 
     /// Opens the directory `relative`.
     pub(crate) fn dir(&mut self, relative: &Path) -> Result<BorrowedFd<'_>, Error> {
+        // Neighbours come one after the other.
+        if relative.as_os_str() == self.at.as_os_str() {
+            return Ok(self.here());
+        }
+        self.at.clear();
         let mut depth = 0;
         for component in relative.components() {
             let Component::Normal(name) = component else { continue };
@@ -113,6 +123,7 @@ impl Cursor<'_> {
             depth += 1;
         }
         self.open.truncate(depth);
+        self.at.push(relative);
         Ok(self.here())
     }
 
@@ -166,7 +177,7 @@ pub(crate) fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Resu
             Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => None,
             other => Some(other.map(|entry| {
                 let name = entry.file_name().to_bytes();
-                (std::os::unix::ffi::OsStrExt::from_bytes(name) as &OsStr).to_owned()
+                OsStr::from_bytes(name).to_owned()
             })),
         })
         .collect::<Result<_, _>>()?;

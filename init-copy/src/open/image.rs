@@ -153,7 +153,10 @@ impl Opening<'_> {
         let is_excluded = below
             .ancestors()
             .any(|above| self.step.exclude.iter().any(|glob| glob.matches(above)));
-        let target = place.join(below);
+        let target = match below.as_os_str().is_empty() {
+            true => place.to_owned(),
+            false => place.join(below),
+        };
         if is_excluded || below.iter().any(is_ours) || target.as_os_str().is_empty() {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::{Content, Entry, Kind, LOCAL, Opened, Plan, Share};
 use super::names::is_ours;
-use super::order::order;
+use super::order::{apart, is_normal, is_within, order};
 use crate::archive::{self, Refused};
 use crate::error::{Error, NO_SPACE};
 
@@ -47,11 +47,13 @@ impl Builder {
         if self.entries.len() == self.max_entries {
             return Err(self.too_many());
         }
-        let first = entry
-            .target
-            .components()
-            .next()
-            .map_or(b"".as_slice(), |c| c.as_os_str().as_bytes());
+        debug_assert!(
+            is_normal(&entry.target),
+            "{:?} is compared byte by byte, and is not normal",
+            entry.target
+        );
+        let first = entry.target.as_os_str().as_bytes().split(|&byte| byte == b'/').next();
+        let first = first.unwrap_or_default();
         if is_ours(OsStr::from_bytes(first)) {
             return Err(Error::Reserved {
                 origin: self.origin(&entry),
@@ -95,12 +97,14 @@ impl Builder {
         let mut missing: Vec<Entry> = Vec::new();
         let mut known: &Path = Path::new("");
         for entry in &self.entries {
-            let parent = entry.target.parent().unwrap_or(Path::new(""));
+            let (parent, _) = apart(&entry.target);
             // Those above `known` are there as well, by the order of the entries.
-            let mut above: Vec<&Path> = parent
-                .ancestors()
-                .take_while(|dir| !dir.as_os_str().is_empty() && !known.starts_with(dir))
-                .collect();
+            let mut above: Vec<&Path> = Vec::new();
+            let mut dir = parent;
+            while !is_within(known, dir) {
+                above.push(dir);
+                (dir, _) = apart(dir);
+            }
             if self.entries.len() + missing.len() + above.len() > self.max_entries {
                 return Err(self.too_many());
             }
@@ -141,10 +145,11 @@ impl Builder {
         let mut leaf: Option<&Entry> = None;
         let mut doubled = Vec::new();
         for (index, entry) in self.entries.iter().enumerate() {
-            if let Some(above) = leaf.filter(|leaf| entry.target.starts_with(&leaf.target)) {
+            if let Some(above) = leaf.filter(|leaf| is_within(&entry.target, &leaf.target)) {
                 return Err(self.collision(above, entry));
             }
-            if let Some(previous) = previous.filter(|previous| previous.target == entry.target) {
+            if let Some(previous) = previous.filter(|previous| previous.target.as_os_str() == entry.target.as_os_str())
+            {
                 if previous.kind != Kind::Dir || entry.kind != Kind::Dir {
                     return Err(self.collision(previous, entry));
                 }

@@ -10,4 +10,4 @@ pub mod safe_path;
 pub(crate) use builder::Builder;
 pub(crate) use entry::{Content, Entry, Kind, Opened, Plan, Share, Stamp};
 pub(crate) use links::{Links, leads_outside};
-pub(crate) use order::order;
+pub(crate) use order::{apart, is_normal, is_within, order};

@@ -1,18 +1,15 @@
 //! What the receipt lists, and how each of it looks now.
-//!
-//! Taken while the sources are looked into: both are little else than waiting for `stat`, and neither needs the other.
 
-use std::iter::Peekable;
 use std::path::Path;
-use std::vec::IntoIter;
 
 use rustix::fs::FileType;
 
 use super::keeping::Keeping;
+use super::looks::Looks;
 use super::read::Receipt;
 use super::record::{Mark, Record};
 use crate::content::fingerprint::Fingerprint;
-use crate::dest::beneath::Root;
+use crate::dest::beneath::{Cursor, Root};
 use crate::error::Error;
 use crate::plan::order;
 
@@ -45,49 +42,49 @@ pub(crate) struct Listed {
     pub(crate) now: Result<Option<Look>, Error>,
 }
 
-/// All records of a destination, in order.
-pub(crate) struct Inventory {
-    listed: Peekable<IntoIter<Listed>>,
+/// All records of a destination, in order, read in passing.
+pub(crate) struct Inventory<'r> {
+    receipt: Receipt<'r>,
+    looks: Looks,
+    cursor: Cursor<'r>,
 }
 
-impl Inventory {
-    /// Reads the receipt of `root`, and looks at everything on it.
-    pub(crate) fn take(root: &Root, keeping: &Keeping) -> Self {
-        let mut cursor = root.cursor();
-        let mut listed: Vec<Listed> = Vec::new();
-        for record in Receipt::open(root, keeping) {
-            match listed.last_mut() {
-                Some(last) if record.mark == Mark::Overlaid => last.under.push(record),
-                _ => {
-                    let now = cursor.stat(&record.path).map(|stat| stat.as_ref().map(Look::of));
-                    listed.push(Listed {
-                        record,
-                        under: Vec::new(),
-                        now,
-                    });
-                }
-            }
-        }
+impl<'r> Inventory<'r> {
+    /// Of `root`, as it looked when that was taken down.
+    pub(crate) fn new(root: &'r Root, keeping: &Keeping, mut looks: Looks) -> Self {
         Self {
-            listed: listed.into_iter().peekable(),
+            receipt: looks.receipt(root, keeping),
+            looks,
+            cursor: root.cursor(),
         }
     }
 
     /// All that is listed before `path`, one a call; `None` when the next is `path` or behind it.
     pub(crate) fn next_before(&mut self, path: &Path) -> Option<Listed> {
-        self.listed.next_if(|listed| order(&listed.record.path, path).is_lt())
+        self.next_if(|next| order(next, path).is_lt())
     }
 
     /// What is listed for `path`, if it is the next.
     pub(crate) fn next_at(&mut self, path: &Path) -> Option<Listed> {
-        self.listed.next_if(|listed| listed.record.path == path)
+        self.next_if(|next| next.as_os_str() == path.as_os_str())
+    }
+
+    fn next_if(&mut self, is_wanted: impl Fn(&Path) -> bool) -> Option<Listed> {
+        let (number, _) = self.receipt.peek().filter(|(_, next)| is_wanted(&next.path))?;
+        let record = self.receipt.next()?;
+        let now = self.looks.take_one(number, &record, &mut self.cursor);
+        let mut under = Vec::new();
+        while self.receipt.peek().is_some_and(|(_, next)| next.mark == Mark::Overlaid) {
+            under.extend(self.receipt.next());
+        }
+        Some(Listed { record, under, now })
     }
 }
 
-impl Iterator for Inventory {
+impl Iterator for Inventory<'_> {
     type Item = Listed;
 
     fn next(&mut self) -> Option<Listed> {
-        self.listed.next()
+        self.next_if(|_| true)
     }
 }

@@ -15,7 +15,7 @@ use crate::ask::Step;
 use crate::content::checksum::{self, Hasher, hex};
 use crate::dest::beneath::{Cursor, Root, kind_name};
 use crate::error::{At as _, CONFLICT, Error};
-use crate::plan::{Content, Entry, Kind, Plan, Share};
+use crate::plan::{Content, Entry, Kind, Plan, Share, is_within};
 
 /// What counts as proof that an entry is in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(crate) struct Comparison<'a> {
 
 impl Comparison<'_> {
     /// Everything that is not proven; refuses, before anything is written, what cannot be put where something else stands.
-    pub(crate) fn with(&self, root: &Root, mut inventory: Inventory) -> Result<Found, Error> {
+    pub(crate) fn with(&self, root: &Root, mut inventory: Inventory<'_>) -> Result<Found, Error> {
         let mut cursor = root.cursor();
         let mut found = Found::default();
         // Below something that is not there, nothing is.
@@ -89,11 +89,11 @@ impl Comparison<'_> {
                 found.unplanned(listed, self.by);
             }
             let listed = inventory.next_at(&entry.target);
-            if left.is_some_and(|left| entry.target.starts_with(left)) {
+            if left.is_some_and(|left| is_within(&entry.target, left)) {
                 found.leave(index);
                 continue;
             }
-            let is_below_absent = absent.is_some_and(|above| entry.target.starts_with(above));
+            let is_below_absent = absent.is_some_and(|above| is_within(&entry.target, above));
             let (record, under, now) = match listed {
                 Some(listed) if is_below_absent => (Some(listed.record), listed.under, None),
                 Some(listed) => (Some(listed.record), listed.under, listed.now?),
@@ -104,7 +104,7 @@ impl Comparison<'_> {
                 if !is_below_absent && entry.kind == Kind::Dir {
                     absent = Some(&*entry.target);
                 }
-                gone.retain(|&dir| entry.target.starts_with(&self.plan.entries[dir].target));
+                gone.retain(|&dir| is_within(&entry.target, &self.plan.entries[dir].target));
                 match (self.existing, &record) {
                     (Existing::Seed, Some(_)) => {
                         found.left += 1;

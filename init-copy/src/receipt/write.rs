@@ -198,5 +198,23 @@ mod tests {
             std::fs::write(dir.path().join(RECEIPT), text).unwrap();
             assert!(Receipt::open(&root, &Keeping::Inside).is_empty(), "{text:?}");
         }
+        for (path, is_believed) in [
+            ("a", true),
+            ("a/b", true),
+            ("..", false),
+            ("../a", false),
+            ("a/..", false),
+            ("/etc/passwd", false),
+            ("%2e%2e/a", false),
+            ("a//b", false),
+        ] {
+            let text = format!("init-copy receipt 3\ns\tx\nf\t{path}\t0\t0\t0\t1.2.3.4\t1.2.3.4\t-\nend\t1\n");
+            std::fs::write(dir.path().join(RECEIPT), text).unwrap();
+            assert_eq!(
+                Receipt::open(&root, &Keeping::Inside).count() == 1,
+                is_believed,
+                "{path}"
+            );
+        }
     }
 }

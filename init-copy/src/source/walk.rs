@@ -1,11 +1,13 @@
 //! A local source as entries: one file, or a tree.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, openat, readlinkat, statat};
+use rustix::io::Errno;
 
 use crate::ask::Step;
 
@@ -32,6 +34,8 @@ pub(crate) struct Walk<'a> {
     above: Vec<(u64, u64)>,
     base: PathBuf,
     prefix: PathBuf,
+    /// Directories are read into these, so that they are allocated once for each depth.
+    spare: Vec<Names>,
 }
 
 impl<'a> Walk<'a> {
@@ -46,6 +50,7 @@ impl<'a> Walk<'a> {
             above: Vec::new(),
             base: base.to_owned(),
             prefix: prefix.to_owned(),
+            spare: Vec::new(),
         }
     }
 
@@ -56,7 +61,7 @@ impl<'a> Walk<'a> {
         let stat = rustix::fs::fstat(&fd).at("look at", &base)?;
         self.push(Path::new(""), &stat)?;
         self.above.push((stat.st_dev, stat.st_ino));
-        self.below(fd.as_fd(), Path::new(""), 0)
+        self.below(fd.as_fd(), &mut PathBuf::new(), 0)
     }
 
     /// One file or link; a link that the user named is followed when it leads to a file, unless `keep_links`.
@@ -70,61 +75,66 @@ impl<'a> Walk<'a> {
         self.push(Path::new(""), &stat)
     }
 
-    fn below(&mut self, dir: BorrowedFd<'_>, relative: &Path, depth: usize) -> Result<(), Error> {
-        let shown = |this: &Self| this.base.join(relative);
+    /// What is in `dir`, which is at `here` below the base.
+    fn below(&mut self, dir: BorrowedFd<'_>, here: &mut PathBuf, depth: usize) -> Result<(), Error> {
         if depth == MAX_DEPTH {
             let error = std::io::Error::other(format!("directories are nested deeper than {MAX_DEPTH}"));
-            return Err(error).at("read the directory", &shown(self));
+            return Err(error).at("read the directory", &self.base.join(here));
         }
-        let mut names = Vec::new();
-        for entry in Dir::read_from(dir).at("read the directory", &shown(self))? {
-            let entry = entry.at("read the directory", &shown(self))?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(Box::<OsStr>::from(OsStr::from_bytes(name)));
-            }
+        let mut names = self.spare.pop().unwrap_or_default();
+        names.read(dir).at("read the directory", &self.base.join(&here))?;
+        for name in names.iter() {
+            here.push(name);
+            let entered = self.enter(dir, name, here, depth);
+            here.pop();
+            entered?;
         }
-        // In the order of the plan, so that sorting it finds it sorted.
-        names.sort_unstable();
-        for name in names {
-            let path = relative.join(&*name);
-            if glob::any(self.exclude, &path) {
-                continue;
-            }
-            if is_ours(&name) {
-                tracing::info!(path = %self.base.join(&path).display(), "left out: it is init-copy's own, of a run that copied to there");
-                continue;
-            }
-            let (look, open) = match self.policy {
-                Links::Follow => (AtFlags::empty(), DIR),
-                _ => (AtFlags::SYMLINK_NOFOLLOW, DIR | OFlags::NOFOLLOW),
-            };
-            let stat = statat(dir, &*name, look).at("look at", &self.base.join(&path))?;
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-                self.check_link(dir, &name, &path)?;
-            }
-            self.push(&path, &stat)?;
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                let here = (stat.st_dev, stat.st_ino);
-                if self.above.contains(&here) {
-                    return Err(Error::new(
-                        SOURCE,
-                        format!(
-                            "the link {} leads to a directory that it is in",
-                            self.base.join(&path).display()
-                        ),
-                        "leave it out with --exclude, or keep links as they are",
-                    ));
-                }
-                if self.one_file_system && self.above.first().is_some_and(|top| top.0 != stat.st_dev) {
-                    continue;
-                }
-                let fd = openat(dir, &*name, open, Mode::empty()).at("read the directory", &self.base.join(&path))?;
-                self.above.push(here);
-                self.below(fd.as_fd(), &path, depth + 1)?;
-                self.above.pop();
-            }
+        self.spare.push(names);
+        Ok(())
+    }
+
+    /// The `name` in `dir`, which is `path` below the base, and all below it.
+    fn enter(&mut self, dir: BorrowedFd<'_>, name: &OsStr, path: &mut PathBuf, depth: usize) -> Result<(), Error> {
+        if glob::any(self.exclude, path) {
+            return Ok(());
         }
+        if is_ours(name) {
+            tracing::info!(path = %self.base.join(path).display(), "left out: it is init-copy's own, of a run that copied to there");
+            return Ok(());
+        }
+        let (look, open) = match self.policy {
+            Links::Follow => (AtFlags::empty(), DIR),
+            _ => (AtFlags::SYMLINK_NOFOLLOW, DIR | OFlags::NOFOLLOW),
+        };
+        let stat = match statat(dir, name, look) {
+            Ok(stat) => stat,
+            Err(e) => return Err(e).at("look at", &self.base.join(path)),
+        };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            self.check_link(dir, name, path)?;
+        }
+        self.push(path, &stat)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Ok(());
+        }
+        let here = (stat.st_dev, stat.st_ino);
+        if self.above.contains(&here) {
+            return Err(Error::new(
+                SOURCE,
+                format!(
+                    "the link {} leads to a directory that it is in",
+                    self.base.join(path).display()
+                ),
+                "leave it out with --exclude, or keep links as they are",
+            ));
+        }
+        if self.one_file_system && self.above.first().is_some_and(|top| top.0 != stat.st_dev) {
+            return Ok(());
+        }
+        let fd = openat(dir, name, open, Mode::empty()).at("read the directory", &self.base.join(&path))?;
+        self.above.push(here);
+        self.below(fd.as_fd(), path, depth + 1)?;
+        self.above.pop();
         Ok(())
     }
 
@@ -152,13 +162,13 @@ impl<'a> Walk<'a> {
                 });
             }
         };
-        let target = if relative.as_os_str().is_empty() {
-            self.prefix.clone()
-        } else {
-            self.prefix.join(relative)
+        let target: Box<Path> = match (relative.as_os_str().is_empty(), self.prefix.as_os_str().is_empty()) {
+            (true, _) => self.prefix.as_path().into(),
+            (_, true) => relative.into(),
+            _ => self.prefix.join(relative).into(),
         };
         let mut entry = Entry {
-            target: target.into(),
+            target,
             source: 0,
             number: 0,
             kind,
@@ -184,4 +194,48 @@ impl<'a> Walk<'a> {
         }
         self.builder.push(entry)
     }
+}
+
+/// Bytes that are read of a directory at a time, as by GNU `cp`.
+const READ: usize = 32 << 10;
+
+/// The names in a directory, in the order of the plan, so that sorting it finds it sorted.
+#[derive(Default)]
+struct Names {
+    buffer: Vec<u8>,
+    /// One after the other.
+    bytes: Vec<u8>,
+    ranges: Vec<Range<u32>>,
+}
+
+impl Names {
+    fn read(&mut self, dir: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        self.bytes.clear();
+        self.ranges.clear();
+        self.buffer.reserve(READ);
+        let end = |bytes: &Vec<u8>| u32::try_from(bytes.len()).map_err(|_| Errno::OVERFLOW);
+        let mut entries = RawDir::new(dir, self.buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                let start = end(&self.bytes)?;
+                self.bytes.extend_from_slice(name);
+                self.ranges.push(start..end(&self.bytes)?);
+            }
+        }
+        let bytes = &self.bytes;
+        self.ranges.sort_unstable_by(|a, b| of(bytes, a).cmp(of(bytes, b)));
+        Ok(())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &OsStr> {
+        self.ranges
+            .iter()
+            .map(|range| OsStr::from_bytes(of(&self.bytes, range)))
+    }
+}
+
+fn of<'b>(bytes: &'b [u8], range: &Range<u32>) -> &'b [u8] {
+    &bytes[range.start as usize..range.end as usize]
 }
