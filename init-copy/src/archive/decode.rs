@@ -9,13 +9,45 @@ use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHea
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::gzip::Members;
-use super::kind::Packing;
 
 const BUFFER: usize = 64 << 10;
 /// What a zstd frame may ask for; level 19 needs 8 MiB, `--ultra -22` 128 MiB.
 const MAX_WINDOW: u64 = 64 << 20;
 /// KiB: a dictionary of that size, which `xz -9` asks for, and what its decoder takes beside.
 const XZ_MEMORY: u32 = (64 << 10) + 1024;
+
+/// What a stream is packed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    None,
+    Gzip,
+    Zstd,
+    Xz,
+    Bzip2,
+}
+
+impl Packing {
+    /// Told by the first bytes of a file.
+    pub(super) fn detect(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => "gz",
+            Self::Zstd => "zst",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bz2",
+        }
+    }
+}
 
 /// The stream inside `file`.
 pub(crate) fn decoder(file: &File, packing: Packing) -> io::Result<Box<dyn Read + '_>> {

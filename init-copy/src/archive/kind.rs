@@ -7,22 +7,12 @@ use std::path::{Path, PathBuf};
 
 use pod_contract::config::Word;
 
-use super::decode::{ReadFrom, decoder};
+use super::decode::{Packing, ReadFrom, decoder};
 
 /// Of a tar.
 const BLOCK: usize = 512;
 /// A tar without members; GNU tar makes it of 10 KiB, as a record of a tape.
 const MAX_EMPTY: u64 = 64 << 10;
-
-/// What a stream is packed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
-    None,
-    Gzip,
-    Zstd,
-    Xz,
-    Bzip2,
-}
 
 /// The formats that are unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,29 +21,6 @@ pub(crate) enum Format {
     Tar(Packing),
     /// One file by itself.
     File(Packing),
-}
-
-impl Packing {
-    /// Told by the first bytes of a file.
-    fn detect(head: &[u8]) -> Self {
-        match head {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
-            _ => Self::None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Gzip => "gz",
-            Self::Zstd => "zst",
-            Self::Xz => "xz",
-            Self::Bzip2 => "bz2",
-        }
-    }
 }
 
 impl Format {

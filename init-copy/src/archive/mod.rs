@@ -10,15 +10,14 @@ mod decode;
 mod gzip;
 mod kind;
 mod leniency;
-mod sparse;
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-pub(crate) use decode::decoder;
-pub(crate) use kind::{Format, Packing, Unpack, unpacked_name};
+pub(crate) use decode::{Packing, decoder};
+pub(crate) use kind::{Format, Unpack, unpacked_name};
 pub(crate) use leniency::Accept;
 pub use leniency::Leniency;
 

@@ -1,20 +1,19 @@
 //! One request and its redirects, with what went wrong sorted into what passes and what does not.
 
+use std::fmt;
 use std::io::Read as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pod_contract::start::exit::{Failure, USAGE};
-use pod_contract::tls::{self, Sources, Trust};
+use pod_contract::tls;
 use ureq::http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Body, http};
 
 use super::credentials::Credentials;
 use super::proxy::proxy_for;
 use super::retry::{Deadline, Problem, Tries, retry_after};
-use super::s3::{self, Store};
-use super::secure::Secure;
+use super::secure::Tls;
 use super::url::WebUrl;
 use crate::error::{AUTH, NETWORK, SOURCE};
 
@@ -23,28 +22,6 @@ const MAX_REDIRECTS: usize = 10;
 const CONNECT: Duration = Duration::from_secs(10);
 /// What a server says besides the body.
 const MAX_HEAD: usize = 64 << 10;
-
-/// Whom to trust, and what to show.
-#[derive(Debug, Clone)]
-pub(crate) struct Tls {
-    pub(crate) sources: Sources,
-    pub(crate) trust: Trust,
-}
-
-impl Tls {
-    /// Files that were named are read at once, so that a mistake shows at the start; what a variable names, when it is needed.
-    fn connector(&self) -> Result<impl Connector + use<>, Failure> {
-        let secure = Secure::new(self.clone());
-        if self.sources != Sources::default() {
-            secure.config()?;
-        }
-        Ok(
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(secure),
-        )
-    }
-}
 
 /// A client for one step.
 #[derive(Debug)]
@@ -69,7 +46,16 @@ pub(crate) enum Authorization<'a> {
     /// The value of that header.
     Header(&'a str),
     /// Each request is signed by itself.
-    Signed(&'a Store),
+    Signed(&'a dyn Sign),
+}
+
+/// Who signs the requests to a store.
+pub(crate) trait Sign: fmt::Debug {
+    /// The headers that make a `GET` of `url` a signed one; none without keys.
+    fn sign(&self, client: &Client, url: &WebUrl) -> Result<Vec<(&'static str, String)>, Problem>;
+
+    /// What the `body` of a refusal says is wrong, in one word.
+    fn reason<'b>(&self, body: &'b str) -> Option<&'b str>;
 }
 
 /// A response whose body is still to be read.
@@ -162,15 +148,17 @@ impl Client {
         for _ in 0..=MAX_REDIRECTS {
             let mut response = self.once(&url, request)?;
             let Some(location) = redirect(&response) else {
-                let is_of_store = matches!(request.authorization, Some(Authorization::Signed(_)));
-                let said = match is_of_store && is_refusal(response.status()) {
-                    true => said(&mut response),
-                    false => None,
+                let signer = match request.authorization {
+                    Some(Authorization::Signed(signer)) => Some(signer),
+                    _ => None,
                 };
+                let said = signer
+                    .filter(|_| is_refusal(response.status()))
+                    .and_then(|signer| said(signer, &mut response));
                 return Ok(Answer {
                     response,
                     url,
-                    is_of_store,
+                    is_of_store: signer.is_some(),
                     said,
                 });
             };
@@ -321,11 +309,11 @@ fn is_refusal(status: http::StatusCode) -> bool {
     !status.is_success() && status != http::StatusCode::NOT_MODIFIED
 }
 
-fn said(response: &mut http::Response<Body>) -> Option<String> {
+fn said(signer: &dyn Sign, response: &mut http::Response<Body>) -> Option<String> {
     let mut body = String::new();
     let reader = response.body_mut().as_reader();
     reader.take(MAX_HEAD as u64).read_to_string(&mut body).ok()?;
-    s3::code(&body).map(str::to_owned)
+    signer.reason(&body).map(str::to_owned)
 }
 
 /// What of TLS is behind an error, however deep.

@@ -16,9 +16,10 @@ mod s3;
 mod secure;
 mod url;
 
-pub(crate) use client::{Answer, Authorization, Client, Request, Tls};
+pub(crate) use client::{Answer, Authorization, Client, Request};
 pub(crate) use credentials::{Credentials, basic};
 pub(crate) use download::{Download, Fetched, Tag, download, forget};
 pub(crate) use retry::{Deadline, Problem};
 pub(crate) use s3::{Object, Store};
+pub(crate) use secure::Tls;
 pub(crate) use url::WebUrl;

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pod_contract::aws::{Credentials, Origin, Signing, UNSIGNED_PAYLOAD, sign};
 use pod_contract::start::exit::{Failure, USAGE};
 
-use super::client::{Authorization, Client, Request};
+use super::client::{Authorization, Client, Request, Sign};
 use super::retry::Problem;
 use super::url::WebUrl;
 use crate::error::AUTH;
@@ -108,26 +108,6 @@ impl Store {
             .map_err(|why| Failure::new(USAGE, format!("the endpoint of {object} is refused: {why}")))
     }
 
-    /// The headers that make a `GET` of `url` a signed one; none without keys.
-    pub(super) fn sign(&self, client: &Client, url: &WebUrl) -> Result<Vec<(&'static str, String)>, Problem> {
-        let Some(credentials) = self.keys(client)? else {
-            return Ok(Vec::new());
-        };
-        let signing = Signing {
-            credentials: &credentials,
-            region: &self.region,
-            service: "s3",
-        };
-        Ok(sign(
-            &signing,
-            "GET",
-            url.uri(),
-            &[],
-            UNSIGNED_PAYLOAD,
-            SystemTime::now(),
-        ))
-    }
-
     fn keys(&self, client: &Client) -> Result<Option<Credentials>, Problem> {
         match &self.origin {
             Origin::Given(credentials) => return Ok(Some(credentials.clone())),
@@ -173,8 +153,33 @@ impl Store {
     }
 }
 
+impl Sign for Store {
+    fn sign(&self, client: &Client, url: &WebUrl) -> Result<Vec<(&'static str, String)>, Problem> {
+        let Some(credentials) = self.keys(client)? else {
+            return Ok(Vec::new());
+        };
+        let signing = Signing {
+            credentials: &credentials,
+            region: &self.region,
+            service: "s3",
+        };
+        Ok(sign(
+            &signing,
+            "GET",
+            url.uri(),
+            &[],
+            UNSIGNED_PAYLOAD,
+            SystemTime::now(),
+        ))
+    }
+
+    fn reason<'b>(&self, body: &'b str) -> Option<&'b str> {
+        code(body)
+    }
+}
+
 /// What a store says is wrong, such as `SignatureDoesNotMatch`. Source: Amazon S3 API Reference, "Error Responses".
-pub(super) fn code(body: &str) -> Option<&str> {
+fn code(body: &str) -> Option<&str> {
     let (_, rest) = body.split_once("<Code>")?;
     let (code, _) = rest.split_once("</Code>")?;
     let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());

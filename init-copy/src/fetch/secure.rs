@@ -4,23 +4,45 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::sync::{Arc, OnceLock};
 
-use super::client::Tls;
 use pod_contract::start::exit::Failure;
-use pod_contract::tls::{self, Trust};
+use pod_contract::tls::{self, Sources, Trust};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
+    Transport, TransportAdapter,
 };
 
+/// Whom to trust, and what to show.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) sources: Sources,
+    pub(crate) trust: Trust,
+}
+
+impl Tls {
+    /// Files that were named are read at once, so that a mistake shows at the start; what a variable names, when it is needed.
+    pub(super) fn connector(&self) -> Result<impl Connector + use<>, Failure> {
+        let secure = Secure::new(self.clone());
+        if self.sources != Sources::default() {
+            secure.config()?;
+        }
+        Ok(
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(secure),
+        )
+    }
+}
+
 /// Wraps a connection in TLS where the URL asks for it.
-pub(super) struct Secure {
+struct Secure {
     tls: Tls,
     config: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Secure {
-    pub(super) fn new(tls: Tls) -> Self {
+    fn new(tls: Tls) -> Self {
         Self {
             tls,
             config: OnceLock::new(),
@@ -28,7 +50,7 @@ impl Secure {
     }
 
     /// Read the first time that it is asked for.
-    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
+    fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
         }

@@ -2,36 +2,14 @@
 
 use std::path::Path;
 
-use rustix::fs::FileType;
-
 use super::keeping::Keeping;
+use super::look::Look;
 use super::looks::Looks;
 use super::read::Receipt;
 use super::record::{Mark, Record};
-use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::{Cursor, Root};
 use crate::error::Error;
 use crate::plan::order;
-
-/// How something looks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
-    pub(crate) kind: FileType,
-    pub(crate) fingerprint: Fingerprint,
-}
-
-impl Look {
-    pub(crate) fn of(stat: &rustix::fs::Stat) -> Self {
-        Self {
-            kind: FileType::from_raw_mode(stat.st_mode),
-            fingerprint: Fingerprint::of(stat),
-        }
-    }
-
-    pub(crate) fn is_dir(self) -> bool {
-        self.kind == FileType::Directory
-    }
-}
 
 /// One record, and what stands in its place: nothing, something, or something that cannot be looked at.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::inventory::Look;
 use super::keeping::Keeping;
+use super::look::Look;
 use super::read::{Head, Lines, Receipt};
 use super::record::{Mark, Record};
 use crate::dest::beneath::{Cursor, Root};

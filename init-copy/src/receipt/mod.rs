@@ -4,6 +4,7 @@ mod entries;
 mod existing;
 mod inventory;
 mod keeping;
+mod look;
 mod looks;
 mod proof;
 mod prune;
@@ -14,8 +15,9 @@ mod write;
 
 pub(crate) use entries::{Entered, refuse_of_another};
 pub(crate) use existing::Existing;
-pub(crate) use inventory::{Inventory, Look};
+pub(crate) use inventory::Inventory;
 pub(crate) use keeping::Keeping;
+pub(crate) use look::Look;
 pub(crate) use looks::Looks;
 pub(crate) use proof::{Comparison, Found, Proof, digest_of_link, is_as_put};
 pub(crate) use prune::prune;

@@ -9,7 +9,8 @@ use rustix::fs::{FileType, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::existing::Existing;
-use super::inventory::{Inventory, Listed, Look};
+use super::inventory::{Inventory, Listed};
+use super::look::Look;
 use super::record::Record;
 use crate::ask::Step;
 use crate::content::checksum::{self, Hasher, hex};

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
-use super::inventory::Look;
+use super::look::Look;
 use super::proof::{Proof, is_as_put};
 use super::record::Record;
 use crate::dest::beneath::{Cursor, Root};

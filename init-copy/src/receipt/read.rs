@@ -12,8 +12,8 @@ use std::sync::Arc;
 use memchr::memchr;
 use percent_encoding::percent_decode;
 
-use super::inventory::Look;
 use super::keeping::Keeping;
+use super::look::Look;
 use super::record::{Mark, Of, Record, Whole};
 use super::write::{END, HEAD};
 use crate::content::fingerprint::Fingerprint;

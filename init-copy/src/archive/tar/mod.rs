@@ -2,37 +2,26 @@
 //!
 //! Sources: POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Basic Tar Format".
 
-use std::io::{ErrorKind, Read};
+mod block;
+mod meta;
+mod sparse;
+
+use std::io::Read;
 use std::path::PathBuf;
 
-use super::sparse;
+use self::block::{BLOCK, Content, checksum_holds, damaged, octal, padded, read_block, read_some, skip, text};
+use self::meta::{Meta, read_meta};
 use super::{Leniency, Member, MemberKind, Refused};
 use crate::content::fingerprint::nanos;
 use crate::plan::safe_path;
 
-pub(super) const BLOCK: usize = 512;
-/// Long names and PAX records; held in memory.
-const MAX_META: u64 = 1 << 20;
+pub use block::is_header;
+
 /// All headers of an archive may have so much, and so much more for each member: what a decompression bomb could be made of, too.
 const MAX_BESIDE: u64 = 16 << 20;
 const MAX_BESIDE_EACH: u64 = 16 << 10;
 /// Records have 10 KiB; a tape's may have some MiB.
 const MAX_PADDING: u64 = 16 << 20;
-
-/// Looks a block like the header of a member?
-pub fn is_header(block: &[u8]) -> bool {
-    block.len() == BLOCK && block != [0; BLOCK] && checksum_holds(block)
-}
-
-/// What a long name or PAX header says about the member that follows it.
-#[derive(Debug, Default)]
-struct Meta {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    modified: Option<i64>,
-    sparse: sparse::Records,
-}
 
 /// Reads `tar` to its end mark, and calls `visit` with each member, its number and its content (empty for all but files).
 /// What `visit` leaves of the content is skipped.
@@ -86,17 +75,14 @@ pub fn walk<R: Read, E: From<Refused>>(
             other => other?,
         };
         let stored = content_of(kind, stored)?;
-        let mut content = Content {
-            tar: &mut tar,
-            left: stored,
-        };
+        let mut content = Content::new(&mut tar, stored);
         if let Some(member) = member {
             number = number
                 .checked_add(1)
                 .ok_or_else(|| Refused::Unsupported("it has too many members".into()))?;
             holes.give(number, member, &mut content, &mut visit)?;
         }
-        let left = content.left;
+        let left = content.left();
         skip(&mut tar, left)?;
         skip(&mut tar, padded(stored)? - stored)?;
     }
@@ -144,37 +130,6 @@ fn finish(mut tar: impl Read) -> Result<(), Refused> {
         }
     }
     Ok(())
-}
-
-/// The content of one member; ends early only with an error.
-pub(super) struct Content<'r, R> {
-    tar: &'r mut R,
-    left: u64,
-}
-
-impl<R> Content<'_, R> {
-    /// Bytes that are still to be read.
-    pub(super) fn left(&self) -> u64 {
-        self.left
-    }
-}
-
-impl<R: Read> Read for Content<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        let read = self.tar.read(&mut buf[..most])?;
-        if read == 0 {
-            return Err(std::io::Error::new(
-                ErrorKind::UnexpectedEof,
-                "the archive ends inside a member",
-            ));
-        }
-        self.left -= read as u64;
-        Ok(read)
-    }
 }
 
 /// The member of a header; `None` for one without a name of its own, such as `./`.
@@ -278,63 +233,6 @@ fn content_of(kind: u8, size: u64) -> Result<u64, Refused> {
     Err(Refused::Unsafe(format!("a member of type {kind:?} has content")))
 }
 
-fn read_meta(tar: &mut impl Read, kind: u8, size: u64, meta: &mut Meta) -> Result<(), Refused> {
-    if size > MAX_META {
-        return Err(Refused::Unsafe(format!("a name or header of {size} bytes")));
-    }
-    let mut bytes = Vec::new();
-    tar.take(size).read_to_end(&mut bytes).map_err(damaged)?;
-    if (bytes.len() as u64) < size {
-        return Err(Refused::Damaged("it ends inside a header".into()));
-    }
-    skip(tar, padded(size)? - size)?;
-    match kind {
-        b'L' => meta.path = Some(text(&bytes).to_vec()),
-        b'K' => meta.link = Some(text(&bytes).to_vec()),
-        _ => read_pax(&bytes, meta)?,
-    }
-    Ok(())
-}
-
-/// Records `LENGTH KEY=VALUE\n`, where the length counts all of the record.
-fn read_pax(mut bytes: &[u8], meta: &mut Meta) -> Result<(), Refused> {
-    let broken = || Refused::Damaged("a PAX header is malformed".into());
-    while !bytes.is_empty() {
-        let space = bytes.iter().position(|&b| b == b' ').ok_or_else(broken)?;
-        let length: usize = number(&bytes[..space]).ok_or_else(broken)?;
-        let record = bytes.get(space + 1..length).ok_or_else(broken)?;
-        bytes = &bytes[length..];
-        let record = record.strip_suffix(b"\n").ok_or_else(broken)?;
-        let equals = record.iter().position(|&b| b == b'=').ok_or_else(broken)?;
-        let (key, value) = (&record[..equals], &record[equals + 1..]);
-        match key {
-            b"path" => meta.path = Some(value.to_vec()),
-            b"linkpath" => meta.link = Some(value.to_vec()),
-            b"size" => meta.size = Some(number(value).ok_or_else(broken)?),
-            b"mtime" => meta.modified = pax_time(value),
-            _ if key.starts_with(b"GNU.sparse.") => meta.sparse.take(key, value).ok_or_else(broken)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())?
-}
-
-/// `1700000000.123456789`.
-fn pax_time(value: &[u8]) -> Option<i64> {
-    let value = std::str::from_utf8(value).ok()?;
-    let (seconds, fraction) = value.split_once('.').unwrap_or((value, ""));
-    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    Some(nanos(seconds.parse().ok()?, fraction.parse().ok()?))
-}
-
 fn header_name(block: &[u8; BLOCK]) -> Vec<u8> {
     let name = text(&block[..100]);
     let prefix = text(&block[345..500]);
@@ -343,96 +241,6 @@ fn header_name(block: &[u8; BLOCK]) -> Vec<u8> {
         [prefix, b"/", name].concat()
     } else {
         name.to_vec()
-    }
-}
-
-/// Up to the first NUL.
-fn text(field: &[u8]) -> &[u8] {
-    let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
-    &field[..end]
-}
-
-/// A number in octal digits, or in base 256 when its first bit is set (GNU).
-pub(super) fn octal(field: &[u8]) -> Option<u64> {
-    if field[0] & 0x80 != 0 {
-        if field[0] != 0x80 {
-            return None;
-        }
-        let (high, low) = field[1..].split_at(field.len() - 1 - 8.min(field.len() - 1));
-        if high.iter().any(|&b| b != 0) {
-            return None;
-        }
-        return Some(low.iter().fold(0, |n, &b| n << 8 | u64::from(b)));
-    }
-    let digits = text(field).trim_ascii();
-    digits.iter().try_fold(0_u64, |n, &b| match b {
-        b'0'..=b'7' => n.checked_mul(8)?.checked_add(u64::from(b - b'0')),
-        _ => None,
-    })
-}
-
-fn checksum_holds(block: &[u8]) -> bool {
-    let Some(stored) = octal(&block[148..156]) else {
-        return false;
-    };
-    let field = |at: &usize| (148..156).contains(at);
-    let unsigned: u64 = (0..BLOCK)
-        .map(|at| if field(&at) { 32 } else { u64::from(block[at]) })
-        .sum();
-    // Some old writers summed signed characters.
-    let signed: i64 = (0..BLOCK)
-        .map(|at| {
-            if field(&at) {
-                32
-            } else {
-                i64::from(block[at].cast_signed())
-            }
-        })
-        .sum();
-    stored == unsigned || i64::try_from(stored) == Ok(signed)
-}
-
-fn padded(size: u64) -> Result<u64, Refused> {
-    size.checked_next_multiple_of(BLOCK as u64)
-        .ok_or_else(|| Refused::Damaged("a size is beyond measure".into()))
-}
-
-/// `false` at the end of the stream; an end inside a block is damage.
-pub(super) fn read_block(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<bool, Refused> {
-    match read_some(tar, block)? {
-        0 => Ok(false),
-        BLOCK => Ok(true),
-        _ => Err(Refused::Damaged("it ends inside a header".into())),
-    }
-}
-
-/// A block, or what there is of it.
-fn read_some(tar: &mut impl Read, block: &mut [u8; BLOCK]) -> Result<usize, Refused> {
-    let mut filled = 0;
-    while filled < BLOCK {
-        match tar.read(&mut block[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(damaged(e)),
-        }
-    }
-    Ok(filled)
-}
-
-fn skip(tar: &mut impl Read, bytes: u64) -> Result<(), Refused> {
-    let skipped = std::io::copy(&mut tar.take(bytes), &mut std::io::sink()).map_err(damaged)?;
-    if skipped < bytes {
-        return Err(Refused::Damaged("it ends inside a member".into()));
-    }
-    Ok(())
-}
-
-/// A stream that does not decompress is a damaged archive, not a failing disk.
-fn damaged(error: std::io::Error) -> Refused {
-    match error.raw_os_error() {
-        Some(_) => Refused::Io(error),
-        None => Refused::Damaged(error.to_string()),
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::io::Read;
 
-use super::Refused;
-use super::tar::{BLOCK, Content, number, octal, read_block};
+use super::block::{BLOCK, Content, number, octal, read_block};
+use crate::archive::Refused;
 
 /// More pieces than this are no file; each is 16 bytes in memory.
 const MAX_PIECES: usize = 100_000;
