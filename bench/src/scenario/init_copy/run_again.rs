@@ -33,14 +33,23 @@ fn prepare(place: &Place<'_>) -> Result<Work, Error> {
             "init-copy, again",
             &["--durability", "none", "{src}/", "{dest}/"],
         ),
-        peers: vec![Program::peer(
-            "rsync -a, again",
-            &["rsync", "-a", "{src}/", "{dest}/"],
-            &["rsync", "--version"],
-        )],
+        peers: vec![
+            Program::peer(
+                "rsync -a, again",
+                &["rsync", "-a", "{src}/", "{dest}/"],
+                &["rsync", "--version"],
+            ),
+            Program::peer(
+                "cp -au, again",
+                &["cp", "-au", "{src}/.", "{dest}"],
+                &["cp", "--version"],
+            ),
+        ],
         goals: vec![
             Goal::WallSeconds { at_most: 0.15 },
-            Goal::wall_ratio("rsync -a, again", 0.3),
+            Goal::wall_ratio("rsync -a, again", 0.4),
+            Goal::cpu_ratio("rsync -a, again", 0.9),
+            Goal::cpu_ratio("cp -au, again", 0.9),
         ],
     })
 }
