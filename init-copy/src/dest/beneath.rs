@@ -112,19 +112,26 @@ impl Cursor<'_> {
         if relative.as_os_str() == self.at.as_os_str() {
             return Ok(self.here());
         }
-        self.at.clear();
         let mut depth = 0;
         for component in relative.components() {
             let Component::Normal(name) = component else { continue };
             if self.open.get(depth).is_none_or(|(open, _)| open != name) {
-                self.open.truncate(depth);
+                self.rise(depth);
                 self.enter(name)?;
+                self.at.push(name);
             }
             depth += 1;
         }
-        self.open.truncate(depth);
-        self.at.push(relative);
+        self.rise(depth);
         Ok(self.here())
+    }
+
+    /// Back to where so many directories are open.
+    fn rise(&mut self, depth: usize) {
+        for _ in depth..self.open.len() {
+            self.at.pop();
+        }
+        self.open.truncate(depth);
     }
 
     fn here(&self) -> BorrowedFd<'_> {
@@ -196,5 +203,34 @@ pub(crate) fn kind_name(kind: FileType) -> &'static str {
         FileType::Fifo => "named pipe",
         FileType::Socket => "socket",
         _ => "device",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_leads_nobody_astray() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/x")).unwrap();
+        fs::write(dir.path().join("a/q"), "in a").unwrap();
+        fs::write(dir.path().join("q"), "on top").unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let mut cursor = root.cursor();
+        let mut size = |path: &str| cursor.stat(Path::new(path)).unwrap().map(|stat| stat.st_size);
+        // From one to the next, in any order.
+        let paths = [
+            ("a/b/c", None),
+            ("q", Some(6)),
+            ("a/q", Some(4)),
+            ("a/x/none", None),
+            ("none/q", None),
+        ];
+        for (first, second) in paths.iter().flat_map(|first| paths.map(|second| (*first, second))) {
+            for (path, found) in [first, second] {
+                assert_eq!(size(path), found, "{path} after {first:?}");
+            }
+        }
     }
 }

@@ -21,6 +21,8 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// As many links on the way as the kernel follows.
 const MAX_LINKS: u32 = 40;
+/// Each name of a path is looked up in all names, so that much deeper ones, which nobody has, would take hours.
+const MAX_DEPTH: usize = 256;
 
 /// A path in an image; with a slash behind it, the contents of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +108,9 @@ impl RootFs {
         } = member;
         let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name());
         let name = name.ok_or_else(|| Refused::Unsafe(format!("the member {path:?} has no name")))?;
+        if path.components().count() > MAX_DEPTH {
+            return Err(Refused::Unsafe(format!("{path:?} is deeper than {MAX_DEPTH}")));
+        }
         let parent = self.resolve(parent)?;
         match name.as_bytes().strip_prefix(WHITEOUT) {
             None => {}
@@ -372,6 +377,13 @@ mod tests {
         };
         assert!(chain(MAX_LINKS).is_ok());
         assert!(chain(MAX_LINKS + 1).is_err());
+    }
+
+    #[test]
+    fn paths_have_a_limit_of_depth() {
+        for (depth, good) in [(MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
+            assert_eq!(merged(&[&[file(&vec!["d"; depth].join("/"))]]).is_ok(), good, "{depth}");
+        }
     }
 
     #[test]
