@@ -16,7 +16,7 @@ pub fn leniencies() -> impl Iterator<Item = Leniency> {
     (0..8).map(|bits| Leniency {
         no_end: bits & 1 != 0,
         backslashes: bits & 2 != 0,
-        unfit: bits & 4 != 0,
+        layer: bits & 4 != 0,
     })
 }
 

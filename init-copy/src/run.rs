@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pod_contract::start::last_words::LastWords;
+use sha2::{Digest as _, Sha256};
 
 use crate::archive::Unpack;
 use crate::ask::Network;
 use crate::ask::Step;
-use crate::content::checksum::Expected;
+use crate::content::checksum::{Expected, hex};
 use crate::copy::Engine;
 use crate::dest::Place;
 use crate::dest::beneath::Root;
@@ -20,10 +21,12 @@ use crate::dest::{Ground, Target, refuse_into_itself};
 use crate::error::{Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
 use crate::open::{self, Named, Opening};
-use crate::plan::{Content, Links, Plan};
+use crate::plan::{Content, Links, Opened, Plan};
 use crate::progress::Progress;
 use crate::publish::{Publish, Way};
-use crate::receipt::{Comparison, Entered, Existing, Found, Inventory, Keeping, Looks, prune, refuse_of_another};
+use crate::receipt::{
+    Comparison, Entered, Existing, Found, Inventory, Keeping, Looks, prune, refuse_as_target, refuse_of_another,
+};
 use crate::source::Source;
 use crate::stage::{self, Job, Staging};
 use crate::wait::wait_for;
@@ -96,14 +99,14 @@ impl Run<'_> {
             return Err(keeps_nothing());
         }
         let expected = self.expected(step, &named, &client)?;
-        let mut work = Work {
+        let work = Work {
             run: self,
             step,
             earlier,
             client: &client,
             target: &target,
             expected: expected.as_ref(),
-            options: options(step, expected.as_ref()).into(),
+            options: options(step, &target, expected.as_ref()).into(),
             progress: Progress::default(),
         };
         let copied = work.carry_out(&named)?;
@@ -164,46 +167,22 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    fn carry_out(&mut self, named: &[Named]) -> Result<Copied, Error> {
+    fn carry_out(&self, named: &[Named]) -> Result<Copied, Error> {
         let place = Place::open(&self.target.dir, self.step.publish, self.run.deadline)?;
         if self.step.existing.leaves() && place.name.is_some() && place.current.is_some() {
             return Err(keeps_nothing());
         }
-        if let Some(root) = place.visible() {
-            refuse_of_another(&self.step.receipt, root, &self.target.dir)?;
-        }
+        refuse_of_another(&self.step.receipt, &place.base, place.visible(), &self.target.dir)?;
         stage::sweep(&place.base)?;
         let owner = self.step.parts_owner();
-        let opening = Opening {
-            step: self.step,
-            client: self.client,
-            progress: &self.progress,
-            owner: &owner,
-            current: place.visible(),
-            base: Some(&place.base),
-            rename: self.target.rename.as_deref(),
-            contents: self.target.contents,
-            options: &self.options,
-            expected: self.expected,
-        };
-        let (plan, looks) = self.look(&opening, named, place.visible());
-        let plan = plan?;
-        let used: Vec<_> = plan
-            .sources
-            .iter()
-            .filter_map(|source| source.part.as_deref())
-            .collect();
-        stage::sweep_parts(&place.base, &owner, &used)?;
-        let comparison = comparison(self.step, self.earlier, &plan, &self.options);
-        let mut found = match (place.visible(), looks) {
-            (Some(root), Some(looks)) => comparison.with(root, Inventory::new(root, &self.step.receipt, looks))?,
-            _ => Found::everything(&plan),
-        };
+        let (mut plan, mut found) = self.compare(named, &place, &owner, false)?;
+        if self.needs_what_was_kept(&plan, &found, &place) {
+            (plan, found) = self.compare(named, &place, &owner, true)?;
+        }
         if self.step.existing != Existing::Replace {
             self.tell_of_touched(&plan, &found.touched);
         }
-        let nothing = found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !self.step.prune);
-        if nothing && place.visible().is_some() {
+        if self.is_nothing(&found, &place) {
             forget_parts(&plan, &place.base);
             return Ok(Copied {
                 entries: 0,
@@ -228,6 +207,55 @@ impl Work<'_> {
             );
         }
         Ok(copied)
+    }
+
+    /// What the sources hold, all of it looked into `anew` or not, and what of that is to be done.
+    fn compare(&self, named: &[Named], place: &Place, owner: &str, anew: bool) -> Result<(Plan, Found), Error> {
+        let opening = Opening {
+            step: self.step,
+            client: self.client,
+            progress: &self.progress,
+            owner,
+            current: place.visible(),
+            anew,
+            base: Some(&place.base),
+            rename: self.target.rename.as_deref(),
+            contents: self.target.contents,
+            options: &self.options,
+            expected: self.expected,
+        };
+        let (plan, looks) = self.look(&opening, named, place.visible());
+        let plan = plan?;
+        let used: Vec<_> = plan
+            .sources
+            .iter()
+            .filter_map(|source| source.part.as_deref())
+            .collect();
+        stage::sweep_parts(&place.base, owner, &used)?;
+        refuse_as_target(&self.step.receipt, &self.target.dir, &plan)?;
+        let comparison = comparison(self.step, self.earlier, &plan, &self.options);
+        let found = match (place.visible(), looks) {
+            (Some(root), Some(looks)) => comparison.with(root, Inventory::new(root, &self.step.receipt, looks))?,
+            _ => Found::everything(&plan),
+        };
+        Ok((plan, found))
+    }
+
+    /// Is there nothing to do?
+    fn is_nothing(&self, found: &Found, place: &Place) -> bool {
+        // What is replaced as a whole has nothing in it that is no longer wanted.
+        let goes = self.step.prune || place.name.is_some();
+        place.visible().is_some() && found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !goes)
+    }
+
+    /// Is something to be staged that is in place, or was, and so was not looked into?
+    fn needs_what_was_kept(&self, plan: &Plan, found: &Found, place: &Place) -> bool {
+        let is_kept = |source: &Opened| matches!(source.content, Content::Kept);
+        if place.name.is_some() {
+            return !self.is_nothing(found, place) && plan.sources.iter().any(is_kept);
+        }
+        let mut todo = found.todo.iter().map(|&index| &plan.entries[index]);
+        todo.any(|entry| is_kept(&plan.sources[entry.source as usize]))
     }
 
     /// Looks into the sources and at the destination.
@@ -393,7 +421,7 @@ impl Work<'_> {
             dest: &self.target.dir,
             dirs: &[],
         };
-        receipt.write_staged(&staging)?;
+        receipt.write_staged(&staging, place.visible())?;
         staging.finish_root(&job)?;
         match place.way {
             Way::Symlink => staging.switch(name, self.step.durable)?,
@@ -422,15 +450,22 @@ pub(crate) fn comparison<'c>(step: &'c Step, earlier: &'c [Step], plan: &'c Plan
         options,
         proof: step.proof,
         existing: step.existing,
+        prune: step.prune,
         earlier,
         dir_attributes: step.attributes.wants_dirs(),
         all_dirs: step.as_cp,
     }
 }
 
+/// Bytes; what is longer is known by its digest.
+const MAX_OPTIONS: usize = 4096;
+
 /// What is wanted beside the content; a change of it makes entries unproven.
-pub(crate) fn options(step: &Step, expected: Option<&Expected>) -> String {
+pub(crate) fn options(step: &Step, target: &Target, expected: Option<&Expected>) -> String {
     let mut text = step.attributes.describe();
+    if let Some(name) = &target.rename {
+        text += &format!(";as={}", name.display());
+    }
     let is_artifact = step.sources.iter().any(|source| matches!(source, Source::Oci(_)));
     if step.unpack != Unpack::Off || is_artifact {
         text += &format!(";unpack={:?};strip={}", step.unpack, step.strip);
@@ -447,7 +482,11 @@ pub(crate) fn options(step: &Step, expected: Option<&Expected>) -> String {
     if let Some(expected) = expected {
         text += &format!(";expected={expected}");
     }
-    text
+    // A line of the receipt has a limit.
+    match text.len() {
+        0..=MAX_OPTIONS => text,
+        _ => format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
+    }
 }
 
 fn file_name(named: &Named) -> String {

@@ -229,6 +229,7 @@ signatures() {
         quietly openssl pkey -in "$keys/key.pem" -pubout -out "$keys/key.pub"
         case $kind in
         ED25519) quietly openssl pkeyutl -sign -rawin -inkey "$keys/key.pem" -in "$payload" -out "$keys/signature" ;;
+        *P-384) quietly openssl dgst -sha384 -sign "$keys/key.pem" -out "$keys/signature" "$payload" ;;
         *) quietly openssl dgst -sha256 -sign "$keys/key.pem" -out "$keys/signature" "$payload" ;;
         esac
         jq --null-input --arg signature "$(base64 --wrap 0 "$keys/signature")" \

@@ -9,8 +9,9 @@ pub struct Leniency {
     pub no_end: bool,
     /// Names whose components are separated by backslashes, as old versions of PowerShell wrote them.
     pub backslashes: bool,
-    /// What is refused otherwise is listed as unfit: an image has devices and odd names, most of them beside what is wanted.
-    pub unfit: bool,
+    /// The layer of an image: names begin at its root with or without a slash, and what is refused otherwise, such as a device, is
+    /// listed as unfit, since most of it is beside what is wanted.
+    pub layer: bool,
 }
 
 /// One thing that is accepted.
@@ -26,11 +27,11 @@ impl Word for Accept {
 }
 
 impl Leniency {
-    pub(crate) fn of(accepted: &[Accept], unfit: bool) -> Self {
+    pub(crate) fn of(accepted: &[Accept], layer: bool) -> Self {
         Self {
             no_end: accepted.contains(&Accept::NoEnd),
             backslashes: accepted.contains(&Accept::Backslashes),
-            unfit,
+            layer,
         }
     }
 
@@ -40,6 +41,9 @@ impl Leniency {
             name.iter_mut()
                 .filter(|byte| **byte == b'\\')
                 .for_each(|byte| *byte = b'/');
+        }
+        if self.layer && name.first() == Some(&b'/') {
+            name.insert(0, b'.');
         }
         name
     }

@@ -35,13 +35,14 @@ impl Run<'_> {
         let progress = Progress::default();
         refuse_into_itself(step, &named, dest)?;
         let expected = self.expected(step, &named, &client)?;
-        let options = options(step, expected.as_ref());
+        let options = options(step, &target, expected.as_ref());
         let opening = Opening {
             step,
             client: &client,
             progress: &progress,
             owner: "",
             current: current.as_ref(),
+            anew: false,
             base: None,
             rename: target.rename.as_deref(),
             contents: target.contents,

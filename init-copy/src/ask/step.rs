@@ -411,6 +411,12 @@ impl Step {
                 "what is copied out of an image is not unpacked: do that in a second step",
             );
         }
+        if self.path.is_some() && matches!(self.links, Some(Links::Relative | Links::Follow)) {
+            return settings.refuse_together(
+                &["path", "links"],
+                "the links in an image start at its root, which is not DEST: keep or refuse them",
+            );
+        }
         self.refuse_pointless(settings);
         Some(self)
     }
@@ -460,6 +466,15 @@ impl Step {
             none(
                 &["username", "password", "bearer", "netrc", "tries"],
                 "every source is a path, and no server is asked",
+            );
+        } else if self
+            .sources
+            .iter()
+            .all(|source| matches!(source, Source::Path(_) | Source::S3(_)))
+        {
+            none(
+                &["username", "password", "bearer"],
+                "the keys of a store are in variables: see the README",
             );
         }
     }

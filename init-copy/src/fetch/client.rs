@@ -45,6 +45,8 @@ pub(crate) struct Request<'r> {
 pub(crate) enum Authorization<'a> {
     /// The value of that header.
     Header(&'a str),
+    /// For keys, perhaps by the value of that header: nobody else is asked on the way, and nobody else is told.
+    ForKeys(Option<&'a str>),
     /// Each request is signed by itself.
     Signed(&'a dyn Sign),
 }
@@ -54,8 +56,8 @@ pub(crate) trait Sign: fmt::Debug {
     /// The headers that make a `GET` of `url` a signed one; none without keys.
     fn sign(&self, client: &Client, url: &WebUrl) -> Result<Vec<(&'static str, String)>, Problem>;
 
-    /// What the `body` of a refusal says is wrong, in one word.
-    fn reason<'b>(&self, body: &'b str) -> Option<&'b str>;
+    /// That of the store.
+    fn region(&self) -> &str;
 }
 
 /// A response whose body is still to be read.
@@ -64,9 +66,10 @@ pub(crate) struct Answer {
     pub(crate) response: http::Response<Body>,
     /// Where it came from in the end.
     pub(crate) url: WebUrl,
-    is_of_store: bool,
-    /// What the store says is wrong, in one word.
-    said: Option<String>,
+    /// The region that was asked for, if it is the answer of a store.
+    store: Option<String>,
+    /// What the store, or whoever gives keys, says is wrong, in one word.
+    pub(super) said: Option<String>,
 }
 
 impl Answer {
@@ -147,18 +150,18 @@ impl Client {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut response = self.once(&url, request)?;
-            let Some(location) = redirect(&response) else {
-                let signer = match request.authorization {
-                    Some(Authorization::Signed(signer)) => Some(signer),
+            let is_for_keys = matches!(request.authorization, Some(Authorization::ForKeys(_)));
+            let Some(location) = redirect(&response).filter(|_| !is_for_keys) else {
+                let store = match request.authorization.filter(|_| url.same_origin(request.url)) {
+                    Some(Authorization::Signed(signer)) => Some(signer.region().to_owned()),
                     _ => None,
                 };
-                let said = signer
-                    .filter(|_| is_refusal(response.status()))
-                    .and_then(|signer| said(signer, &mut response));
+                let tells = (store.is_some() || is_for_keys) && is_refusal(response.status());
+                let said = if tells { said(&mut response) } else { None };
                 return Ok(Answer {
                     response,
                     url,
-                    is_of_store: signer.is_some(),
+                    store,
                     said,
                 });
             };
@@ -193,7 +196,10 @@ impl Client {
         }
         let is_own = url.same_origin(request.url);
         match request.authorization.filter(|_| is_own) {
-            Some(Authorization::Header(own)) => builder = builder.header(AUTHORIZATION, own),
+            Some(Authorization::Header(own) | Authorization::ForKeys(Some(own))) => {
+                builder = builder.header(AUTHORIZATION, own);
+            }
+            Some(Authorization::ForKeys(None)) => {}
             Some(Authorization::Signed(store)) => {
                 for (name, value) in store.sign(self, url)? {
                     builder = builder.header(name, value);
@@ -206,7 +212,9 @@ impl Client {
                 }
             }
         }
-        let proxy = proxy_for(url, |name| std::env::var(name).ok());
+        let is_for_keys = matches!(request.authorization, Some(Authorization::ForKeys(_)));
+        // An agent of the node is not behind a proxy, and that would read what is not encrypted.
+        let proxy = proxy_for(url, |name| std::env::var(name).ok()).filter(|_| url.is_https() || !is_for_keys);
         let refuse = |why| {
             Problem::Final(Failure::new(
                 USAGE,
@@ -276,15 +284,19 @@ impl Client {
             .map(|said| format!(" ({said})"))
             .unwrap_or_default();
         let cause = format!("{url} answers {status}{said}");
-        if let Some(region) = answer
-            .header("x-amz-bucket-region")
-            .filter(|_| matches!(status.as_u16(), 301 | 307 | 400))
+        let is_stale = matches!(
+            answer.said.as_deref(),
+            Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired")
+        );
+        if let (Some(asked), Some(region)) = (&answer.store, answer.header("x-amz-bucket-region"))
+            && asked != region
+            && matches!(status.as_u16(), 301 | 307 | 400 | 403)
         {
             let remedy = format!("the bucket is in the region {region}: give it with --s3-region");
             return Problem::Final(Failure::new(SOURCE, cause).remedy(remedy));
         }
         match status.as_u16() {
-            401 | 403 if answer.is_of_store => Problem::Final(Failure::new(AUTH, cause).remedy(
+            400 | 401 | 403 if answer.store.is_some() && (is_stale || status != 400) => Problem::Final(Failure::new(AUTH, cause).remedy(
                 "give keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role for the service account, and check what they may read, \
                  the region and the clock",
             )),
@@ -309,11 +321,19 @@ fn is_refusal(status: http::StatusCode) -> bool {
     !status.is_success() && status != http::StatusCode::NOT_MODIFIED
 }
 
-fn said(signer: &dyn Sign, response: &mut http::Response<Body>) -> Option<String> {
+fn said(response: &mut http::Response<Body>) -> Option<String> {
     let mut body = String::new();
     let reader = response.body_mut().as_reader();
     reader.take(MAX_HEAD as u64).read_to_string(&mut body).ok()?;
-    signer.reason(&body).map(str::to_owned)
+    reason(&body).map(str::to_owned)
+}
+
+/// Such as `SignatureDoesNotMatch`. Source: Amazon S3 API Reference, "Error Responses"; AWS STS has the same element.
+fn reason(body: &str) -> Option<&str> {
+    let (_, rest) = body.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_word.then_some(code)
 }
 
 /// What of TLS is behind an error, however deep.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use pod_contract::aws::{Credentials, Origin, Signing, UNSIGNED_PAYLOAD, sign};
+use pod_contract::aws::{Credentials, Origin, Signing, UNSIGNED_PAYLOAD, domain, sign};
 use pod_contract::start::exit::{Failure, USAGE};
 
 use super::client::{Authorization, Client, Request, Sign};
@@ -101,8 +101,8 @@ impl Store {
         let (bucket, region, key) = (&object.bucket, &self.region, utf8_percent_encode(&object.key, KEY));
         let url = match &self.endpoint {
             Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
-            None if bucket.contains('.') => format!("https://s3.{region}.amazonaws.com/{bucket}/{key}"),
-            None => format!("https://{bucket}.s3.{region}.amazonaws.com/{key}"),
+            None if bucket.contains('.') => format!("https://s3.{region}.{}/{bucket}/{key}", domain(region)),
+            None => format!("https://{bucket}.s3.{region}.{}/{key}", domain(region)),
         };
         url.parse()
             .map_err(|why| Failure::new(USAGE, format!("the endpoint of {object} is refused: {why}")))
@@ -137,10 +137,15 @@ impl Store {
         let answer = client.get(&Request {
             url: &url,
             headers: &[],
-            authorization: asked.authorization.as_deref().map(Authorization::Header),
+            authorization: Some(Authorization::ForKeys(asked.authorization.as_deref())),
         })?;
-        if answer.status() != 200 {
-            return Err(Client::refuse(&answer));
+        match (answer.status(), &answer.said) {
+            (200, _) => {}
+            (status @ 300..=499, said) if status != 429 => {
+                let said = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
+                return Err(refused(format!("{url} answers {status}{said} instead of keys")));
+            }
+            _ => return Err(Client::refuse(&answer)),
         }
         let mut text = String::new();
         let body = answer.response.into_body().into_reader();
@@ -173,17 +178,9 @@ impl Sign for Store {
         ))
     }
 
-    fn reason<'b>(&self, body: &'b str) -> Option<&'b str> {
-        code(body)
+    fn region(&self) -> &str {
+        &self.region
     }
-}
-
-/// What a store says is wrong, such as `SignatureDoesNotMatch`. Source: Amazon S3 API Reference, "Error Responses".
-fn code(body: &str) -> Option<&str> {
-    let (_, rest) = body.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
-    let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_word.then_some(code)
 }
 
 #[cfg(test)]
@@ -225,13 +222,5 @@ mod tests {
                 .all(|text| text.parse::<Object>().is_ok())
         );
         assert!(format!("{}/x", "b".repeat(64)).parse::<Object>().is_err());
-    }
-
-    #[test]
-    fn what_is_wrong_has_a_code() {
-        assert_eq!(code("<Error><Code>NoSuchKey</Code></Error>"), Some("NoSuchKey"));
-        for none in ["", "<Code>", "<Code>a b</Code>", "<Code>\u{1b}[2J</Code>"] {
-            assert_eq!(code(none), None);
-        }
     }
 }

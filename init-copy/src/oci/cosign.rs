@@ -27,15 +27,22 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const STATEMENT: &str = "application/vnd.in-toto+json";
 /// What a statement has to say of its subject; there are others, such as what it was built from.
 const PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Bytes of what is signed and of what it is in; some hundred are usual, and some thousand.
+const MAX_BYTES: u64 = 256 << 10;
 /// More beside one artifact are not looked at.
 const MAX_SIGNATURES: usize = 100;
 
-/// What cosign signs with: all kinds of keys that it makes or imports.
-const ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 4] = [
+/// What cosign signs with, but for P-521.
+const ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 7] = [
     ring::ECDSA_P256_SHA256,
+    // Up to version 2.5 of cosign, and since.
     ring::ECDSA_P384_SHA256,
+    ring::ECDSA_P384_SHA384,
     ring::ED25519,
     ring::RSA_PKCS1_2048_8192_SHA256,
+    ring::RSA_PKCS1_2048_8192_SHA384,
+    ring::RSA_PKCS1_2048_8192_SHA512,
 ];
 
 /// Of which one has to have signed.
@@ -194,13 +201,13 @@ struct EnvelopeSignature {
 pub(super) fn verify(registry: &Registry<'_>, label: &str, digest: &str, keys: &PublicKeys) -> Result<(), Error> {
     let name = digest.replace(':', "-");
     let mut seen = 0;
-    let mut is_signed = |claims: Vec<Claim>| {
-        seen += claims.len();
-        claims
-            .iter()
-            .any(|claim| keys.have_signed(claim) && claim.is_of(digest))
+    // One after the other: nobody knows yet who wrote them.
+    let mut is_right = |claim: &Claim| {
+        seen += 1;
+        keys.have_signed(claim) && claim.is_of(digest)
     };
-    if is_signed(by_tag(registry, &format!("{name}.sig"))?) || is_signed(by_referrers(registry, digest, &name)?) {
+    if by_tag(registry, &format!("{name}.sig"), &mut is_right)? || by_referrers(registry, digest, &name, &mut is_right)?
+    {
         tracing::debug!(artifact = label, digest, "its signature is right");
         return Ok(());
     }
@@ -212,50 +219,63 @@ pub(super) fn verify(registry: &Registry<'_>, label: &str, digest: &str, keys: &
     Err(Error::new(DIGEST, cause, remedy))
 }
 
-fn by_tag(registry: &Registry<'_>, tag: &str) -> Result<Vec<Claim>, Error> {
-    let Some(manifest) = find(registry, "manifests", tag)? else {
-        return Ok(Vec::new());
-    };
-    let mut claims = Vec::new();
+fn by_tag(registry: &Registry<'_>, tag: &str, is_right: &mut impl FnMut(&Claim) -> bool) -> Result<bool, Error> {
+    let manifest = find(registry, "manifests", tag)?.unwrap_or_default();
     let signed = manifest.layers.iter().filter(|layer| layer.media_type == SIMPLE);
     for layer in signed.take(MAX_SIGNATURES) {
         let signature = layer
             .annotations
             .get(SIGNATURE)
             .and_then(|text| STANDARD.decode(text).ok());
-        if let Some(signature) = signature {
-            claims.push(Claim {
-                form: Form::Simple,
-                payload: content(registry, "blobs", layer)?,
-                signature,
-            });
+        let Some(signature) = signature else { continue };
+        let claim = Claim {
+            form: Form::Simple,
+            payload: content(registry, "blobs", layer)?,
+            signature,
+        };
+        if is_right(&claim) {
+            return Ok(true);
         }
     }
-    Ok(claims)
+    Ok(false)
 }
 
-fn by_referrers(registry: &Registry<'_>, digest: &str, tag: &str) -> Result<Vec<Claim>, Error> {
+fn by_referrers(
+    registry: &Registry<'_>,
+    digest: &str,
+    tag: &str,
+    is_right: &mut impl FnMut(&Claim) -> bool,
+) -> Result<bool, Error> {
     // A registry without that list has it under a tag, written by whoever attached something.
     let index = match find(registry, "referrers", digest)? {
         Some(index) => Some(index),
         None => find(registry, "manifests", tag)?,
     };
-    let mut claims = Vec::new();
-    // Not all that write that tag say there what they attached.
-    for descriptor in index.unwrap_or_default().manifests.iter().take(MAX_SIGNATURES) {
+    let referrers = index.unwrap_or_default().manifests;
+    for descriptor in referrers
+        .iter()
+        .filter(|found| may_be_bundle(found))
+        .take(MAX_SIGNATURES)
+    {
         let Some(manifest) = Manifest::parse(&content(registry, "manifests", descriptor)?).ok() else {
             continue;
         };
-        for layer in manifest
+        let bundle = manifest
             .layers
             .iter()
-            .filter(|layer| layer.media_type.starts_with(BUNDLE))
-            .take(1)
-        {
-            claims.extend(of_bundle(&content(registry, "blobs", layer)?));
+            .find(|layer| layer.media_type.starts_with(BUNDLE));
+        let Some(bundle) = bundle else { continue };
+        if of_bundle(&content(registry, "blobs", bundle)?).is_some_and(|claim| is_right(&claim)) {
+            return Ok(true);
         }
     }
-    Ok(claims)
+    Ok(false)
+}
+
+/// Not all that write the list say in it what they attached.
+fn may_be_bundle(found: &Descriptor) -> bool {
+    let kind = &*found.artifact_type;
+    kind.is_empty() || kind == EMPTY || kind.starts_with(BUNDLE)
 }
 
 /// None of a bundle that holds something else, such as a signature over a file.
@@ -281,6 +301,10 @@ fn find(registry: &Registry<'_>, kind: &str, name: &str) -> Result<Option<Manife
 /// What a descriptor points to, proved by its digest.
 fn content(registry: &Registry<'_>, kind: &str, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
     let url = registry.url(kind, &descriptor.digest)?;
+    if descriptor.size > MAX_BYTES {
+        let cause = format!("{url} has {} bytes, which no signature has", descriptor.size);
+        return Err(Error::new(DIGEST, cause, "look at what is attached there, and by whom"));
+    }
     let accept = if kind == "blobs" { "*/*" } else { ACCEPT };
     let (bytes, _) = registry.document(&url, accept)?;
     let found = format!("sha256:{}", hex(&Sha256::digest(&bytes)));

@@ -47,6 +47,9 @@ where
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Descriptor {
     pub(super) media_type: String,
+    /// Of what refers to something.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) artifact_type: String,
     pub(super) digest: String,
     pub(super) size: u64,
     #[serde(deserialize_with = "or_default")]

@@ -94,7 +94,8 @@ impl<'c> Registry<'c> {
             let answer = self.answer(url, accept)?;
             match answer.status() {
                 200 => self.read(answer).map(Some),
-                404 => Ok(None),
+                // Some say so of what they do not know at all, such as the list of referrers.
+                400 | 404 | 405 | 406 => Ok(None),
                 _ => Err(Client::refuse(&answer)),
             }
         })

@@ -3,8 +3,7 @@
 //! Sources: OCI Image Specification 1.1, "Image Layer Filesystem Changeset" (whiteouts, opaque directories); names that pass through a
 //! link go where the link leads, as in containerd.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt as _;
@@ -21,6 +20,9 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// As many links on the way as the kernel follows.
 const MAX_LINKS: u32 = 40;
+/// Names that are passed on the way to one, with all links, and bytes of where it leads.
+const MAX_STEPS: usize = 2048;
+const MAX_PATH: usize = 4095;
 /// Each name of a path is looked up in all names, so that much deeper ones, which nobody has, would take hours.
 const MAX_DEPTH: usize = 256;
 
@@ -70,6 +72,10 @@ pub(crate) struct Node {
     pub(crate) layer: usize,
     /// Its number there.
     pub(crate) number: u32,
+    /// Which layer gave it this name.
+    named_in: usize,
+    /// It has other names too.
+    pub(crate) shared: bool,
     pub(crate) kind: NodeKind,
     pub(crate) mode: u32,
     pub(crate) size: u64,
@@ -80,8 +86,6 @@ pub(crate) struct Node {
 pub(crate) enum NodeKind {
     Dir,
     File,
-    /// A file with other names.
-    Hard,
     Link(Box<[u8]>),
     /// Is not unpacked here, and why.
     Unfit(Box<str>),
@@ -89,11 +93,20 @@ pub(crate) enum NodeKind {
 
 /// All names, by path.
 #[derive(Debug, Default)]
-pub(crate) struct RootFs(BTreeMap<PathBuf, Node>);
+pub(crate) struct RootFs {
+    nodes: BTreeMap<PathBuf, Node>,
+    /// What the layer has hidden so far: a second time, nothing of those below is left there.
+    hidden: HashSet<PathBuf>,
+    /// That layer.
+    layer: usize,
+    /// Of all layers, those that hide something too.
+    members: usize,
+}
 
 impl RootFs {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many members there were in all layers.
+    pub(crate) fn members(&self) -> usize {
+        self.members
     }
 
     /// Takes up a member of a layer; those of one layer come in their order, after those of the layers below.
@@ -112,19 +125,9 @@ impl RootFs {
             return Err(Refused::Unsafe(format!("{path:?} is deeper than {MAX_DEPTH}")));
         }
         let parent = self.resolve(parent)?;
-        match name.as_bytes().strip_prefix(WHITEOUT) {
-            None => {}
-            Some(_) if name.as_bytes() == OPAQUE => {
-                self.remove(&parent, |at, node| node.layer != layer && at != parent);
-                return Ok(());
-            }
-            // What aufs kept for itself.
-            Some(hidden) if hidden.starts_with(WHITEOUT) => return Ok(()),
-            Some(hidden) => {
-                let hidden = parent.join(OsStr::from_bytes(hidden));
-                self.remove(&hidden, |_, node| node.layer != layer);
-                return Ok(());
-            }
+        self.members += 1;
+        if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
+            return self.hide(layer, &parent, name, OsStr::from_bytes(hidden));
         }
         if let Some(above) = parent.ancestors().find(|above| self.is_leaf(above)) {
             let why = format!("{path:?} lies below {above:?}, which is no directory");
@@ -136,11 +139,13 @@ impl RootFs {
             MemberKind::File => NodeKind::File,
             MemberKind::Link(to) => NodeKind::Link(to.into()),
             MemberKind::Unfit(why) => NodeKind::Unfit(why.into()),
-            MemberKind::Hard(to) => return self.link(path, &to),
+            MemberKind::Hard(to) => return self.link(layer, path, &to),
         };
         let node = Node {
             layer,
             number,
+            named_in: layer,
+            shared: false,
             kind,
             mode,
             size,
@@ -150,24 +155,51 @@ impl RootFs {
         Ok(())
     }
 
-    fn is_leaf(&self, path: &Path) -> bool {
-        self.get(path).is_some_and(|node| node.kind != NodeKind::Dir)
+    /// A whiteout in `parent`, which removes from the layers below only, wherever in its own it stands.
+    fn hide(&mut self, layer: usize, parent: &Path, name: &OsStr, hidden: &OsStr) -> Result<(), Refused> {
+        if layer != self.layer {
+            self.hidden.clear();
+            self.layer = layer;
+        }
+        let is_opaque = name.as_bytes() == OPAQUE;
+        // What aufs kept for itself.
+        if !is_opaque && hidden.as_bytes().starts_with(WHITEOUT) {
+            return Ok(());
+        }
+        if matches!(hidden.as_bytes(), b"" | b"." | b"..") {
+            return Err(Refused::Unsafe(format!(
+                "the whiteout {name:?} in {parent:?} names nothing"
+            )));
+        }
+        let top = if is_opaque {
+            parent.to_owned()
+        } else {
+            parent.join(hidden)
+        };
+        if self.hidden.insert(parent.join(name)) {
+            self.remove(&top, |at, node| node.named_in != layer && !(is_opaque && at == top));
+        }
+        Ok(())
     }
 
-    /// Another name of a file, perhaps one of a layer below.
-    fn link(&mut self, path: PathBuf, to: &Path) -> Result<(), Refused> {
+    /// Can nothing be below it? What is not unpacked may be a directory.
+    fn is_leaf(&self, path: &Path) -> bool {
+        let kind = self.get(path).map(|node| &node.kind);
+        matches!(kind, Some(NodeKind::File | NodeKind::Link(_)))
+    }
+
+    /// Another name of a file or link, perhaps one of a layer below.
+    fn link(&mut self, layer: usize, path: PathBuf, to: &Path) -> Result<(), Refused> {
         let parent = self.resolve(to.parent().unwrap_or(Path::new("")))?;
-        let found = self.0.get_mut(&parent.join(to.file_name().unwrap_or_default()));
-        let node = match found {
-            Some(node) if matches!(node.kind, NodeKind::File | NodeKind::Hard) => {
-                node.kind = NodeKind::Hard;
-                node.clone()
-            }
-            Some(node) => node.clone(),
-            None => {
-                let why = format!("the hard link {path:?} leads to {to:?}, which is not there");
-                return Err(Refused::Damaged(why));
-            }
+        let found = self.nodes.get_mut(&parent.join(to.file_name().unwrap_or_default()));
+        let Some(node) = found.filter(|node| node.kind != NodeKind::Dir) else {
+            let why = format!("the hard link {path:?} leads to {to:?}, which is no file that is there");
+            return Err(Refused::Damaged(why));
+        };
+        node.shared = true;
+        let node = Node {
+            named_in: layer,
+            ..node.clone()
         };
         self.put(path, node);
         Ok(())
@@ -178,10 +210,7 @@ impl RootFs {
         if node.kind != NodeKind::Dir {
             self.remove(&path, |_, _| true);
         }
-        match self.0.entry(path) {
-            Entry::Occupied(mut found) => drop(found.insert(node)),
-            Entry::Vacant(free) => drop(free.insert(node)),
-        }
+        self.nodes.insert(path, node);
     }
 
     /// Of `top` and what is below it, what `is_gone`.
@@ -192,13 +221,13 @@ impl RootFs {
             .map(|(path, _)| path.to_owned())
             .collect();
         for path in gone {
-            self.0.remove(&path);
+            self.nodes.remove(&path);
         }
     }
 
     /// `top` and all below it, in the order of their paths.
     pub(crate) fn below<'s>(&'s self, top: &'s Path) -> impl Iterator<Item = (&'s Path, &'s Node)> {
-        let from = self.0.range::<Path, _>((Bound::Included(top), Bound::Unbounded));
+        let from = self.nodes.range::<Path, _>((Bound::Included(top), Bound::Unbounded));
         from.take_while(move |(path, _)| path.starts_with(top))
             .map(|(path, node)| (path.as_path(), node))
     }
@@ -211,7 +240,7 @@ impl RootFs {
     }
 
     pub(crate) fn get(&self, path: &Path) -> Option<&Node> {
-        self.0.get(path)
+        self.nodes.get(path)
     }
 
     /// The path without links; `..` never leads above the root.
@@ -226,14 +255,20 @@ impl RootFs {
             left.extend(names);
         };
         push(&mut left, path);
-        let mut links = 0;
+        let (mut links, mut steps) = (0, 0);
         while let Some(name) = left.pop() {
+            steps += 1;
+            if steps > MAX_STEPS || done.as_os_str().len() > MAX_PATH {
+                return Err(Refused::Unsafe(format!(
+                    "{path:?} leads through more than any path has"
+                )));
+            }
             if name == ".." {
                 done.pop();
                 continue;
             }
             done.push(name);
-            if let Some(NodeKind::Link(to)) = self.0.get(&done).map(|node| &node.kind) {
+            if let Some(NodeKind::Link(to)) = self.nodes.get(&done).map(|node| &node.kind) {
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Refused::Unsafe(format!("{path:?} passes through links in a circle")));
@@ -324,6 +359,11 @@ mod tests {
             ),
             // One kind in the place of another.
             (&[file("a"), dir("da")], &["a:1", "d:0", "d/x:0", "da:1"]),
+            // A name of this layer for what one below has.
+            (
+                &[hard("a/link", "da"), file("a/.wh..wh..opq"), file(".wh.da")],
+                &["a:0", "a/link:0", "d:0", "d/x:0"],
+            ),
             (
                 &[link("d", "a"), file(".wh..wh.plnk"), file(".wh.none")],
                 &["a:0", "a/both:0", "a/old:0", "d:1", "da:0"],
@@ -357,13 +397,24 @@ mod tests {
         ] {
             assert_eq!(wanted(text), path.map(PathBuf::from), "{text}");
         }
-        assert_eq!(all.get(Path::new("usr/lib/again")).unwrap().kind, NodeKind::Hard);
+        for name in ["usr/lib/again", "usr/lib/new"] {
+            assert!(all.get(Path::new(name)).unwrap().shared, "{name}");
+        }
     }
 
     #[test]
     fn circles_and_links_to_nothing_are_refused() {
         assert!(merged(&[&[link("a", "b"), link("b", "/a"), file("a/x")]]).is_err());
-        assert!(merged(&[&[hard("a", "b")]]).is_err());
+        for bad in [
+            &[hard("a", "b")][..],
+            &[dir("b"), hard("a", "b")],
+            &[dir("b"), file("b/.wh.")],
+            &[dir("b"), file("b/.wh..")],
+            &[dir("b"), file("b/.wh...")],
+            &[file("b"), file("b/x")],
+        ] {
+            assert!(merged(&[bad]).is_err(), "{bad:?}");
+        }
         let up = merged(&[&[link("a", "../../.."), file("x")]]).unwrap();
         let root = up.find(&ImagePath::parse("/a/x").unwrap()).unwrap();
         assert_eq!(root, Some(PathBuf::from("x")));
@@ -375,6 +426,15 @@ mod tests {
             members.push(file("l0/x"));
             merged(&[&members])
         };
+        // Links that are followed by links with long names.
+        let long = ["d"; 1000].join("/");
+        let nested: Vec<_> = [
+            link("l0", &long),
+            link("l1", &format!("l0/{long}/{long}")),
+            file("l1/x"),
+        ]
+        .into();
+        assert!(merged(&[&nested]).is_err());
         assert!(chain(MAX_LINKS).is_ok());
         assert!(chain(MAX_LINKS + 1).is_err());
     }

@@ -9,7 +9,7 @@ use super::web::open_part;
 use crate::archive::{self, Account, Archive, Format, Packing, Refused};
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
-use crate::error::{Error, NO_SPACE, SOURCE};
+use crate::error::{Error, NO_SPACE, SOURCE, UNSAFE};
 use crate::fetch::forget;
 use crate::oci::{Artifact, ImagePath, Node, NodeKind, RootFs};
 use crate::plan::names::is_ours;
@@ -51,9 +51,12 @@ impl Opening<'_> {
     ) -> Result<(), Error> {
         let fetch = |layer| image.fetch(layer, base, self.progress).map(|fetched| fetched.part);
         let parts = image.layers.iter().map(fetch).collect::<Result<Vec<_>, _>>()?;
-        // Their digests are right, so that to fetch them again would not help.
-        self.out_of(&parts, wanted, named, base, builder)
-            .inspect_err(|_| parts.iter().for_each(|part| forget(base, part)))
+        self.out_of(&parts, wanted, named, base, builder).inspect_err(|error| {
+            // Their digests are right, so that no run can use them; but with another path or limit, one can.
+            if matches!(error, Error::Other(failure) if failure.code == UNSAFE) {
+                parts.iter().for_each(|part| forget(base, part));
+            }
+        })
     }
 
     fn out_of(
@@ -83,7 +86,7 @@ impl Opening<'_> {
                 "name the path as the image has it, and mind the platform",
             )
         })?;
-        let place = self.place_of(label, wanted, all.get(&found))?;
+        let place = Self::place_of(label, wanted, all.get(&found))?;
         let mut entries: Vec<(usize, Entry)> = Vec::new();
         for (path, node) in all.below(&found) {
             let below = path.strip_prefix(&found).unwrap_or(path);
@@ -122,7 +125,7 @@ impl Opening<'_> {
         archive::tar::walk(tar, self.step.leniency, |number, member, _| {
             account.add(label, member.size).map_err(Failed::Error)?;
             all.apply(at, number, member)?;
-            if all.len() > self.step.max_entries as usize {
+            if all.members() > self.step.max_entries as usize {
                 let cause = format!("{label} has more than {} files", self.step.max_entries);
                 let remedy = "raise --max-entries, and the memory limit by 500 bytes for each";
                 return Err(Failed::Error(Error::new(NO_SPACE, cause, remedy)));
@@ -132,7 +135,7 @@ impl Opening<'_> {
     }
 
     /// Where it goes, below the destination: a directory's contents, or under the name that it was given.
-    fn place_of(&self, label: &str, wanted: &ImagePath, node: Option<&Node>) -> Result<PathBuf, Error> {
+    fn place_of(label: &str, wanted: &ImagePath, node: Option<&Node>) -> Result<PathBuf, Error> {
         let is_dir = node.is_none_or(|node| node.kind == NodeKind::Dir);
         if wanted.contents && !is_dir {
             return Err(Error::new(
@@ -141,10 +144,9 @@ impl Opening<'_> {
                 "without a slash at its end, a file is copied",
             ));
         }
-        Ok(match (is_dir, self.rename) {
-            (true, _) if wanted.contents => PathBuf::new(),
-            (false, Some(name)) => name.to_owned(),
-            _ => wanted.file_name().into(),
+        Ok(match wanted.contents {
+            true => PathBuf::new(),
+            false => wanted.file_name().into(),
         })
     }
 
@@ -160,13 +162,12 @@ impl Opening<'_> {
         if is_excluded || below.iter().any(is_ours) || target.as_os_str().is_empty() {
             return Ok(None);
         }
-        let (kind, share) = match &node.kind {
-            NodeKind::Dir => (Kind::Dir, Share::Alone),
-            NodeKind::File => (Kind::File, Share::Alone),
-            NodeKind::Hard => (Kind::File, Share::First),
+        let kind = match &node.kind {
+            NodeKind::Dir => Kind::Dir,
+            NodeKind::File => Kind::File,
             NodeKind::Link(to) => {
                 refuse_link(self.step, label, &target, below, to)?;
-                (Kind::Link, Share::Alone)
+                Kind::Link
             }
             NodeKind::Unfit(why) => return Err(archive::refused(label, &Refused::Unsupported(why.to_string()))),
         };
@@ -176,7 +177,7 @@ impl Opening<'_> {
             number: node.number,
             kind,
             mode: node.mode as u16,
-            share,
+            share: if node.shared { Share::First } else { Share::Alone },
             fingerprint: Fingerprint::within(node.size, node.modified),
             rendered: None,
         }))

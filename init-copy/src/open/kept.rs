@@ -24,14 +24,16 @@ type Layered = (Record, Option<Record>);
 impl Opening<'_> {
     /// What is in place of the source `label`, if all of it is.
     pub(super) fn in_place(&self, label: &str) -> Result<Option<InPlace>, Error> {
-        let Some(root) = self.current else { return Ok(None) };
+        let Some(root) = self.current.filter(|_| !self.anew) else {
+            return Ok(None);
+        };
         let Some((records, whole)) = self.listed(root, label) else {
             return Ok(None);
         };
         let mut cursor = root.cursor();
         let mut found = Vec::with_capacity(records.len());
         for (record, top) in records {
-            match self.kind_in_place(&record, top.as_ref(), &mut cursor)? {
+            match self.kind_in_place(&record, top.as_ref(), &whole, &mut cursor)? {
                 Some(kind) => found.push((record, kind)),
                 None => return Ok(None),
             }
@@ -69,8 +71,7 @@ impl Opening<'_> {
             .find(|whole| *whole.from == *label && whole.by == self.step.name && *whole.options == *self.options)?;
         // There may be records of what it held before and no longer holds; of what was left as it is, the old ones count.
         if !self.step.existing.leaves() {
-            let stamp = Stamp::Text(Arc::clone(&whole.identity));
-            records.retain(|(record, _)| record.stamp == stamp && record.options == whole.options);
+            records.retain(|(record, _)| is_of(record, &whole));
         }
         let files = records.iter().filter(|(record, _)| !record.dir).count();
         (files as u64 == whole.files).then_some((records, whole))
@@ -81,6 +82,7 @@ impl Opening<'_> {
         &self,
         record: &Record,
         top: Option<&Record>,
+        whole: &Whole,
         cursor: &mut Cursor<'_>,
     ) -> Result<Option<Kind>, Error> {
         let wanted = if record.dir { Kind::Dir } else { Kind::File };
@@ -97,9 +99,14 @@ impl Opening<'_> {
         if record.dir != (kind == Kind::Dir) {
             return Ok(None);
         }
-        let stays = record.dir || self.step.existing.leaves();
-        let is_there = stays || is_as_put(self.step.proof, top.unwrap_or(record), now, cursor)?;
-        Ok(is_there.then_some(kind))
+        if record.dir {
+            return Ok(Some(kind));
+        }
+        let is_as_put = is_as_put(self.step.proof, top.unwrap_or(record), now, cursor)?;
+        // What somebody changed is left as it is, whatever it was put there from.
+        let is_left = !is_as_put && self.step.existing.leaves();
+        let is_wanted = is_of(record, whole);
+        Ok((is_left || (is_as_put && is_wanted)).then_some(kind))
     }
 
     /// Takes up what is in place, when the source is still the one with `identity`; `false` when it has to be looked into.
@@ -110,13 +117,12 @@ impl Opening<'_> {
         }
     }
 
-    /// The entries come from the destination itself, should they have to be staged again.
     pub(super) fn take(&self, label: &str, found: InPlace, builder: &mut Builder) -> Result<(), Error> {
         let Some(root) = self.current else { return Ok(()) };
         builder.source(Opened {
             label: label.into(),
             prefix: std::path::PathBuf::new(),
-            content: Content::Local(root.path().to_owned()),
+            content: Content::Kept,
             identity: Some(found.identity),
             part: None,
         });
@@ -136,4 +142,9 @@ impl Opening<'_> {
         }
         Ok(())
     }
+}
+
+/// Was it put there from that very source, and as that was wanted?
+fn is_of(record: &Record, whole: &Whole) -> bool {
+    record.options == whole.options && record.stamp == Stamp::Text(Arc::clone(&whole.identity))
 }

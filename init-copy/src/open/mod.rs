@@ -55,6 +55,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) owner: &'a str,
     /// What is in place already; `None` when there is no destination yet.
     pub(crate) current: Option<&'a Root>,
+    /// Sources are looked into even if all of them is in place.
+    pub(crate) anew: bool,
     /// Where downloads go; `None` when nothing may be written.
     pub(crate) base: Option<&'a Root>,
     /// The name of the one file, when DEST names a file.
@@ -70,6 +72,7 @@ impl Opening<'_> {
     /// The plan of all sources.
     pub(crate) fn plan(&self, named: &[Named]) -> Result<Plan, Error> {
         let mut builder = Builder::new(self.step.max_entries as usize);
+        let mut store: Option<Store> = None;
         for (at, source) in named.iter().enumerate() {
             match source {
                 Named::Path(path) => self.local(path, &mut builder)?,
@@ -78,13 +81,15 @@ impl Opening<'_> {
                     self.web(at, url, own.as_deref().map(Authorization::Header), &mut builder)?;
                 }
                 Named::S3(object) => {
-                    let store = Store::new(self.step.s3_endpoint.as_ref(), self.step.s3_region.as_deref())?;
-                    self.web(
-                        at,
-                        &store.url(object)?,
-                        Some(Authorization::Signed(&store)),
-                        &mut builder,
-                    )?;
+                    let store = match &mut store {
+                        Some(store) => store,
+                        none => none.insert(Store::new(
+                            self.step.s3_endpoint.as_ref(),
+                            self.step.s3_region.as_deref(),
+                        )?),
+                    };
+                    let authorization = Some(Authorization::Signed(store));
+                    self.web(at, &store.url(object)?, authorization, &mut builder)?;
                 }
                 Named::Oci(reference) => self.artifact(reference, &mut builder)?,
             }

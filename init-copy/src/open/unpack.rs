@@ -136,6 +136,10 @@ impl Listing<'_> {
                 Ok(Archive::Tar { file, packing })
             }
             Format::File(packing) => {
+                if self.opening.step.strip > 0 {
+                    let why = "--strip-components would leave nothing of the one file that is in it";
+                    return Err(Refused::Unsupported(why.into()).into());
+                }
                 let unpacked = unpacked_name(name);
                 let path = safe_path::relative(unpacked.as_os_str().as_bytes())
                     .ok()

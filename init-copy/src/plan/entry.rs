@@ -88,6 +88,8 @@ pub(crate) enum Content {
         sha256: String,
     },
     Archive(Archive),
+    /// What an earlier run put into this destination, and that is still there: nothing to stage from.
+    Kept,
     /// Known by size only, in a plan that is not carried out.
     Announced,
 }
@@ -113,7 +115,7 @@ impl Opened {
         match &self.content {
             Content::Local(base) if below.as_os_str().is_empty() => base.clone(),
             Content::Local(base) => base.join(below),
-            Content::Fetched { .. } | Content::Announced => PathBuf::from(&*self.label),
+            Content::Fetched { .. } | Content::Announced | Content::Kept => PathBuf::from(&*self.label),
             Content::Archive(_) => PathBuf::from(format!("{}!{}", self.label, below.display())),
         }
     }

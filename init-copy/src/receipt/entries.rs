@@ -15,7 +15,7 @@ use crate::ask::Step;
 use crate::dest::beneath::Root;
 use crate::error::{At as _, CONFLICT, Error};
 use crate::plan::names::RECEIPT;
-use crate::plan::{Kind, Plan, Share};
+use crate::plan::{Kind, Plan, Share, is_within};
 use crate::stage::{Done, Staging};
 
 /// What the receipt will say.
@@ -31,13 +31,22 @@ pub(crate) struct Entered<'r> {
     pub(crate) dirs: &'r [usize],
 }
 
-/// Refuses a receipt that is kept elsewhere and is of another destination than `dest`, which is open as `root`.
-pub(crate) fn refuse_of_another(keeping: &Keeping, root: &Root, dest: &Path) -> Result<(), Error> {
+/// Refuses a receipt that is kept elsewhere and is of another destination than `dest`, which is `visible` if it is there already; `base`
+/// is where it is.
+pub(crate) fn refuse_of_another(
+    keeping: &Keeping,
+    base: &Root,
+    visible: Option<&Root>,
+    dest: &Path,
+) -> Result<(), Error> {
     let Keeping::At(path) = keeping else { return Ok(()) };
-    let receipt = Receipt::open(root, keeping);
-    let here = of(dest, root)?;
+    let receipt = Receipt::open(visible.unwrap_or(base), keeping);
+    let is_here = |found: &Of| match visible {
+        Some(root) => of(dest, root).map(|here| found.is_same(&here)),
+        None => Ok(found.path == absolute(dest)),
+    };
     match receipt.of() {
-        Some(of) if !of.is_same(&here) => Err(Error::new(
+        Some(of) if !is_here(of)? => Err(Error::new(
             CONFLICT,
             format!("the receipt {} is of {}", path.display(), of.path.display()),
             "give each destination its own --receipt",
@@ -49,10 +58,31 @@ pub(crate) fn refuse_of_another(keeping: &Keeping, root: &Root, dest: &Path) -> 
 fn of(dest: &Path, root: &Root) -> Result<Of, Error> {
     let stat = fstat(root).at("look at", dest)?;
     Ok(Of {
-        path: dest.components().collect(),
+        path: absolute(dest),
         device: stat.st_dev,
         inode: stat.st_ino,
     })
+}
+
+/// As seen from anywhere in this container.
+fn absolute(dest: &Path) -> PathBuf {
+    let path = std::path::absolute(dest).unwrap_or_else(|_| dest.to_owned());
+    path.components().collect()
+}
+
+/// Refuses a receipt that would be kept where something of the plan goes.
+pub(crate) fn refuse_as_target(keeping: &Keeping, dest: &Path, plan: &Plan) -> Result<(), Error> {
+    let Keeping::At(path) = keeping else { return Ok(()) };
+    let (path, dest) = (absolute(path), absolute(dest));
+    let below = path.strip_prefix(&dest).ok();
+    match below.filter(|below| plan.entries.iter().any(|entry| is_within(&entry.target, below))) {
+        Some(_) => Err(Error::new(
+            CONFLICT,
+            format!("the receipt {} would stand where the content goes", path.display()),
+            "keep it elsewhere: --receipt FILE",
+        )),
+        None => Ok(()),
+    }
 }
 
 impl Entered<'_> {
@@ -92,6 +122,15 @@ impl Entered<'_> {
         }
     }
 
+    /// What it says so far. One that may not be read is not replaced: it has the records of others.
+    fn old<'o>(&self, root: &'o Root, path: &Path) -> Result<Receipt<'o>, Error> {
+        let old = Receipt::open(root, &self.step.receipt);
+        match old.is_closed() {
+            true => Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied)).at("read", path),
+            false => Ok(old),
+        }
+    }
+
     /// Does the next run have to know which entries are ours, even if this one is killed before its end?
     fn has_to_announce(&self) -> bool {
         match self.step.existing {
@@ -102,10 +141,14 @@ impl Entered<'_> {
 
     /// Before anything gets its name: what is about to stand there, beside the old records.
     pub(crate) fn announce(&self, root: &Root, staging: &Staging<'_>) -> Result<(), Error> {
-        let Some(path) = self.step.receipt.path(root.path()).filter(|_| self.has_to_announce()) else {
-            return Ok(());
-        };
-        let mut old = Receipt::open(root, &self.step.receipt);
+        match self.step.receipt.path(root.path()).filter(|_| self.has_to_announce()) {
+            Some(path) => self.announce_to(path, root, staging),
+            None => Ok(()),
+        }
+    }
+
+    fn announce_to(&self, path: PathBuf, root: &Root, staging: &Staging<'_>) -> Result<(), Error> {
+        let mut old = self.old(root, &path)?;
         let mut writer = self.writer(path, root)?;
         for (&index, done) in staging.todo.iter().zip(&staging.done) {
             while let Some(record) = old.next_before(&self.plan.entries[index].target) {
@@ -125,7 +168,7 @@ impl Entered<'_> {
         let Some(path) = self.step.receipt.path(root.path()) else {
             return Ok(());
         };
-        let mut old = Receipt::open(root, &self.step.receipt);
+        let mut old = self.old(root, &path)?;
         let mut writer = self.writer(path, root)?;
         let mut counted = Counted::new(self.plan);
         let mut stay = stay.into_iter().peekable();
@@ -150,12 +193,19 @@ impl Entered<'_> {
         for record in old.by_ref() {
             self.carry(&mut writer, record, &mut stay)?;
         }
-        for whole in old.wholes().iter().filter(|whole| whole.by != self.step.name) {
-            writer.add_whole(whole)?;
-        }
-        counted
-            .wholes(self)
+        let new = counted.wholes(self);
+        let is_renewed = |whole: &Whole| {
+            let same = |new: &Whole| new.from == whole.from && new.options == whole.options;
+            whole.by == self.step.name && new.iter().any(same)
+        };
+        let is_there = |whole: &Whole| whole.by != self.step.name || writer.has_from(&whole.from);
+        let old = old.wholes();
+        let stay: Vec<_> = old
             .iter()
+            .filter(|whole| is_there(whole) && !is_renewed(whole))
+            .collect();
+        stay.into_iter()
+            .chain(&new)
             .try_for_each(|whole| writer.add_whole(whole))?;
         writer.publish(self.step.durable)
     }
@@ -215,15 +265,17 @@ impl Entered<'_> {
     }
 
     /// Into the directory that becomes the destination, if it is kept in there; else, before that is published, to where it is kept.
-    pub(crate) fn write_staged(&self, staging: &Staging<'_>) -> Result<(), Error> {
+    pub(crate) fn write_staged(&self, staging: &Staging<'_>, current: Option<&Root>) -> Result<(), Error> {
         let Some(temp) = staging.units.first().and_then(|unit| unit.temp.as_deref()) else {
             return Ok(());
         };
         let root = staging.base.below(temp)?;
-        match &self.step.receipt {
-            Keeping::Inside => self.write_all(staging, root.path().join(RECEIPT), &root, Self::record),
-            Keeping::At(path) => self.write_all(staging, path.clone(), &root, Self::pending),
-            Keeping::Off => Ok(()),
+        match (&self.step.receipt, current) {
+            (Keeping::Inside, _) => self.write_all(staging, root.path().join(RECEIPT), &root, Self::record),
+            // Until it is replaced, both are there.
+            (Keeping::At(path), Some(current)) => self.announce_to(path.clone(), current, staging),
+            (Keeping::At(path), None) => self.write_all(staging, path.clone(), &root, Self::pending),
+            (Keeping::Off, _) => Ok(()),
         }
     }
 

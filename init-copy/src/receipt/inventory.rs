@@ -47,6 +47,11 @@ impl<'r> Inventory<'r> {
         self.next_if(|next| next.as_os_str() == path.as_os_str())
     }
 
+    /// Could not all of it be read? Known when all has been taken.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.receipt.is_damaged()
+    }
+
     fn next_if(&mut self, is_wanted: impl Fn(&Path) -> bool) -> Option<Listed> {
         let (number, _) = self.receipt.peek().filter(|(_, next)| is_wanted(&next.path))?;
         let record = self.receipt.next()?;

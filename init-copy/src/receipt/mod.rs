@@ -13,7 +13,7 @@ mod record;
 mod verify;
 mod write;
 
-pub(crate) use entries::{Entered, refuse_of_another};
+pub(crate) use entries::{Entered, refuse_as_target, refuse_of_another};
 pub(crate) use existing::Existing;
 pub(crate) use inventory::Inventory;
 pub(crate) use keeping::Keeping;

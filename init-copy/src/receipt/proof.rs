@@ -66,6 +66,7 @@ pub(crate) struct Comparison<'a> {
     pub(crate) options: &'a str,
     pub(crate) proof: Proof,
     pub(crate) existing: Existing,
+    pub(crate) prune: bool,
     /// The steps that this run has made before: what they put there, this one overlays.
     pub(crate) earlier: &'a [Step],
     /// Are directories to have the wanted attributes too, once they are there?
@@ -142,8 +143,18 @@ impl Comparison<'_> {
                 _ => self.unproven(index, as_put, now, &mut found),
             }
         }
-        for listed in inventory {
+        self.conclude(root, inventory, found)
+    }
+
+    /// What is behind the last entry, and what the policy says of the whole.
+    fn conclude(&self, root: &Root, mut inventory: Inventory<'_>, mut found: Found) -> Result<Found, Error> {
+        for listed in inventory.by_ref() {
             found.unplanned(listed, self.by);
+        }
+        if inventory.is_damaged()
+            && (self.prune || matches!(self.existing, Existing::Keep | Existing::Seed | Existing::Fail))
+        {
+            return Err(unknown(root));
         }
         if self.existing == Existing::Fail && !found.touched.is_empty() {
             return Err(self.touched(root, &found.touched));
@@ -274,6 +285,19 @@ impl Found {
             self.others = true;
         }
     }
+}
+
+/// Whoever wants to spare what is not ours has to know what is.
+fn unknown(root: &Root) -> Error {
+    Error::new(
+        CONFLICT,
+        format!(
+            "the receipt of {} cannot be read to its end, so that nobody knows what was put there",
+            root.path().display()
+        ),
+        "let this user read it, whose mode is 0640: by fsGroup, or by the user that wrote it; or remove it, and all that stands there counts \
+         as somebody else's",
+    )
 }
 
 /// Is what stands there what the record is of?

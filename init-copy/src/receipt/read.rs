@@ -38,6 +38,7 @@ pub(crate) struct Receipt<'r> {
     next: Option<Record>,
     read: u64,
     damaged: bool,
+    is_closed: bool,
 }
 
 impl<'r> Receipt<'r> {
@@ -48,11 +49,11 @@ impl<'r> Receipt<'r> {
 
     pub(super) fn of_file(root: &'r Root, keeping: &Keeping, file: std::io::Result<Option<File>>) -> Self {
         let shown = keeping.path(root.path()).unwrap_or_default();
-        let lines = match file.and_then(|file| file.map(Lines::new).transpose()) {
-            Ok(lines) => lines,
+        let (lines, refused) = match file.and_then(|file| file.map(Lines::new).transpose()) {
+            Ok(lines) => (lines, None),
             Err(error) => {
-                tracing::warn!(receipt = %shown.display(), %error, "the receipt cannot be used: everything is copied again");
-                None
+                tracing::warn!(receipt = %shown.display(), %error, "the receipt cannot be used: nothing is known of what stands there");
+                (None, Some(error))
             }
         };
         let mut receipt = Self {
@@ -65,7 +66,8 @@ impl<'r> Receipt<'r> {
             top: None,
             next: None,
             read: 0,
-            damaged: false,
+            damaged: refused.is_some(),
+            is_closed: refused.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied),
         };
         receipt.advance();
         receipt
@@ -79,6 +81,11 @@ impl<'r> Receipt<'r> {
     /// Could not all of it be read? Known when all records have been taken.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged
+    }
+
+    /// May it not be read by this user?
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// The destination that it says to be of.
@@ -182,7 +189,12 @@ impl<'r> Receipt<'r> {
                 self.wholes.push(whole(fields, &self.texts).ok_or_else(broken)?);
             } else {
                 self.read += 1;
-                return record(line, &self.texts).map(Some).ok_or_else(broken);
+                let record = record(line, &self.texts).ok_or_else(broken)?;
+                let top = self.top.as_ref();
+                if top.is_some_and(|(path, _)| order(&record.path, path).is_lt()) {
+                    return Err(std::io::Error::other("its entries are not in order"));
+                }
+                return Ok(Some(record));
             }
         }
     }

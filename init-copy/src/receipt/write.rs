@@ -1,6 +1,6 @@
 //! Writing a receipt.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     entries: u64,
     texts: HashMap<Arc<str>, usize>,
+    /// Of all records.
+    from: HashSet<Arc<str>>,
 }
 
 struct StagedFile(Staged);
@@ -59,11 +61,15 @@ impl Writer {
             path,
             entries: 0,
             texts: HashMap::new(),
+            from: HashSet::new(),
         })
     }
 
     pub(crate) fn add(&mut self, record: &Record) -> Result<(), Error> {
         self.entries += 1;
+        if !self.from.contains(&record.from) {
+            self.from.insert(Arc::clone(&record.from));
+        }
         let written = self.line(record);
         written.at("write", &self.path)
     }
@@ -98,6 +104,11 @@ impl Writer {
                 )
             }
         }
+    }
+
+    /// Is there a record of something from there?
+    pub(crate) fn has_from(&self, from: &str) -> bool {
+        self.from.contains(from)
     }
 
     /// After all records.
@@ -161,15 +172,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stat = Stamp::Stat(Fingerprint::within(u64::MAX, i64::MIN));
         let records = [
-            record(b"a/\"quoted\" 100%\t\n", stat.clone()),
-            record(b"\xff\xfe", Stamp::Text("sha256:x\ty".into())),
-            record("é".as_bytes(), stat),
             Record {
                 dir: true,
                 mark: Mark::Put,
                 sha256: Some("00".into()),
                 ..record(b"", Stamp::Text("".into()))
             },
+            record(b"a/\"quoted\" 100%\t\n", stat.clone()),
+            record("é".as_bytes(), stat),
+            record(b"\xff\xfe", Stamp::Text("sha256:x\ty".into())),
         ];
         let mut writer = Writer::create(dir.path().join(RECEIPT), None).unwrap();
         for record in &records {

@@ -68,7 +68,7 @@ impl<'w> Worker<'w> {
             (Content::Fetched { part, sha256 }, _) => self.fetched(at, part, sha256),
             (Content::Archive(Archive::Zip(zip)), _) => self.zipped(at, zip, &opened.label),
             (Content::Archive(Archive::File { file, packing }), _) => self.unpacked(at, file, *packing, &opened.label),
-            (Content::Archive(Archive::Tar { .. }) | Content::Announced, _) => Err(Error::new(
+            (Content::Archive(Archive::Tar { .. }) | Content::Announced | Content::Kept, _) => Err(Error::new(
                 1,
                 format!("{} cannot be staged by itself", opened.label),
                 "",

@@ -62,12 +62,22 @@ impl<'a> Staging<'a> {
         staging.fill_archives(job, job.durable && each)?;
         staging.link_names(job, job.durable && each)?;
         staging.finish_dirs(job, job.durable && each)?;
+        staging.refuse_missing(job.plan)?;
         if job.durable && !each {
             for root in mounted.iter().map(|(_, root)| root).chain([base]) {
                 syncfs(root).at("sync", root.path())?;
             }
         }
         Ok(staging)
+    }
+
+    /// Everything has been staged, but for the destination itself, which gets its receipt first.
+    fn refuse_missing(&self, plan: &Plan) -> Result<(), Error> {
+        let mut staged = self.todo.iter().map(|&index| &plan.entries[index]).zip(&self.done);
+        match staged.find(|(entry, done)| done.is_none() && !entry.target.as_os_str().is_empty()) {
+            Some((entry, _)) => Err(Error::Changed(plan.origin(entry))),
+            None => Ok(()),
+        }
     }
 
     /// Which of the staged entries get content of their own: of a file with several names, the first one on each volume.

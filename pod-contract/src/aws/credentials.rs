@@ -112,9 +112,14 @@ pub struct Asked {
 }
 
 impl Origin {
-    /// As the variables have it, the first of those that are there. `region` is that of the service that tokens are shown to.
+    /// As the variables have it, the first of those that are there. `region` is that of the service that tokens are shown to, unless
+    /// a variable has another one.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>, region: &str) -> Result<Self, Failure> {
+        // A Secret that was made of a file has a line end behind it.
+        let variable = |name: &str| variable(name).map(|value| value.trim().to_owned());
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let own = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+        let region = own.as_deref().unwrap_or(region);
         match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
             (Some(access), Some(secret)) => {
                 let token = variable("AWS_SESSION_TOKEN");
@@ -131,7 +136,7 @@ impl Origin {
         if let (Some(token), Some(role)) = (variable("AWS_WEB_IDENTITY_TOKEN_FILE"), variable("AWS_ROLE_ARN")) {
             return Ok(Self::WebIdentity {
                 endpoint: variable("AWS_ENDPOINT_URL_STS")
-                    .unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com")),
+                    .unwrap_or_else(|| format!("https://sts.{region}.{}", domain(region))),
                 role,
                 session: variable("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| "sidecar".into()),
                 token: token.into(),
@@ -210,6 +215,14 @@ impl Origin {
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once("</").map(|(text, _)| text.trim())
+}
+
+/// That of the services in a region.
+pub fn domain(region: &str) -> &'static str {
+    match region.starts_with("cn-") {
+        true => "amazonaws.com.cn",
+        false => "amazonaws.com",
+    }
 }
 
 /// Keys come over plain HTTP from the machine itself only: "Container credential provider" of the same guide.

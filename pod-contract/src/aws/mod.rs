@@ -3,5 +3,5 @@
 mod credentials;
 mod sign;
 
-pub use credentials::{Asked, Credentials, Origin, Token};
+pub use credentials::{Asked, Credentials, Origin, Token, domain};
 pub use sign::{Signing, UNSIGNED_PAYLOAD, sign};

@@ -46,6 +46,12 @@ pub fn sign(
         added.push(("x-amz-security-token", token.clone()));
     }
     let host = uri.authority().map_or("", |authority| authority.as_str());
+    // Clients leave out the default port, and then it must not be signed.
+    let default = match uri.scheme_str() {
+        Some("http") => ":80",
+        _ => ":443",
+    };
+    let host = host.strip_suffix(default).unwrap_or(host);
     let mut all: Vec<(String, String)> = std::iter::once(("host", host))
         .chain(headers.iter().copied())
         .chain(added.iter().map(|(name, value)| (*name, value.as_str())))
@@ -244,5 +250,23 @@ mod tests {
         assert!(added.contains(&("x-amz-security-token", "token".to_owned())));
         let signed = "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,";
         assert!(added.last().unwrap().1.contains(signed));
+    }
+
+    #[test]
+    fn a_default_port_is_not_signed_since_it_is_not_sent() {
+        let credentials = Credentials::fixed("a", "s", None);
+        let signing = Signing {
+            credentials: &credentials,
+            region: "r",
+            service: "s3",
+        };
+        let signed = |uri: &str| {
+            let uri = uri.parse().unwrap();
+            sign(&signing, "GET", &uri, &[], UNSIGNED_PAYLOAD, SystemTime::UNIX_EPOCH)
+        };
+        assert_eq!(signed("http://b.example:80/"), signed("http://b.example/"));
+        assert_eq!(signed("https://b.example:443/"), signed("https://b.example/"));
+        assert_ne!(signed("http://b.example:443/"), signed("http://b.example/"));
+        assert_ne!(signed("https://b.example:80/"), signed("https://b.example/"));
     }
 }

@@ -17,6 +17,8 @@ use crate::plan::safe_path;
 
 pub use block::is_header;
 
+/// No path is longer.
+const MAX_NAME: usize = 4095;
 /// All headers of an archive may have so much, and so much more for each member: what a decompression bomb could be made of, too.
 const MAX_BESIDE: u64 = 16 << 20;
 const MAX_BESIDE_EACH: u64 = 16 << 10;
@@ -69,7 +71,7 @@ pub fn walk<R: Read, E: From<Refused>>(
         }
         let name = leniency.name(meta.path.take().unwrap_or_else(|| header_name(&block)));
         let member = match member(&block, kind, stored, &name, meta, leniency) {
-            Err(why @ (Refused::Unsafe(_) | Refused::Unsupported(_))) if leniency.unfit => {
+            Err(why @ (Refused::Unsafe(_) | Refused::Unsupported(_))) if leniency.layer && name.len() <= MAX_NAME => {
                 Some(Member::unfit(&name, content_of(kind, stored)?, &why))
             }
             other => other?,

@@ -176,6 +176,8 @@ fn what_cannot_be_unpacked_is_refused_only_where_it_is_wanted() {
 fn hostile_layers_are_refused() {
     for (members, told) in [
         (vec![file("app/x", "x"), link("app/y", b'1', "app/none")], "leads to"),
+        (vec![dir("app"), file("app/.wh..", "")], "names nothing"),
+        (vec![dir("app"), link("app2", b'1', "app")], "which is no file"),
         (
             vec![link("a", b'2', "b"), link("b", b'2', "a"), file("a/x", "x")],
             "circle",
@@ -199,8 +201,10 @@ fn hostile_layers_are_refused() {
     let registry = content.registry();
     assert_done(&pull(&volume, &registry.host(), &["--path=/app/"], ":v1"));
     assert_eq!(volume.names(), ["x"]);
+    assert!(!volume.dir.path().join("up").exists());
     let volume = Volume::new();
     assert_refused(&pull(&volume, &registry.host(), &["--path=/"], ":v1"), 18, &["refused"]);
+    assert!(volume.names().is_empty());
     assert!(!volume.dir.path().join("up").exists());
 }
 
@@ -266,7 +270,47 @@ fn images_and_artifacts_are_told_apart() {
     let args = ["--path=/app", &text(&volume.source("tree")), &text(&volume.dest(""))];
     let output = crate::web::init_copy(&args).output().unwrap();
     assert_refused(&output, 2, &["no source is an oci:// one"]);
-    assert!(volume.names().is_empty());
+    assert!(volume.names().iter().all(|name| name.starts_with(".init-copy-part-")));
+}
+
+#[test]
+fn layers_as_other_builders_write_them() {
+    let content = Content::default();
+    let layers = [
+        // nix and kaniko: names from the root, and the root itself.
+        tar(&[dir("/"), dir("/nix"), dir("/nix/store"), file("/nix/store/a", "a")]),
+        // Docker: a link with two names.
+        tar(&[
+            file("app/real", "real"),
+            link("app/s1", b'2', "real"),
+            link("app/s2", b'1', "app/s1"),
+        ]),
+        // A name of this layer for what lies below, in a directory that was emptied.
+        tar(&[
+            dir("bin"),
+            link("bin/again", b'1', "app/real"),
+            file("bin/.wh..wh..opq", ""),
+        ]),
+    ];
+    content.image("v1", &layers);
+    let registry = content.registry();
+    for (path, names) in [
+        ("/nix/", &["store", "store/a"][..]),
+        ("/app/", &["real", "s1", "s2"]),
+        ("/bin/", &["again"]),
+    ] {
+        let volume = Volume::new();
+        assert_done(&pull(&volume, &registry.host(), &["--path", path], ":v1"));
+        assert_eq!(volume.names(), names, "{path}");
+        if path == "/app/" {
+            for name in ["s1", "s2"] {
+                assert_eq!(fs::read_link(volume.dest(name)).unwrap().to_str(), Some("real"));
+                assert_eq!(read(&volume, name), "real");
+            }
+        }
+    }
+    let flags = ["--path=/app/", "--links=relative"];
+    assert_refused(&pull(&Volume::new(), &registry.host(), &flags, ":v1"), 2, &["DEST"]);
 }
 
 #[test]
@@ -280,6 +324,8 @@ fn a_plan_says_what_would_be_fetched() {
     let args = ["plan", "--plain-http", "--path=/app", &reference, &dest];
     let output = crate::web::init_copy(&args).output().unwrap();
     assert_done(&output);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("app"), "{said}");
     assert!(volume.names().is_empty());
     assert!(registry.targets().iter().all(|target| target.contains("manifests")));
 }

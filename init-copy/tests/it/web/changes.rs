@@ -208,3 +208,34 @@ fn what_is_pinned_is_not_asked_for_again_for_what_is_left_or_gone() {
         assert_eq!(volume.dest("b").exists(), policy == "--existing=keep");
     }
 }
+
+#[test]
+fn one_url_under_two_names_is_two_files() {
+    let site = Site::serving("content");
+    let digest = format!("--sha256={}", sha256(b"content"));
+    for flags in [&[][..], &[digest.as_str()]] {
+        let volume = Volume::new();
+        for name in ["one.bin", "two.bin", "one.bin", ""] {
+            let mut args = flags.to_vec();
+            let (url, dest) = (site.url("/app.war"), text(&volume.dest(name)));
+            args.extend([url.as_str(), &dest]);
+            assert_done(&super::init_copy(&args).output().unwrap());
+        }
+        assert_eq!(volume.names(), ["app.war", "one.bin", "two.bin"]);
+    }
+}
+
+#[test]
+fn one_name_for_two_pinned_downloads_knows_both() {
+    let site = Site::start(|_, request| Reply::text(200, request.target.clone()));
+    let volume = Volume::new();
+    let run = || {
+        for path in ["/a", "/b"] {
+            let digest = format!("--sha256={}", sha256(path.as_bytes()));
+            assert_done(&fetch(&volume, &[&digest], &site.url(path)));
+        }
+    };
+    run();
+    run();
+    assert_eq!(site.targets(), ["/a", "/b"]);
+}

@@ -162,7 +162,9 @@ fn keys_of_the_container_are_asked_for_at_the_agent() {
     assert_done(&output);
     assert_tells_no_secret(&output, &volume);
     assert_eq!(scope(&site.requests()[0]).0, "ASIAPOD");
-    assert_refused(&run("other"), 13, &["/v1/credentials answers 401"]);
+    let output = run("other");
+    assert_refused(&output, 13, &["/v1/credentials answers 401", "role"]);
+    assert_tells_no_secret(&output, &volume);
     assert_eq!(site.requests().len(), 1);
 }
 
@@ -268,4 +270,54 @@ fn addresses_that_name_no_object_are_refused() {
         .output()
         .unwrap();
     assert_refused(&output, 2, &["s3-endpoint"]);
+}
+
+#[test]
+fn who_gives_keys_is_asked_directly_and_told_nothing_else() {
+    let elsewhere = Site::serving("content");
+    let location = elsewhere.url("/keys");
+    let agent = Site::start(move |_, _| full(302, &[("Location", &location)], b""));
+    let proxy = Site::serving("not for you");
+    let (site, volume) = (Site::serving("content"), Volume::new());
+    let netrc = volume.dir.path().join("netrc");
+    fs::write(&netrc, "default login user password netrc-word\n").unwrap();
+    let output = copy(&site, &volume, &["--netrc", &text(&netrc)])
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.url("/keys"))
+        .env("HTTP_PROXY", proxy.url(""))
+        .output()
+        .unwrap();
+    assert_refused(&output, 13, &["answers 302", "instead of keys"]);
+    assert_eq!(agent.headers("authorization"), [None]);
+    for silent in [&elsewhere, &proxy, &site] {
+        assert!(silent.requests().is_empty());
+    }
+}
+
+#[test]
+fn refused_tokens_are_a_matter_of_credentials() {
+    let xml = |code: &str| format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>").into_bytes();
+    let tokens = Site::start(move |_, _| full(400, &[], &xml("InvalidIdentityToken")));
+    let (site, volume) = (Site::serving("content"), Volume::new());
+    let file = volume.dir.path().join("token");
+    fs::write(&file, "identity.of.the.pod\n").unwrap();
+    let output = copy(&site, &volume, &[])
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &file)
+        .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
+        .env("AWS_ENDPOINT_URL_STS", tokens.url(""))
+        .output()
+        .unwrap();
+    assert_refused(&output, 13, &["answers 400 (InvalidIdentityToken)", "role"]);
+    assert_tells_no_secret(&output, &volume);
+
+    let site = Site::start(|_, _| full(400, &[], b"<Error><Code>ExpiredToken</Code></Error>"));
+    let output = copy(&site, &volume, &[]).envs(KEYS).output().unwrap();
+    assert_refused(&output, 13, &["(ExpiredToken)", "AWS_ACCESS_KEY_ID"]);
+}
+
+#[test]
+fn line_ends_behind_keys_are_none_of_them() {
+    let (site, volume) = (Site::serving("content"), Volume::new());
+    let keys = KEYS.map(|(name, value)| (name, format!("{value}\n")));
+    assert_done(&copy(&site, &volume, &[]).envs(keys).output().unwrap());
+    assert_eq!(scope(&site.requests()[0]).0, "AKIDEXAMPLE");
 }
