@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::archive::Unpack;
 use crate::ask::Network;
 use crate::ask::Step;
-use crate::content::checksum::{Expected, hex};
+use crate::content::checksum::Expected;
 use crate::copy::Engine;
 use crate::dest::Place;
 use crate::dest::beneath::Root;
@@ -30,6 +30,7 @@ use crate::receipt::{
 use crate::source::Source;
 use crate::stage::{self, Job, Staging};
 use crate::wait::wait_for;
+use pod_contract::units::hex;
 
 /// Everything that the steps share.
 pub(crate) struct Run<'a> {

@@ -3,11 +3,11 @@
 //! Inode numbers are reused within moments (ext4 does), so birth time, the head of the file and the bytes before the offset have to
 //! agree too before reading goes on where it ended.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use pod_contract::units::hex;
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -126,13 +126,6 @@ fn read_exact(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>>
 
 fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

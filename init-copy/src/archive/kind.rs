@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use pod_contract::config::Word;
 
 use super::decode::{Packing, ReadFrom, decoder};
+use super::tar::BLOCK;
 
-/// Of a tar.
-const BLOCK: usize = 512;
 /// A tar without members; GNU tar makes it of 10 KiB, as a record of a tape.
 const MAX_EMPTY: u64 = 64 << 10;
 

@@ -176,6 +176,34 @@ pub(crate) fn refused(label: &str, why: &Refused) -> Error {
     Error::new(UNSAFE, format!("archive {label} is refused: {why}"), remedy)
 }
 
+/// What can go wrong while unpacking: on either side.
+#[derive(Debug)]
+pub(crate) enum Unpacking {
+    Refused(Refused),
+    Failed(Error),
+}
+
+impl Unpacking {
+    pub(crate) fn explain(self, label: &str) -> Error {
+        match self {
+            Self::Refused(why) => refused(label, &why),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Refused> for Unpacking {
+    fn from(why: Refused) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Error> for Unpacking {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

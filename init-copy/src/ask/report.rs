@@ -14,8 +14,7 @@ use crate::error::{At as _, Error};
 use crate::open::{self, Opening};
 use crate::plan::{Content, Kind, Plan};
 use crate::progress::Progress;
-use crate::receipt::{Existing, Found};
-use crate::receipt::{Inventory, Looks};
+use crate::receipt::{Existing, Found, Inventory, Looks};
 use crate::run::{Run, comparison, options};
 use crate::source::Source;
 

@@ -432,7 +432,11 @@ impl Step {
                 .filter(|name| !matches!(*name, "name" | "wait-for"));
             return none(&names.collect::<Vec<_>>(), "this step waits and copies nothing");
         }
-        if self.unpack == Unpack::Off && !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
+        let has = |is: fn(&Source) -> bool| self.sources.iter().any(is);
+        let has_artifact = has(|source| matches!(source, Source::Oci(_)));
+        let has_object = has(|source| matches!(source, Source::S3(_)));
+        let has_download = has(|source| matches!(source, Source::Url(_)));
+        if self.unpack == Unpack::Off && !has_artifact {
             none(
                 &["strip-components", "max-ratio", "accept", "member"],
                 "nothing is unpacked; give --unpack too",
@@ -453,25 +457,21 @@ impl Step {
                 none(&["existing"], "without a receipt, nothing is known of earlier runs");
             }
         }
-        if !self.sources.iter().any(|source| matches!(source, Source::Oci(_))) {
+        if !has_artifact {
             none(
                 &["registry-config", "platform", "cosign-key", "path", "plain-http"],
                 "no source is an oci:// one",
             );
         }
-        if !self.sources.iter().any(|source| matches!(source, Source::S3(_))) {
+        if !has_object {
             none(&["s3-endpoint", "s3-region"], "no source is an s3:// one");
         }
-        if self.sources.iter().all(|source| matches!(source, Source::Path(_))) {
+        if !has_artifact && !has_download && !has_object {
             none(
                 &["username", "password", "bearer", "netrc", "tries"],
                 "every source is a path, and no server is asked",
             );
-        } else if self
-            .sources
-            .iter()
-            .all(|source| matches!(source, Source::Path(_) | Source::S3(_)))
-        {
+        } else if !has_artifact && !has_download {
             none(
                 &["username", "password", "bearer"],
                 "the keys of a store are in variables: see the README",

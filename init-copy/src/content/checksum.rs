@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use pod_contract::units::hex;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::error::{DIGEST, Error};
@@ -171,12 +172,6 @@ pub(crate) fn digest(file: &std::fs::File, mut hasher: Hasher) -> std::io::Resul
             Err(e) => return Err(e),
         }
     }
-}
-
-/// Lower case.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 fn by_name(name: &str) -> Result<Algorithm, String> {

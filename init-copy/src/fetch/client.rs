@@ -40,6 +40,12 @@ pub(crate) struct Request<'r> {
     pub(crate) authorization: Option<Authorization<'r>>,
 }
 
+impl Request<'_> {
+    fn is_for_keys(&self) -> bool {
+        matches!(self.authorization, Some(Authorization::ForKeys(_)))
+    }
+}
+
 /// Who we are to a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Authorization<'a> {
@@ -150,7 +156,7 @@ impl Client {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut response = self.once(&url, request)?;
-            let is_for_keys = matches!(request.authorization, Some(Authorization::ForKeys(_)));
+            let is_for_keys = request.is_for_keys();
             let Some(location) = redirect(&response).filter(|_| !is_for_keys) else {
                 let store = match request.authorization.filter(|_| url.same_origin(request.url)) {
                     Some(Authorization::Signed(signer)) => Some(signer.region().to_owned()),
@@ -212,9 +218,9 @@ impl Client {
                 }
             }
         }
-        let is_for_keys = matches!(request.authorization, Some(Authorization::ForKeys(_)));
         // An agent of the node is not behind a proxy, and that would read what is not encrypted.
-        let proxy = proxy_for(url, |name| std::env::var(name).ok()).filter(|_| url.is_https() || !is_for_keys);
+        let proxy =
+            proxy_for(url, |name| std::env::var(name).ok()).filter(|_| url.is_https() || !request.is_for_keys());
         let refuse = |why| {
             Problem::Final(Failure::new(
                 USAGE,

@@ -11,11 +11,12 @@ use super::client::{Answer, Authorization, Client, Request};
 use super::part::{Facts, Part};
 use super::retry::{Problem, Tries, http_date};
 use super::url::WebUrl;
-use crate::content::checksum::{Expected, Hasher, hex};
+use crate::content::checksum::{Expected, Hasher};
 use crate::dest::beneath::Root;
 use crate::error::{At as _, Error, NETWORK, NO_SPACE};
 use crate::plan::names::PartName;
 use crate::progress::Progress;
+use pod_contract::units::hex;
 
 const BUFFER: usize = 128 << 10;
 

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use pod_contract::aws::{Credentials, Origin, Signing, UNSIGNED_PAYLOAD, domain, sign};
+use pod_contract::aws::{Credentials, Origin, Signing, UNSIGNED_PAYLOAD, domain, encoded_path, sign};
 use pod_contract::start::exit::{Failure, USAGE};
 
 use super::client::{Authorization, Client, Request, Sign};
@@ -15,13 +14,6 @@ use super::retry::Problem;
 use super::url::WebUrl;
 use crate::error::AUTH;
 
-/// What a key may hold as it is.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
 /// Keys, or what is wrong.
 const MAX_ANSWER: u64 = 64 << 10;
 
@@ -98,7 +90,7 @@ impl Store {
 
     /// By path at an endpoint of its own and for buckets with dots, which no certificate covers; else by host.
     pub(crate) fn url(&self, object: &Object) -> Result<WebUrl, Failure> {
-        let (bucket, region, key) = (&object.bucket, &self.region, utf8_percent_encode(&object.key, KEY));
+        let (bucket, region, key) = (&object.bucket, &self.region, encoded_path(&object.key));
         let url = match &self.endpoint {
             Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
             None if bucket.contains('.') => format!("https://s3.{region}.{}/{bucket}/{key}", domain(region)),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 use ureq::http::Uri;
 
-use crate::content::checksum::hex;
+use pod_contract::units::hex;
 
 /// An absolute `http` or `https` URL without user information, which would show in process lists and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use webpki::{RawPublicKeyEntity, ring};
 
-use super::manifest::{ACCEPT, Descriptor, Manifest, or_default};
+use super::manifest::{Descriptor, EMPTY, Manifest, or_default};
 use super::registry::Registry;
-use crate::content::checksum::hex;
 use crate::error::{DIGEST, Error};
+use pod_contract::units::hex;
 
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -27,7 +27,6 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const STATEMENT: &str = "application/vnd.in-toto+json";
 /// What a statement has to say of its subject; there are others, such as what it was built from.
 const PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Bytes of what is signed and of what it is in; some hundred are usual, and some thousand.
 const MAX_BYTES: u64 = 256 << 10;
 /// More beside one artifact are not looked at.
@@ -294,27 +293,16 @@ fn of_bundle(bundle: &[u8]) -> Option<Claim> {
 
 /// `None` when there is nothing, or nothing that is understood.
 fn find(registry: &Registry<'_>, kind: &str, name: &str) -> Result<Option<Manifest>, Error> {
-    let found = registry.find(&registry.url(kind, name)?, ACCEPT)?;
+    let found = registry.find(kind, name)?;
     Ok(found.and_then(|bytes| Manifest::parse(&bytes).ok()))
 }
 
 /// What a descriptor points to, proved by its digest.
 fn content(registry: &Registry<'_>, kind: &str, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
-    let url = registry.url(kind, &descriptor.digest)?;
     if descriptor.size > MAX_BYTES {
+        let url = registry.url(kind, &descriptor.digest)?;
         let cause = format!("{url} has {} bytes, which no signature has", descriptor.size);
         return Err(Error::new(DIGEST, cause, "look at what is attached there, and by whom"));
     }
-    let accept = if kind == "blobs" { "*/*" } else { ACCEPT };
-    let (bytes, _) = registry.document(&url, accept)?;
-    let found = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
-    if found != descriptor.digest {
-        let cause = format!("{url} is not what was asked for: its digest is {found}");
-        return Err(Error::new(
-            DIGEST,
-            cause,
-            "the registry or something before it changes what it has",
-        ));
-    }
-    Ok(bytes)
+    registry.get(kind, &descriptor.digest).map(|(_, bytes)| bytes)
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use super::reference::is_digest;
 
 pub(super) const TITLE: &str = "org.opencontainers.image.title";
+/// The empty content of artifacts that are all annotation.
+pub(super) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// oras: the layer is a packed directory.
 pub(super) const UNPACK: &str = "io.deis.oras.content.unpack";
 

@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest as _, Sha256};
-
 use super::cosign::{self, PublicKeys};
 use super::docker_config::DockerConfig;
-use super::manifest::{ACCEPT, Descriptor, Manifest, Platform, TITLE, UNPACK};
+use super::manifest::{Descriptor, EMPTY, Manifest, Platform, TITLE, UNPACK};
 use super::reference::Reference;
 use super::registry::Registry;
-use crate::content::checksum::{Expected, hex};
+use crate::content::checksum::Expected;
 use crate::dest::beneath::Root;
 use crate::error::{AUTH, DIGEST, Error, SOURCE, UNSAFE};
 use crate::fetch::{Authorization, Client, Download, Fetched, download};
@@ -19,8 +17,6 @@ use crate::progress::Progress;
 
 /// Helm's signature of a chart.
 const PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
-/// The empty content of artifacts that are all annotation.
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// What to pull, and how.
 pub(crate) struct Pull<'p> {
@@ -77,7 +73,7 @@ impl Pull<'_> {
     pub(crate) fn manifest(&self) -> Result<Artifact<'_>, Error> {
         let registry = Registry::new(self.client, self.reference, self.config, self.plain_http, self.tries);
         let refuse = |why: String| Error::new(UNSAFE, format!("oci://{} is refused: {why}", self.reference), "");
-        let (mut digest, bytes) = fetch_manifest(&registry, self.reference.manifest())?;
+        let (mut digest, bytes) = registry.get("manifests", self.reference.manifest())?;
         if let Some(keys) = self.keys {
             cosign::verify(&registry, &format!("oci://{}", self.reference), &digest, keys)?;
         }
@@ -90,7 +86,7 @@ impl Pull<'_> {
                     "choose one with --platform",
                 )
             })?;
-            let (chosen, bytes) = fetch_manifest(&registry, &chosen.digest)?;
+            let (chosen, bytes) = registry.get("manifests", &chosen.digest)?;
             digest = chosen;
             manifest = Manifest::parse(&bytes).map_err(refuse)?;
             if !manifest.manifests.is_empty() {
@@ -211,26 +207,4 @@ impl Artifact<'_> {
         }
         fetched?.ok_or_else(|| Error::new(DIGEST, format!("{url} answers without content"), ""))
     }
-}
-
-/// The bytes of a manifest and their digest, which is computed: a header may be missing, or lie.
-fn fetch_manifest(registry: &Registry<'_>, name: &str) -> Result<(String, Vec<u8>), Error> {
-    let url = registry.url("manifests", name)?;
-    let (bytes, told) = registry.document(&url, ACCEPT)?;
-    let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
-    let wanted = if super::reference::is_digest(name) {
-        Some(name)
-    } else {
-        told.as_deref().filter(|t| super::reference::is_digest(t))
-    };
-    if let Some(wanted) = wanted
-        && wanted != digest
-    {
-        return Err(Error::new(
-            DIGEST,
-            format!("{url} is not what was asked for: its digest is {digest}, expected {wanted}"),
-            "the registry or something before it changes manifests; nothing was published",
-        ));
-    }
-    Ok((digest, bytes))
 }

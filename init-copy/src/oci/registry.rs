@@ -5,12 +5,15 @@ use std::io::Read as _;
 
 use pod_contract::start::exit::Failure;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::challenge::{self, Challenge};
 use super::docker_config::{DockerConfig, Login};
-use super::reference::Reference;
-use crate::error::{AUTH, NETWORK};
+use super::manifest::ACCEPT;
+use super::reference::{Reference, is_digest};
+use crate::error::{AUTH, DIGEST, Error, NETWORK};
 use crate::fetch::{Answer, Authorization, Client, Problem, Request, WebUrl, basic};
+use pod_contract::units::hex;
 
 /// A manifest or a token with more is none (OCI Distribution Specification: registries accept at least 4 MiB).
 const MAX_DOCUMENT: u64 = 4 << 20;
@@ -76,22 +79,38 @@ impl<'c> Registry<'c> {
         Ok(())
     }
 
-    /// The document at `url`, and the digest that the registry gives it.
-    pub(super) fn document(&self, url: &WebUrl, accept: &str) -> Result<(Vec<u8>, Option<String>), Failure> {
-        self.client.persist(self.tries, "the registry", || {
-            let answer = self.answer(url, accept)?;
+    /// The manifest or blob `name`, and its digest, which is computed: a header may be missing, or lie.
+    pub(super) fn get(&self, kind: &str, name: &str) -> Result<(String, Vec<u8>), Error> {
+        let url = self.url(kind, name)?;
+        let (bytes, told) = self.client.persist(self.tries, "the registry", || {
+            let answer = self.answer(&url, accept(kind))?;
             if answer.status() != 200 {
                 return Err(Client::refuse(&answer));
             }
             let digest = answer.header("docker-content-digest").map(str::to_owned);
             Ok((self.read(answer)?, digest))
-        })
+        })?;
+        let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let wanted = if is_digest(name) {
+            Some(name)
+        } else {
+            told.as_deref().filter(|told| is_digest(told))
+        };
+        match wanted.filter(|wanted| *wanted != digest) {
+            None => Ok((digest, bytes)),
+            Some(wanted) => Err(Error::new(
+                DIGEST,
+                format!("{url} is not what was asked for: its digest is {digest}, expected {wanted}"),
+                "the registry or something before it changes what it has; nothing was published",
+            )),
+        }
     }
 
-    /// The document at `url`, if there is one.
-    pub(super) fn find(&self, url: &WebUrl, accept: &str) -> Result<Option<Vec<u8>>, Failure> {
+    /// The document `name`, if there is one.
+    pub(super) fn find(&self, kind: &str, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let url = self.url(kind, name)?;
         self.client.persist(self.tries, "the registry", || {
-            let answer = self.answer(url, accept)?;
+            let answer = self.answer(&url, accept(kind))?;
             match answer.status() {
                 200 => self.read(answer).map(Some),
                 // Some say so of what they do not know at all, such as the list of referrers.
@@ -237,4 +256,9 @@ impl<'c> Registry<'c> {
             None => Err(Problem::Final(Failure::new(AUTH, format!("{url} answers no token")))),
         }
     }
+}
+
+/// Of the documents that it has, what we understand; a blob may be anything.
+fn accept(kind: &str) -> &'static str {
+    if kind == "blobs" { "*/*" } else { ACCEPT }
 }

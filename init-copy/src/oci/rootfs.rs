@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use pod_contract::config::Setting;
 
 use crate::archive::{Member, MemberKind, Refused};
-use crate::plan::safe_path;
+use crate::plan::safe_path::{self, MAX_PATH};
 
 /// In a layer, what is called this and a name removes that name from the layers below.
 const WHITEOUT: &[u8] = b".wh.";
@@ -20,9 +20,8 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// As many links on the way as the kernel follows.
 const MAX_LINKS: u32 = 40;
-/// Names that are passed on the way to one, with all links, and bytes of where it leads.
+/// Names that are passed on the way to one, with all links.
 const MAX_STEPS: usize = 2048;
-const MAX_PATH: usize = 4095;
 /// Each name of a path is looked up in all names, so that much deeper ones, which nobody has, would take hours.
 const MAX_DEPTH: usize = 256;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Opening;
 use super::unpack::refuse_link;
 use super::web::open_part;
-use crate::archive::{self, Account, Archive, Format, Packing, Refused};
+use crate::archive::{self, Account, Archive, Format, Packing, Refused, Unpacking};
 use crate::content::fingerprint::Fingerprint;
 use crate::dest::beneath::Root;
 use crate::error::{Error, NO_SPACE, SOURCE, UNSAFE};
@@ -26,17 +26,6 @@ struct Layer {
 pub(super) struct Labelled<'l> {
     pub(super) label: &'l str,
     pub(super) identity: &'l str,
-}
-
-enum Failed {
-    Refused(Refused),
-    Error(Error),
-}
-
-impl From<Refused> for Failed {
-    fn from(why: Refused) -> Self {
-        Self::Refused(why)
-    }
 }
 
 impl Opening<'_> {
@@ -73,10 +62,8 @@ impl Opening<'_> {
         let mut layers = Vec::with_capacity(parts.len());
         for (at, part) in parts.iter().enumerate() {
             let layer = open_layer(label, base, part)?;
-            self.merge(label, at, &layer, &mut all).map_err(|failed| match failed {
-                Failed::Refused(why) => refuse(&why),
-                Failed::Error(error) => error,
-            })?;
+            self.merge(label, at, &layer, &mut all)
+                .map_err(|failed| failed.explain(label))?;
             layers.push(layer);
         }
         let found = all.find(wanted).map_err(|why| refuse(&why))?.ok_or_else(|| {
@@ -118,17 +105,17 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn merge(&self, label: &str, at: usize, layer: &Layer, all: &mut RootFs) -> Result<(), Failed> {
+    fn merge(&self, label: &str, at: usize, layer: &Layer, all: &mut RootFs) -> Result<(), Unpacking> {
         let packed = layer.file.metadata().map_err(Refused::Io)?.len();
         let mut account = Account::new(self.step.limits, packed);
         let tar = archive::decoder(&layer.file, layer.packing).map_err(Refused::Io)?;
         archive::tar::walk(tar, self.step.leniency, |number, member, _| {
-            account.add(label, member.size).map_err(Failed::Error)?;
+            account.add(label, member.size).map_err(Unpacking::Failed)?;
             all.apply(at, number, member)?;
             if all.members() > self.step.max_entries as usize {
                 let cause = format!("{label} has more than {} files", self.step.max_entries);
                 let remedy = "raise --max-entries, and the memory limit by 500 bytes for each";
-                return Err(Failed::Error(Error::new(NO_SPACE, cause, remedy)));
+                return Err(Unpacking::Failed(Error::new(NO_SPACE, cause, remedy)));
             }
             Ok(())
         })

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Opening;
-use crate::archive::{self, Account, Archive, Format, Member, MemberKind, Packing, Refused, Unpack, unpacked_name};
+use crate::archive::{
+    self, Account, Archive, Format, Member, MemberKind, Packing, Refused, Unpack, Unpacking, unpacked_name,
+};
 use crate::ask::Step;
 use crate::content::fingerprint::Fingerprint;
 use crate::error::{Error, SOURCE, UNSAFE};
@@ -44,17 +46,6 @@ struct Listing<'l> {
     matched: Vec<bool>,
 }
 
-enum Failed {
-    Refused(Refused),
-    Error(Error),
-}
-
-impl From<Refused> for Failed {
-    fn from(why: Refused) -> Self {
-        Self::Refused(why)
-    }
-}
-
 impl Opening<'_> {
     /// Lists the archive, and pushes what goes below its prefix.
     pub(super) fn unpack(&self, packed: Packed<'_>, builder: &mut Builder) -> Result<(), Error> {
@@ -88,10 +79,9 @@ impl Opening<'_> {
             hard: Vec::new(),
             matched: vec![false; self.step.members.len()],
         };
-        let content = listing.read(file, format, name).map_err(|failed| match failed {
-            Failed::Refused(why) => refuse(&why),
-            Failed::Error(error) => error,
-        })?;
+        let content = listing
+            .read(file, format, name)
+            .map_err(|failed| failed.explain(label))?;
         listing.refuse_unmatched()?;
         if listing.entries.is_empty() {
             tracing::warn!(archive = label, "nothing of it is to be unpacked");
@@ -124,7 +114,7 @@ pub(super) fn refuse_link(step: &Step, label: &str, target: &Path, path: &Path, 
 }
 
 impl Listing<'_> {
-    fn read(&mut self, file: File, format: Format, name: &Path) -> Result<Archive, Failed> {
+    fn read(&mut self, file: File, format: Format, name: &Path) -> Result<Archive, Unpacking> {
         let leniency = self.opening.step.leniency;
         match format {
             Format::Zip => {
@@ -153,7 +143,7 @@ impl Listing<'_> {
     }
 
     /// How large the one file is: it has to be unpacked to know.
-    fn measure(&mut self, file: &File, packing: Packing) -> Result<u64, Failed> {
+    fn measure(&mut self, file: &File, packing: Packing) -> Result<u64, Unpacking> {
         // To most decoders, no stream at all is an empty one.
         if file.metadata().map_err(Refused::Io)?.len() == 0 {
             return Err(Refused::Damaged("it is empty".into()).into());
@@ -163,13 +153,13 @@ impl Listing<'_> {
         let mut size = 0;
         loop {
             if is_stopping() {
-                return Err(Failed::Error(Error::Stopped));
+                return Err(Unpacking::Failed(Error::Stopped));
             }
             match content.read(&mut buffer) {
                 Ok(0) => return Ok(size),
                 Ok(read) => {
                     size += read as u64;
-                    self.account.add(self.label, read as u64).map_err(Failed::Error)?;
+                    self.account.add(self.label, read as u64).map_err(Unpacking::Failed)?;
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Refused::Damaged(e.to_string()).into()),
@@ -177,20 +167,20 @@ impl Listing<'_> {
         }
     }
 
-    fn add(&mut self, number: u32, member: Member) -> Result<(), Failed> {
+    fn add(&mut self, number: u32, member: Member) -> Result<(), Unpacking> {
         if self.entries.len() > self.opening.step.max_entries as usize {
-            return Err(Failed::Error(Error::new(
+            return Err(Unpacking::Failed(Error::new(
                 crate::error::NO_SPACE,
                 format!("{} has more than {} members", self.label, self.opening.step.max_entries),
                 "raise --max-entries if it is meant to have so many",
             )));
         }
-        self.account.add(self.label, member.size).map_err(Failed::Error)?;
+        self.account.add(self.label, member.size).map_err(Unpacking::Failed)?;
         self.enter(number, member)
     }
 
     /// Takes up a member that has been counted.
-    fn enter(&mut self, number: u32, member: Member) -> Result<(), Failed> {
+    fn enter(&mut self, number: u32, member: Member) -> Result<(), Unpacking> {
         let Some(path) = self.place(&member.path) else {
             return Ok(());
         };
@@ -209,7 +199,7 @@ impl Listing<'_> {
             MemberKind::File => (Kind::File, Share::Alone),
             MemberKind::Link(to) => {
                 // Of where it goes: with leading names dropped, fewer steps lead outside.
-                refuse_link(step, self.label, &target, &path, &to).map_err(Failed::Error)?;
+                refuse_link(step, self.label, &target, &path, &to).map_err(Unpacking::Failed)?;
                 (Kind::Link, Share::Alone)
             }
             MemberKind::Unfit(why) => return Err(Refused::Unsafe(why).into()),

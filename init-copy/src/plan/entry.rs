@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::Archive;
-use crate::content::checksum::hex;
 use crate::content::fingerprint::Fingerprint;
+use pod_contract::units::hex;
 
 /// In the number of a local file that has several names.
 pub(crate) const LOCAL: u32 = 1 << 31;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::content::checksum::hex;
+use pod_contract::units::hex;
 
 /// All names of ours in a destination begin so: what is staged, the receipt, generations behind a link.
 pub(crate) const RESERVED: &str = ".init-copy";

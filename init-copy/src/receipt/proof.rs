@@ -13,10 +13,11 @@ use super::inventory::{Inventory, Listed};
 use super::look::Look;
 use super::record::Record;
 use crate::ask::Step;
-use crate::content::checksum::{self, Hasher, hex};
+use crate::content::checksum::{self, Hasher};
 use crate::dest::beneath::{Cursor, Root, kind_name};
 use crate::error::{At as _, CONFLICT, Error};
 use crate::plan::{Content, Entry, Kind, Plan, Share, is_within};
+use pod_contract::units::hex;
 
 /// What counts as proof that an entry is in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

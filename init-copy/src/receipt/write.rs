@@ -26,8 +26,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     entries: u64,
     texts: HashMap<Arc<str>, usize>,
-    /// Of all records.
-    from: HashSet<Arc<str>>,
+    /// Numbers of the texts that records are from.
+    from: HashSet<usize>,
 }
 
 struct StagedFile(Staged);
@@ -67,9 +67,6 @@ impl Writer {
 
     pub(crate) fn add(&mut self, record: &Record) -> Result<(), Error> {
         self.entries += 1;
-        if !self.from.contains(&record.from) {
-            self.from.insert(Arc::clone(&record.from));
-        }
         let written = self.line(record);
         written.at("write", &self.path)
     }
@@ -80,6 +77,7 @@ impl Writer {
             self.text(&record.from)?,
             self.text(&record.options)?,
         );
+        self.from.insert(from);
         let kind = match (record.mark, record.dir) {
             (Mark::Put, true) => 'd',
             (Mark::Put, false) => 'f',
@@ -108,7 +106,7 @@ impl Writer {
 
     /// Is there a record of something from there?
     pub(crate) fn has_from(&self, from: &str) -> bool {
-        self.from.contains(from)
+        self.texts.get(from).is_some_and(|number| self.from.contains(number))
     }
 
     /// After all records.
@@ -226,6 +224,13 @@ mod tests {
                 is_believed,
                 "{path}"
             );
+        }
+        let line = |path: &str| format!("f\t{path}\t0\t0\t0\t1.2.3.4\t1.2.3.4\t-\n");
+        for (paths, believed) in [(["a", "b"], 2), (["b", "a"], 1)] {
+            let text = format!("init-copy receipt 3\ns\tx\n{}end\t2\n", paths.map(line).concat());
+            std::fs::write(dir.path().join(RECEIPT), text).unwrap();
+            let found = Receipt::open(&root, &Keeping::Inside).count();
+            assert_eq!(found, believed, "{paths:?}");
         }
     }
 }

@@ -13,9 +13,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::staging::{Done, Job, Staging};
-use crate::archive::{self, Archive, MemberKind, Packing, Refused};
+use crate::archive::{self, Archive, MemberKind, Packing, Refused, Unpacking};
 use crate::attributes::What;
-use crate::content::checksum::{self, Hasher, hex};
+use crate::content::checksum::{self, Hasher};
 use crate::content::fingerprint::Fingerprint;
 use crate::copy::Failed;
 use crate::dest::beneath::{Cursor, Root};
@@ -23,6 +23,7 @@ use crate::error::{At as _, Error};
 use crate::plan::{Content, Entry, Kind, Links};
 use crate::receipt::{Proof, digest_of_link};
 use crate::signals::is_stopping;
+use pod_contract::units::hex;
 
 /// One thread's hands: its buffers, and the directories it has open.
 pub(super) struct Worker<'w> {
@@ -451,34 +452,6 @@ fn pour(content: &mut dyn Read, buffer: &mut [u8], sink: &mut Sink<'_>) -> Resul
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Refused::Damaged(e.to_string()).into()),
         }
-    }
-}
-
-/// What can go wrong while unpacking: on either side.
-#[derive(Debug)]
-enum Unpacking {
-    Refused(Refused),
-    Failed(Error),
-}
-
-impl Unpacking {
-    fn explain(self, label: &str) -> Error {
-        match self {
-            Self::Refused(why) => archive::refused(label, &why),
-            Self::Failed(error) => error,
-        }
-    }
-}
-
-impl From<Refused> for Unpacking {
-    fn from(why: Refused) -> Self {
-        Self::Refused(why)
-    }
-}
-
-impl From<Error> for Unpacking {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
     }
 }
 

@@ -4,4 +4,4 @@ mod credentials;
 mod sign;
 
 pub use credentials::{Asked, Credentials, Origin, Token, domain};
-pub use sign::{Signing, UNSIGNED_PAYLOAD, sign};
+pub use sign::{Signing, UNSIGNED_PAYLOAD, encoded_path, sign};

@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use ring::{digest, hmac};
 
 use super::Credentials;
+use crate::units::hex;
 
 /// All but what RFC 3986 calls unreserved.
 const ALL: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -147,13 +148,14 @@ fn decoded(text: &str) -> Vec<u8> {
     percent_decode_str(text).collect()
 }
 
+/// A path as it is signed, and so as it is best sent.
+pub fn encoded_path(path: &str) -> String {
+    encoded(path.as_bytes(), true)
+}
+
 pub(super) fn encoded(bytes: &[u8], keep_slashes: bool) -> String {
     let set = if keep_slashes { &PATH } else { &ALL };
     percent_encode(bytes, set).to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

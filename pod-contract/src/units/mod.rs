@@ -2,11 +2,13 @@
 
 mod address;
 mod duration;
+mod hex;
 mod plain;
 mod size;
 mod url;
 
 pub use address::HostPort;
+pub use hex::hex;
 pub use plain::OrOff;
 pub use size::Bytes;
 pub use url::{HttpUrl, Url};

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 
 use crate::archive::Refused;
 
-pub(super) const BLOCK: usize = 512;
+pub(in crate::archive) const BLOCK: usize = 512;
 
 /// Looks a block like the header of a member?
 pub fn is_header(block: &[u8]) -> bool {

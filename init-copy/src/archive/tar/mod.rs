@@ -9,16 +9,15 @@ mod sparse;
 use std::io::Read;
 use std::path::PathBuf;
 
-use self::block::{BLOCK, Content, checksum_holds, damaged, octal, padded, read_block, read_some, skip, text};
+use self::block::{Content, checksum_holds, damaged, octal, padded, read_block, read_some, skip, text};
 use self::meta::{Meta, read_meta};
 use super::{Leniency, Member, MemberKind, Refused};
 use crate::content::fingerprint::nanos;
 use crate::plan::safe_path;
 
+pub(super) use block::BLOCK;
 pub use block::is_header;
 
-/// No path is longer.
-const MAX_NAME: usize = 4095;
 /// All headers of an archive may have so much, and so much more for each member: what a decompression bomb could be made of, too.
 const MAX_BESIDE: u64 = 16 << 20;
 const MAX_BESIDE_EACH: u64 = 16 << 10;
@@ -71,7 +70,9 @@ pub fn walk<R: Read, E: From<Refused>>(
         }
         let name = leniency.name(meta.path.take().unwrap_or_else(|| header_name(&block)));
         let member = match member(&block, kind, stored, &name, meta, leniency) {
-            Err(why @ (Refused::Unsafe(_) | Refused::Unsupported(_))) if leniency.layer && name.len() <= MAX_NAME => {
+            Err(why @ (Refused::Unsafe(_) | Refused::Unsupported(_)))
+                if leniency.layer && name.len() <= safe_path::MAX_PATH =>
+            {
                 Some(Member::unfit(&name, content_of(kind, stored)?, &why))
             }
             other => other?,

@@ -26,6 +26,18 @@ fn copy(site: &Site, volume: &Volume, flags: &[&str]) -> Command {
     init_copy(&args)
 }
 
+/// Of a role whose keys the service at `tokens` gives.
+fn with_role(site: &Site, volume: &Volume, tokens: &str) -> Command {
+    let file = volume.dir.path().join("token");
+    fs::write(&file, "identity.of.the.pod\n").unwrap();
+    let mut command = copy(site, volume, &[]);
+    command
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &file)
+        .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
+        .env("AWS_ENDPOINT_URL_STS", tokens);
+    command
+}
+
 #[track_caller]
 fn assert_tells_no_secret(output: &Output, volume: &Volume) {
     let mut told = code_and_stderr(output).1;
@@ -119,14 +131,7 @@ fn keys_of_a_web_identity_are_asked_for_with_the_token_of_the_pod() {
     );
     let tokens = Site::start(move |_, _| Reply::new(200, "text/xml", answer.clone()));
     let (site, volume) = (Site::serving("content"), Volume::new());
-    let file = volume.dir.path().join("token");
-    fs::write(&file, "identity.of.the.pod\n").unwrap();
-    let output = copy(&site, &volume, &[])
-        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &file)
-        .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
-        .env("AWS_ENDPOINT_URL_STS", tokens.url("/"))
-        .output()
-        .unwrap();
+    let output = with_role(&site, &volume, &tokens.url("/")).output().unwrap();
     assert_done(&output);
     assert_tells_no_secret(&output, &volume);
     assert_eq!(
@@ -298,14 +303,7 @@ fn refused_tokens_are_a_matter_of_credentials() {
     let xml = |code: &str| format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>").into_bytes();
     let tokens = Site::start(move |_, _| full(400, &[], &xml("InvalidIdentityToken")));
     let (site, volume) = (Site::serving("content"), Volume::new());
-    let file = volume.dir.path().join("token");
-    fs::write(&file, "identity.of.the.pod\n").unwrap();
-    let output = copy(&site, &volume, &[])
-        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &file)
-        .env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
-        .env("AWS_ENDPOINT_URL_STS", tokens.url(""))
-        .output()
-        .unwrap();
+    let output = with_role(&site, &volume, &tokens.url("")).output().unwrap();
     assert_refused(&output, 13, &["answers 400 (InvalidIdentityToken)", "role"]);
     assert_tells_no_secret(&output, &volume);
 
