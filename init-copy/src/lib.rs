@@ -106,7 +106,9 @@ fn copy(run: &Run<'_>, steps: &[Step]) -> Result<(), Failure> {
     };
     all()?;
     if run.exposed.swap(false, Ordering::Relaxed) {
-        tracing::info!("what was pruned was over what another step had put there: the steps are made once more");
+        tracing::info!(
+            "what is no longer wanted was over what another step had put there: the steps are made once more"
+        );
         all()?;
     }
     Ok(())

@@ -18,7 +18,7 @@ use crate::copy::Engine;
 use crate::dest::Place;
 use crate::dest::beneath::Root;
 use crate::dest::{Ground, Target, refuse_into_itself};
-use crate::error::{Error, NO_SPACE, USAGE};
+use crate::error::{CONFLICT, Error, NO_SPACE, USAGE};
 use crate::fetch::{Client, Deadline, forget};
 use crate::open::{self, Named, Opening};
 use crate::plan::{Content, Links, Opened, Plan};
@@ -38,7 +38,7 @@ pub(crate) struct Run<'a> {
     pub(crate) words: &'a LastWords,
     pub(crate) deadline: Deadline,
     pub(crate) interval: Option<Duration>,
-    /// Something was pruned that was over what another step had put there.
+    /// Something is no longer wanted that was over what another step had put there.
     pub(crate) exposed: AtomicBool,
 }
 
@@ -193,10 +193,13 @@ impl Work<'_> {
                 way: None,
             });
         }
-        let touched = std::mem::take(&mut found.touched);
-        let copied = match &place.name {
-            None => self.rename(&plan, &place, found)?,
-            Some(name) => self.replace(&plan, &place, name, &found)?,
+        let (copied, touched) = match &place.name {
+            None => {
+                let (ground, mut found) = self.take_ground(&plan, &place, found)?;
+                let touched = std::mem::take(&mut found.touched);
+                (self.rename(&plan, &place, ground, found)?, touched)
+            }
+            Some(name) => (self.replace(&plan, &place, name, &found)?, found.touched),
         };
         if self.step.existing == Existing::Replace {
             self.tell_of_touched(&plan, &touched);
@@ -242,10 +245,39 @@ impl Work<'_> {
         Ok((plan, found))
     }
 
+    /// Looks at the directories that something goes into, and waits for the locks of the volumes among them. What stands on such a
+    /// volume may be another one's by then, and is looked at again.
+    fn take_ground(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<(Ground, Found), Error> {
+        let base = &place.base;
+        let mut ground = Ground::survey(base, found.todo.iter().map(|&index| &*plan.entries[index].target))?;
+        if self.step.prune {
+            ground.survey_what_can_be(base, found.stale.iter().map(|record| record.path.as_path()));
+        }
+        ground.lock(base, self.run.deadline)?;
+        if !ground.volumes().is_empty() {
+            let looks = Looks::take(base, &self.step.receipt);
+            let inventory = Inventory::new(base, &self.step.receipt, looks);
+            let now = comparison(self.step, self.earlier, plan, &self.options).with(base, inventory)?;
+            // Nothing was surveyed for what has come to be missing since.
+            if now.todo.iter().any(|index| found.todo.binary_search(index).is_err()) {
+                return Err(Error::new(
+                    CONFLICT,
+                    format!(
+                        "{} was changed by another while its volumes were waited for",
+                        base.path().display()
+                    ),
+                    "run it again",
+                ));
+            }
+            found = now;
+        }
+        Ok((ground, found))
+    }
+
     /// Is there nothing to do?
     fn is_nothing(&self, found: &Found, place: &Place) -> bool {
         // What is replaced as a whole has nothing in it that is no longer wanted.
-        let goes = self.step.prune || place.name.is_some();
+        let goes = self.step.prune || place.name.is_some() || found.exposes;
         place.visible().is_some() && found.todo.is_empty() && found.dirs.is_empty() && (found.stale.is_empty() || !goes)
     }
 
@@ -352,14 +384,9 @@ impl Work<'_> {
     }
 
     /// New and changed entries beside what else stands there.
-    fn rename(&self, plan: &Plan, place: &Place, mut found: Found) -> Result<Copied, Error> {
+    fn rename(&self, plan: &Plan, place: &Place, ground: Ground, mut found: Found) -> Result<Copied, Error> {
         let todo = std::mem::take(&mut found.todo);
         let base = &place.base;
-        let mut ground = Ground::survey(base, todo.iter().map(|&index| &*plan.entries[index].target))?;
-        if self.step.prune {
-            ground.survey_what_can_be(base, found.stale.iter().map(|record| record.path.as_path()));
-        }
-        ground.lock(base, self.run.deadline)?;
         let mut opened = ground.open(base)?;
         let job = self.job(plan)?;
         let mut staging = self.stage(&job, base, &todo, Some(&ground))?;
@@ -373,7 +400,7 @@ impl Work<'_> {
         };
         receipt.announce(base, &staging)?;
         staging.rename(&job, base)?;
-        if self.step.prune && found.exposes {
+        if found.exposes {
             self.run.exposed.store(true, Ordering::Relaxed);
         }
         let (stay, pruned) = if self.step.prune {

@@ -86,6 +86,15 @@ mounted_below() {
     expect "and is not swept" - test -e "$dest/logs/.init-copy-0123abcd-0"
     wait "$holder"
     expect "until it is free" - init_copy "$src/" "$dest/"
+    # What the holder puts there in the meantime is there to be kept.
+    echo wanted >"$src/logs/late"
+    flock "$dest/logs" sh -c 'sleep 1; echo of another >"$1"' - "$dest/logs/late" &
+    holder=$!
+    sleep 0.2
+    expect "with what was put there while it was waited for" - init_copy --existing keep "$src/" "$dest/"
+    wait "$holder"
+    expect "kept" - grep -q 'of another' "$dest/logs/late"
+    rm "$src/logs/late"
     expect "a download into one" nginx init_copy "http://127.0.0.1:${server_port[nginx]}/tree.tar.gz" "$dest/data/deep/"
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Both outlive this process: a container that is started again goes on where the last one was stopped.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fdatasync, fstatvfs, ftruncate, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fdatasync, fstatvfs, ftruncate, openat, unlinkat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::dest::beneath::Root;
@@ -39,10 +41,20 @@ impl<'r> Part<'r> {
         let name = names.bytes();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let shown = root.path().join(&name);
-        let fd = openat(root, &name, flags, Mode::from_raw_mode(0o600)).at("write", &shown)?;
+        let open = || openat(root, &name, flags, Mode::from_raw_mode(0o600));
+        let fd = match open() {
+            // It had got the mode of what it was to become, and then its run was killed.
+            Err(Errno::ACCESS) => {
+                if !reopen_to_us(root, &name) {
+                    remove(root, names);
+                }
+                open()
+            }
+            other => other,
+        };
         Ok(Self {
             root,
-            file: File::from(fd),
+            file: File::from(fd.at("write", &shown)?),
             names,
         })
     }
@@ -107,11 +119,17 @@ impl<'r> Part<'r> {
     }
 }
 
+/// Gives it the mode of a part again.
+fn reopen_to_us(root: &Root, name: &OsStr) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(root, name, flags, Mode::empty()).is_ok_and(|fd| fchmod(&fd, Mode::from_raw_mode(0o600)).is_ok())
+}
+
 /// Removes a download's names; what cannot be removed is swept some day.
 pub(super) fn remove(root: &Root, part: &PartName) {
     for name in [part.bytes(), part.facts()] {
         if let Err(error) = unlinkat(root, name, AtFlags::empty())
-            && error != rustix::io::Errno::NOENT
+            && error != Errno::NOENT
         {
             tracing::debug!(%error, "cannot remove a download's name");
         }

@@ -175,7 +175,7 @@ impl Entered<'_> {
         let mut done = staging.todo.iter().zip(&staging.done).peekable();
         for (index, entry) in self.plan.entries.iter().enumerate() {
             while let Some(record) = old.next_before(&entry.target) {
-                self.carry(&mut writer, record, &mut stay)?;
+                self.carry(&mut writer, &mut old, record, &mut stay)?;
             }
             let before = old.next_at(&entry.target);
             let mut under: Vec<_> = std::iter::from_fn(|| old.next_at(&entry.target)).collect();
@@ -190,8 +190,8 @@ impl Entered<'_> {
             counted.add(index, records().any(|record| record.by == self.step.name));
             records().try_for_each(|record| writer.add(record))?;
         }
-        for record in old.by_ref() {
-            self.carry(&mut writer, record, &mut stay)?;
+        while let Some(record) = old.next() {
+            self.carry(&mut writer, &mut old, record, &mut stay)?;
         }
         let new = counted.wholes(self);
         let is_renewed = |whole: &Whole| {
@@ -249,19 +249,29 @@ impl Entered<'_> {
         Some(record)
     }
 
-    /// A record of another step stays; one of this step only if its entry does.
+    /// A record of another step stays; one of this step only if its entry does. What this step no longer wants, and leaves there, is
+    /// the one's that it overlays, who then sees that it is not what that one wants.
     fn carry(
         &self,
         writer: &mut Writer,
-        record: Record,
+        old: &mut Receipt<'_>,
+        mut record: Record,
         stay: &mut Peekable<impl Iterator<Item = Record>>,
     ) -> Result<(), Error> {
-        if record.by == self.step.name
-            && (record.mark == Mark::Overlaid || stay.next_if(|kept| kept.path == record.path).is_none())
-        {
+        if record.by != self.step.name {
+            return writer.add(&record);
+        }
+        if record.mark == Mark::Overlaid || stay.next_if(|kept| kept.path == record.path).is_none() {
             return Ok(());
         }
-        writer.add(&record)
+        let mut under = old.overlaid();
+        if !self.step.prune
+            && let Some(below) = under.pop()
+        {
+            record.by = below.by;
+        }
+        writer.add(&record)?;
+        under.iter().try_for_each(|record| writer.add(record))
     }
 
     /// Into the directory that becomes the destination, if it is kept in there; else, before that is published, to where it is kept.

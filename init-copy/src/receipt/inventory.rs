@@ -6,7 +6,7 @@ use super::keeping::Keeping;
 use super::look::Look;
 use super::looks::Looks;
 use super::read::Receipt;
-use super::record::{Mark, Record};
+use super::record::Record;
 use crate::dest::beneath::{Cursor, Root};
 use crate::error::Error;
 use crate::plan::order;
@@ -56,10 +56,7 @@ impl<'r> Inventory<'r> {
         let (number, _) = self.receipt.peek().filter(|(_, next)| is_wanted(&next.path))?;
         let record = self.receipt.next()?;
         let now = self.looks.take_one(number, &record, &mut self.cursor);
-        let mut under = Vec::new();
-        while self.receipt.peek().is_some_and(|(_, next)| next.mark == Mark::Overlaid) {
-            under.extend(self.receipt.next());
-        }
+        let under = self.receipt.overlaid();
         Some(Listed { record, under, now })
     }
 }

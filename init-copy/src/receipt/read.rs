@@ -112,6 +112,15 @@ impl<'r> Receipt<'r> {
         }
     }
 
+    /// What the record before overlays.
+    pub(crate) fn overlaid(&mut self) -> Vec<Record> {
+        let mut under = Vec::new();
+        while self.peek().is_some_and(|(_, next)| next.mark == Mark::Overlaid) {
+            under.extend(self.next());
+        }
+        under
+    }
+
     /// The record of `path`, if it is the next one.
     pub(crate) fn next_at(&mut self, path: &Path) -> Option<Record> {
         match &self.next {

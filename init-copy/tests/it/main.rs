@@ -18,11 +18,12 @@ mod trees;
 mod web;
 mod works;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use tempfile::TempDir;
-use testbed::process::{code_and_stderr, run};
+use testbed::process::{code_and_stderr, run, unprivileged};
 
 const BIN: &str = env!("CARGO_BIN_EXE_init-copy");
 
@@ -81,6 +82,22 @@ fn list(dir: &Path, below: &Path, names: &mut Vec<String>) {
 
 fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
+}
+
+/// Runs as a user without privileges, who is given what root has in the volume.
+fn as_nobody(volume: &Volume, args: &[&str]) -> Output {
+    let mut command = unprivileged(BIN, volume.dir.path());
+    let mut own = std::process::Command::new("chown");
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        assert!(
+            own.args(["-hR", "--from=0:0", "65534:65534"])
+                .arg(volume.dir.path())
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    command.args(args).output().unwrap()
 }
 
 #[track_caller]

@@ -1,13 +1,12 @@
 //! Trees as they are: deep, closed, with links, with special bits; and two steps with one path.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use testbed::process::{code_and_stderr, run, unprivileged};
+use testbed::process::{code_and_stderr, run};
 
-use crate::{BIN, Volume, assert_done, assert_refused, text};
+use crate::{BIN, Volume, as_nobody, assert_done, assert_refused, text};
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -15,22 +14,6 @@ fn chmod(path: &Path, mode: u32) {
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
-}
-
-/// Runs as a user without privileges, who is given what root has in the volume.
-fn as_nobody(volume: &Volume, args: &[&str]) -> Output {
-    let mut command = unprivileged(BIN, volume.dir.path());
-    let mut own = std::process::Command::new("chown");
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        assert!(
-            own.args(["-hR", "--from=0:0", "65534:65534"])
-                .arg(volume.dir.path())
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-    command.args(args).output().unwrap()
 }
 
 #[test]
@@ -229,6 +212,12 @@ fn cp_follows_links_when_told_so() {
 
 #[test]
 fn of_two_steps_with_one_path_the_last_one_wins_and_nothing_is_copied_again() {
+    for prune in [true, false] {
+        overlaid(prune);
+    }
+}
+
+fn overlaid(prune: bool) {
     let volume = Volume::new();
     for (name, file, content) in [("base", "a", "base"), ("base", "b", "base"), ("top", "a", "top")] {
         fs::create_dir_all(volume.source(name)).unwrap();
@@ -237,7 +226,7 @@ fn of_two_steps_with_one_path_the_last_one_wins_and_nothing_is_copied_again() {
     let config = volume.dir.path().join("steps.yaml");
     let step = |name: &str| {
         format!(
-            "  {name}: {{source: {}/, dest: {}, prune: true}}\n",
+            "  {name}: {{source: {}/, dest: {}, prune: {prune}}}\n",
             text(&volume.source(name)),
             text(&volume.dest(""))
         )
@@ -262,7 +251,9 @@ fn of_two_steps_with_one_path_the_last_one_wins_and_nothing_is_copied_again() {
     assert_eq!(run().matches("nothing to do").count(), 2);
     // Without the upper one, the lower one comes back.
     fs::remove_file(volume.source("top/a")).unwrap();
-    assert!(run().contains("the steps are made once more"));
+    let said = run();
+    assert!(said.contains("the steps are made once more"));
+    assert!(!said.contains("was not put there by init-copy"), "{said}");
     assert_eq!(read("a"), "other base");
     assert_eq!(run().matches("nothing to do").count(), 2);
 }

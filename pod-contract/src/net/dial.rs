@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,29 @@ use crate::units::HostPort;
 /// Of the resolver; musl keeps its answers on the stack.
 const STACK: usize = 128 << 10;
 
+/// Names that are being resolved at a time, so that a resolver that never answers does not collect threads.
+const MAX_RESOLVING: usize = 16;
+static RESOLVING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of [`MAX_RESOLVING`].
+struct Turn<'c>(&'c AtomicUsize);
+
+impl<'c> Turn<'c> {
+    fn take(count: &'c AtomicUsize) -> io::Result<Self> {
+        let more = |now: usize| (now < MAX_RESOLVING).then_some(now + 1);
+        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Self(count)),
+            Err(_) => Err(late("the resolver has yet to answer what it was asked before")),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The addresses behind the name; at least one.
 pub fn resolve(target: &HostPort, within: Duration) -> io::Result<Vec<SocketAddr>> {
     let ask = |host: &str, port| Ok::<Vec<_>, io::Error>((host, port).to_socket_addrs()?.collect());
@@ -19,11 +43,15 @@ pub fn resolve(target: &HostPort, within: Duration) -> io::Result<Vec<SocketAddr
     } else {
         let (host, port) = (target.host.clone(), target.port);
         let (answer, answered) = sync_channel(1);
+        let turn = Turn::take(&RESOLVING)?;
         // A late answer is nobody's; the thread ends with it, or with the process.
         thread::Builder::new()
             .name("resolve".into())
             .stack_size(STACK)
-            .spawn(move || drop(answer.send(ask(&host, port))))?;
+            .spawn(move || {
+                let _turn = turn;
+                drop(answer.send(ask(&host, port)));
+            })?;
         answered
             .recv_timeout(within)
             .map_err(|_| late("the name was not resolved in time"))??
@@ -80,6 +108,15 @@ mod tests {
         drop(listener);
         let refused = connect(&target("127.0.0.1", port), second).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn questions_at_a_time_have_a_limit() {
+        let count = AtomicUsize::new(0);
+        let mut turns: Vec<_> = (0..MAX_RESOLVING).map(|_| Turn::take(&count).unwrap()).collect();
+        assert_eq!(Turn::take(&count).err().unwrap().kind(), io::ErrorKind::TimedOut);
+        turns.pop();
+        Turn::take(&count).unwrap();
     }
 
     #[test]

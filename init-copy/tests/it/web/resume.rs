@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::{fs, thread};
 
 use testbed::http::Reply;
@@ -5,7 +6,7 @@ use testbed::process::Running;
 use testbed::wait;
 
 use super::{Site, content, fetch, full, init_copy, interrupted, raw, rest, sha256, start_of_range};
-use crate::{Volume, assert_done, assert_refused, text};
+use crate::{Volume, as_nobody, assert_done, assert_refused, text};
 
 const TAG: &[(&str, &str)] = &[("ETag", "\"v1\"")];
 
@@ -439,4 +440,26 @@ fn an_end_that_is_of_another_version_is_not_believed() {
     fs::remove_dir(volume.dest("changes")).unwrap();
     assert_done(&init_copy(&[&url, &file, &dest]).output().unwrap());
     assert!(fs::read(volume.dest("app.war")).unwrap() != content());
+}
+
+#[test]
+fn a_part_that_had_its_last_mode_already_is_gone_on_with() {
+    for (mode, is_readable) in [(0o444, true), (0o000, false)] {
+        let site = Site::start(|before, request| match before {
+            0 => interrupted(&content(), TAG),
+            _ if start_of_range(request).is_some() => rest(request, &content(), TAG),
+            _ => full(200, TAG, &content()),
+        });
+        let volume = Volume::new();
+        let url = site.url("/app.war");
+        let args = ["--tries=1", &url, &text(&volume.dest(""))];
+        assert_refused(&as_nobody(&volume, &args), 12, &[]);
+        let part = volume.dest(&parts(&volume)[0]);
+        fs::set_permissions(&part, fs::Permissions::from_mode(mode)).unwrap();
+        assert_done(&as_nobody(&volume, &args));
+        assert_eq!(site.requests().len(), 2);
+        let went_on = start_of_range(&site.requests()[1]).is_some_and(|start| start > 0);
+        assert_eq!(went_on, is_readable, "{mode:o}: only what can be read is gone on with");
+        assert_downloaded(&volume, &content());
+    }
 }
