@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use pod_contract::config::{Flag, Repeat, Section, Settings, optional, positional, setting, switch};
 use pod_contract::start::cli::Verb;
-use pod_contract::tls::{Sources, Trust};
+use pod_contract::tls::{self, Tls};
 use pod_contract::units::OrOff;
 
 use super::cp;
 use super::step::{PATHS, Step, receipt_flag};
-use crate::fetch::Tls;
 use crate::receipt::{Keeping, Verify};
 use crate::wait::Condition;
 
@@ -55,7 +54,7 @@ pub(crate) fn flags() -> Vec<Flag> {
 }
 
 fn network_flags() -> Vec<Flag> {
-    vec![
+    let mut all = vec![
         setting::<OrOff<Duration>>(
             "deadline",
             "DURATION",
@@ -66,22 +65,9 @@ fn network_flags() -> Vec<Flag> {
             "DURATION",
             "A download or an answer that stands still for so long is tried again [default: 30s]",
         ),
-        setting::<PathBuf>(
-            "ca",
-            "FILE",
-            "CA certificates in PEM to trust instead of the built-in ones, or that of the server itself [default: $SSL_CERT_FILE]",
-        ),
-        setting::<PathBuf>(
-            "client-certificate",
-            "FILE",
-            "Certificate in PEM to show to servers that ask for one, with what leads from it to its CA",
-        ),
-        setting::<PathBuf>("client-key", "FILE", "The key of --client-certificate in PEM"),
-        switch(
-            "tls-insecure",
-            "Believe any server, so that nothing that is fetched can be trusted",
-        ),
-    ]
+    ];
+    all.extend(tls::flags());
+    all
 }
 
 pub(crate) const VERBS: &[Verb] = &[
@@ -159,31 +145,11 @@ impl Network {
         const DEADLINE: OrOff<Duration> = OrOff(Some(Duration::from_secs(3600)));
         let deadline = settings.or("deadline", DEADLINE);
         let stall = settings.or("stall-timeout", Duration::from_secs(30));
-        let ca = settings.optional::<PathBuf>("ca");
-        let certificate = settings.optional::<PathBuf>("client-certificate");
-        let key = settings.optional::<PathBuf>("client-key");
-        let insecure = settings.or("tls-insecure", false);
-        let identity = match (certificate?, key?) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => {
-                return settings.refuse_together(
-                    &["client-certificate", "client-key"],
-                    "client-certificate and client-key are given together",
-                );
-            }
-        };
-        let (ca, insecure) = (ca?, insecure?);
-        if insecure && ca.is_some() {
-            return settings.refuse_together(&["ca", "tls-insecure"], "with tls-insecure, no CA is asked for");
-        }
+        let tls = Tls::prove(settings);
         Some(Self {
             deadline: deadline?.0,
             stall: stall?,
-            tls: Tls {
-                sources: Sources { ca, identity },
-                trust: if insecure { Trust::Anybody } else { Trust::Verified },
-            },
+            tls: tls?,
         })
     }
 }

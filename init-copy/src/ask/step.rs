@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pod_contract::config::{Flag, Secret, Setting, Settings, Word, list, optional, setting, shown, switch};
+use pod_contract::net::login::Login;
 use pod_contract::units::{Bytes, OrOff};
 
 use crate::archive::{Accept, Leniency, Limits, Unpack};
@@ -601,21 +602,10 @@ fn limits(settings: &mut Settings<'_>) -> Option<(u32, Limits)> {
 }
 
 fn credentials(settings: &mut Settings<'_>) -> Option<Credentials> {
-    let username = settings.optional::<String>("username");
-    let password = settings.optional::<Secret>("password");
-    let bearer = settings.optional::<Secret>("bearer");
+    let login = Login::prove(settings, &[("bearer", "Bearer")]);
     let netrc = settings.optional::<PathBuf>("netrc");
-    let (username, password, bearer) = (username?, password?, bearer?);
-    if username.is_some() != password.is_some() {
-        return settings.refuse("username and password are given together");
-    }
-    if bearer.is_some() && username.is_some() {
-        return settings.refuse("give username and password, or bearer, not both");
-    }
     Some(Credentials {
-        username,
-        password,
-        bearer,
+        login: login?,
         netrc: netrc?,
     })
 }

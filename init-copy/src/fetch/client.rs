@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pod_contract::start::exit::{Failure, USAGE};
-use pod_contract::tls;
+use pod_contract::tls::{self, Tls};
 use ureq::http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, http};
@@ -13,7 +13,7 @@ use ureq::{Agent, Body, http};
 use super::credentials::Credentials;
 use super::proxy::proxy_for;
 use super::retry::{Deadline, Problem, Tries, retry_after};
-use super::secure::Tls;
+use super::secure;
 use super::url::WebUrl;
 use crate::error::{AUTH, NETWORK, SOURCE};
 
@@ -110,7 +110,7 @@ impl Client {
             .timeout_per_write(Some(stall))
             .timeout_recv_response(Some(stall))
             .build();
-        let agent = Agent::with_parts(agent, tls.connector()?, DefaultResolver::default());
+        let agent = Agent::with_parts(agent, secure::connector(tls)?, DefaultResolver::default());
         Ok(Self {
             agent,
             credentials,

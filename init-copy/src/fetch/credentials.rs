@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use pod_contract::config::{Secret, read_secret_file};
+use pod_contract::config::read_secret_file;
+use pod_contract::net::login::Login;
+pub(crate) use pod_contract::net::login::basic;
 use pod_contract::start::exit::Failure;
 
 use super::WebUrl;
@@ -11,25 +12,20 @@ use super::WebUrl;
 /// The credentials of a step.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Credentials {
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<Secret>,
-    pub(crate) bearer: Option<Secret>,
+    pub(crate) login: Option<Login>,
     pub(crate) netrc: Option<PathBuf>,
 }
 
 impl Credentials {
     /// The `Authorization` for the origin that the user named.
     pub(crate) fn own(&self) -> Result<Option<String>, Failure> {
-        if let Some(token) = &self.bearer {
-            return Ok(Some(format!("Bearer {}", token.read()?)));
-        }
-        Ok(self.basic()?.map(|(user, password)| basic(&user, &password)))
+        self.login.as_ref().map(Login::authorization).transpose()
     }
 
     /// User and password, as asked for.
     pub(crate) fn basic(&self) -> Result<Option<(String, String)>, Failure> {
-        match (&self.username, &self.password) {
-            (Some(user), Some(password)) => Ok(Some((user.clone(), password.read()?))),
+        match &self.login {
+            Some(Login::Basic { username, password }) => Ok(Some((username.clone(), password.read()?))),
             _ => Ok(None),
         }
     }
@@ -40,12 +36,6 @@ impl Credentials {
         let Some(path) = &self.netrc else { return Ok(None) };
         Ok(netrc(&read_secret_file(path)?, url.host(), named_only).map(|(user, password)| basic(&user, &password)))
     }
-}
-
-/// RFC 7617.
-pub(crate) fn basic(user: &str, password: &str) -> String {
-    let joined = format!("{user}:{password}");
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(joined))
 }
 
 /// The login of `host`, or the default one. Source: the file format of ftp(1), as curl reads it; macros are passed over.

@@ -21,5 +21,4 @@ pub(crate) use credentials::{Credentials, basic};
 pub(crate) use download::{Download, Fetched, Tag, download, forget};
 pub(crate) use retry::{Deadline, Problem};
 pub(crate) use s3::{Object, Store};
-pub(crate) use secure::Tls;
 pub(crate) use url::WebUrl;

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::{Arc, OnceLock};
 
 use pod_contract::start::exit::Failure;
-use pod_contract::tls::{self, Sources, Trust};
+use pod_contract::tls::{self, Sources, Tls, Trust};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::unversioned::transport::{
@@ -13,26 +13,18 @@ use ureq::unversioned::transport::{
     Transport, TransportAdapter,
 };
 
-/// Whom to trust, and what to show.
-#[derive(Debug, Clone)]
-pub(crate) struct Tls {
-    pub(crate) sources: Sources,
-    pub(crate) trust: Trust,
-}
-
-impl Tls {
-    /// Files that were named are read at once, so that a mistake shows at the start; what a variable names, when it is needed.
-    pub(super) fn connector(&self) -> Result<impl Connector + use<>, Failure> {
-        let secure = Secure::new(self.clone());
-        if self.sources != Sources::default() {
-            secure.config()?;
-        }
-        Ok(
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(secure),
-        )
+/// The connector of all requests. Files that were named are read at once, so that a mistake shows at the start; what a variable names,
+/// when it is needed.
+pub(super) fn connector(tls: &Tls) -> Result<impl Connector + use<>, Failure> {
+    let secure = Secure::new(tls.clone());
+    if tls.sources != Sources::default() {
+        secure.config()?;
     }
+    Ok(
+        ().chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(secure),
+    )
 }
 
 /// Wraps a connection in TLS where the URL asks for it.

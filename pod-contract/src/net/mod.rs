@@ -3,6 +3,7 @@
 pub mod dial;
 #[cfg(feature = "sidecar")]
 pub mod listen;
+pub mod login;
 #[cfg(feature = "sidecar")]
 mod patient;
 #[cfg(feature = "sidecar")]

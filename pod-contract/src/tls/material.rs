@@ -44,6 +44,12 @@ impl Sources {
         self.ca.clone().or_else(|| by_variable().map(PathBuf::from))
     }
 
+    /// All files that are read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let identity = self.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca().into_iter().chain(identity.cloned()).collect()
+    }
+
     /// Reads everything anew. An error leaves whatever was read before to be used on: a pair of which one half is new is one.
     pub fn load(&self, trust: Trust) -> Result<Material, Failure> {
         let mut given = Vec::new();

@@ -14,10 +14,14 @@ mod explain;
 mod material;
 mod pem;
 mod pinned;
+mod renewing;
 mod server;
+mod settings;
 
 pub use client::{Trust, client};
 pub use explain::explain;
 pub use material::{Identity, Material, Sources};
 pub use pem::public_keys;
+pub use renewing::Renewing;
 pub use server::server;
+pub use settings::{Tls, flags};

@@ -10,14 +10,14 @@ use crate::config::Setting;
 pub struct Url {
     /// As written, in lower case.
     pub scheme: String,
-    /// With the scheme's default port where the text has none (http: 80).
+    /// With the scheme's default port where the text has none (http: 80, https: 443).
     pub address: HostPort,
     /// Path and query; `/` when the text has none.
     pub path: String,
 }
 
 impl Url {
-    /// Parses `text` and accepts only the `schemes` named; a scheme other than `http` or one ending in `+http` needs a port.
+    /// Parses `text` and accepts only the `schemes` named; a scheme other than `http`, `https` or one ending in `+http` or `+https` needs a port.
     pub fn with_scheme(text: &str, schemes: &[&str]) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").ok_or("it has no scheme://")?;
         let scheme = scheme.to_ascii_lowercase();
@@ -42,6 +42,7 @@ impl Url {
                 return Err("its port is not a number from 1 to 65535".into());
             }
             None if scheme == "http" || scheme.ends_with("+http") => 80,
+            None if scheme == "https" || scheme.ends_with("+https") => 443,
             None => return Err("it has no port".into()),
         };
         let host = authority
@@ -95,6 +96,10 @@ mod tests {
         );
         assert_eq!(url.to_string(), "http://[::1]:81/a?b=c");
         assert_eq!(Url::with_scheme("http://es", &["http"]).unwrap().address.port, 80);
+        assert_eq!(
+            Url::with_scheme("es+https://es/a", &["es+https"]).unwrap().address.port,
+            443
+        );
         let bad = [
             "es:80",
             "https://es:443/",
