@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 /// Where lines come from.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -37,8 +39,10 @@ impl Line {
 }
 
 /// What a record is, if not a whole line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Mark {
+    #[default]
     Whole,
     /// Cut at the record limit.
     Truncated,

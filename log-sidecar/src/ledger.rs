@@ -1,4 +1,4 @@
-//! The account of every record: read = acked + rejected + in flight, and the metrics that show it.
+//! The account of every record: read = acked + rejected + lost + in flight, and the metrics that show it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,7 @@ pub(crate) struct Ledger {
     pub(crate) read_bytes: Counter,
     pub(crate) acked: Counter,
     pub(crate) rejected: Counter,
-    pub(crate) dead_letter_overflow: Counter,
+    pub(crate) lost: Counter,
     pub(crate) truncated: Counter,
     pub(crate) retries: Counter,
     pub(crate) resets: Counter,
@@ -40,11 +40,11 @@ impl Ledger {
         );
         registry.register(
             "records_rejected",
-            "Records that the sink refused for good; see the dead-letter file",
+            "Records that the sink refused for good, and that are kept in the dead-letter file or the log",
             self.rejected.clone(),
         );
         let help = "Rejected records that did not fit into the dead-letter file and are lost";
-        registry.register("records_lost", help, self.dead_letter_overflow.clone());
+        registry.register("records_lost", help, self.lost.clone());
         registry.register("records_truncated", "Records cut at max-record", self.truncated.clone());
         registry.register("retries", "Requests sent again", self.retries.clone());
         registry.register(
@@ -74,10 +74,15 @@ impl Ledger {
 
     /// For the last line of the log and for the deadline.
     pub(crate) fn summary(&self) -> String {
-        let (read, acked, rejected) = (self.read.get(), self.acked.get(), self.rejected.get());
-        let in_flight = read - acked - rejected;
+        let (read, acked, rejected, lost) = (self.read.get(), self.acked.get(), self.rejected.get(), self.lost.get());
+        let in_flight = read - acked - rejected - lost;
+        let lost = if lost > 0 {
+            format!(", lost {lost}")
+        } else {
+            String::new()
+        };
         format!(
-            "read {read}, acked {acked}, rejected {rejected}, in flight {in_flight}, unread {} bytes, unreadable {} files",
+            "read {read}, acked {acked}, rejected {rejected}{lost}, in flight {in_flight}, unread {} bytes, unreadable {} files",
             self.backlog_bytes.get(),
             self.unreadable_files.get()
         )

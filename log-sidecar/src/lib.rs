@@ -10,7 +10,7 @@
 //!
 //! Invariants: the file is the buffer, so backpressure means that reading stops; the checkpoint covers only what is settled without a
 //! gap; a file is known by what it is (inode, birth, content before the offset), never by its path; notify is a hint and the periodic
-//! reconcile is the truth; memory is one byte budget; read = acked + rejected + in flight, always.
+//! reconcile is the truth; memory is one byte budget; read = acked + rejected + lost + in flight, always.
 
 mod batch;
 mod checkpoint;
@@ -24,13 +24,24 @@ mod mailbox;
 mod pipeline;
 mod pod;
 mod reader;
+mod replay;
 mod sink;
 mod watch;
 
 use pod_contract::start::cli::Program;
+use pod_contract::start::exit::Failure;
+use pod_contract::start::last_words::LastWords;
 
 pub use config::Config;
-pub use pipeline::run;
+use config::Task;
+
+/// Ships until it is told to stop, or sends again what was rejected.
+pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
+    match config.task {
+        Task::Ship(shipping) => pipeline::run(*shipping, config.delivery, config.state, config.grace, words),
+        Task::Replay => replay::run(config.delivery, config.state, config.grace, words),
+    }
+}
 
 /// Name, help and flags of this binary.
 pub const PROGRAM: Program = Program {
@@ -40,5 +51,5 @@ pub const PROGRAM: Program = Program {
     after_help: config::AFTER_HELP,
     flags: config::flags,
     sections: &[],
-    verbs: &[],
+    verbs: config::VERBS,
 };

@@ -1,56 +1,71 @@
 //! Who owns what: the reader thread, the workers of the sink, the admin side, and the order in which they end.
 
-use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
-use pod_contract::metrics;
+use pod_contract::metrics::{self, Registry};
 use pod_contract::run::greet::greet;
 use pod_contract::run::lifecycle::{self, CancellationToken};
 use pod_contract::run::ready::Ready;
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::batch::Batch;
-use crate::config::Config;
+use crate::config::{self, Shipping};
 use crate::deliver::{DeadLetter, Delivery};
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::reader::{MAX_BATCHES, Reader, open_checkpoint};
-use crate::sink::Sink;
+use crate::sink::{Sink, Target};
 
 /// What the admin side calls itself.
 const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Runs until SIGTERM, then reads to the end, delivers, and returns.
-pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
+pub(crate) fn run(
+    shipping: Shipping,
+    delivery: config::Delivery,
+    state: Option<PathBuf>,
+    grace: Duration,
+    words: LastWords,
+) -> Result<(), Failure> {
     let ledger = Ledger::default();
     let left = ledger.clone();
     lifecycle::run(
-        config.grace,
+        grace,
         &words,
         move || left.summary(),
-        |stop| serve(config, ledger, stop),
+        |stop| serve(shipping, delivery, state, ledger, stop),
     )
 }
 
-async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Result<(), Failure> {
+async fn serve(
+    shipping: Shipping,
+    config: config::Delivery,
+    state: Option<PathBuf>,
+    ledger: Ledger,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
     let ready = Ready::default();
     let (scanned, greeted) = (ready.latch("first look at the files"), ready.latch("sink"));
-    let admin = admin::listen(config.admin).await?;
-    let checkpoint = open_checkpoint(config.state.as_deref())?;
+    let admin = admin::listen(shipping.admin).await?;
+    let checkpoint = open_checkpoint(state.as_deref())?;
 
     let mut registry = metrics::registry("log", env!("CARGO_PKG_VERSION"));
     ledger.register(&mut registry);
+    warn_of_what_is_open(&config, &mut registry);
     let mailbox = Arc::new(Mailbox::default());
     let (sender, receiver) = mpsc::channel(MAX_BATCHES);
     let reader = Reader::new(
-        config.reading.clone(),
+        shipping.reading,
         checkpoint,
         Arc::clone(&mailbox),
         ledger.clone(),
@@ -75,17 +90,18 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
         },
         done.clone(),
     ));
-    let sink = new_sink(&config);
-    side.spawn_local(greet(greeted, async move || sink.greet().await));
-    let mut workers = start_workers(&config, receiver, &mailbox, &ledger);
+    let delivery = Rc::new(new_delivery(&config, state.as_deref(), &ledger));
+    let greeting = Rc::clone(&delivery);
+    side.spawn_local(greet(greeted, async move || greeting.sink.greet().await));
+    let mut shipped = Box::pin(ship(delivery, receiver, mailbox.clone()));
 
     tokio::select! {
         () = stop.cancelled() => {}
-        Some(_) = workers.join_next() => return Err(Failure::failed("a worker of the sink ended by itself; this is a bug")),
+        result = &mut shipped => return Err(result.err().unwrap_or_else(|| Failure::failed("the reader thread ended by itself; this is a bug"))),
         _ = reader_ended => return Err(Failure::failed("the reader thread ended by itself; this is a bug")),
     }
     mailbox.post(|news| news.drain = true);
-    while workers.join_next().await.is_some() {}
+    shipped.await?;
     // The channel is closed, so the reader has nothing out: it writes the checkpoint and ends.
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;
     if !matches!(joined, Ok(Ok(()))) {
@@ -93,47 +109,80 @@ async fn serve(config: Config, ledger: Ledger, stop: CancellationToken) -> Resul
     }
     done.cancel();
     tracing::info!(ledger = ledger.summary(), "stopped");
+    if ledger.lost.get() > 0 {
+        let failure = Failure::failed(format!("records were lost: {}", ledger.summary()));
+        return Err(failure.remedy(
+            "raise --dead-letter-max, or mend what the sink refuses and run log-sidecar replay before the file is full",
+        ));
+    }
     if ledger.cut_off.load(Ordering::Relaxed) {
         return Err(Failure::failed(format!("stopped before the writers did: {}", ledger.summary())).remedy("raise --grace together with the pod's terminationGracePeriodSeconds; with --state, the next run goes on from there"));
     }
     Ok(())
 }
 
-fn start_workers(
-    config: &Config,
-    receiver: mpsc::Receiver<Batch>,
-    mailbox: &Arc<Mailbox>,
-    ledger: &Ledger,
-) -> JoinSet<()> {
-    let receiver = Rc::new(Mutex::new(receiver));
-    let dead_letter = DeadLetter::new(config.state.as_deref(), config.delivery.dead_letter_max);
-    let dead_letter = Rc::new(RefCell::new(dead_letter));
-    let accepted = Rc::new(Cell::new(0));
-    let mut workers = JoinSet::new();
-    for _ in 0..Sink::workers(&config.delivery.target) {
-        let delivery = Delivery {
-            sink: new_sink(config),
-            ledger: ledger.clone(),
-            dead_letter: Rc::clone(&dead_letter),
-            accepted: Rc::clone(&accepted),
-            retry_max: config.delivery.retry_max,
-        };
-        workers.spawn_local(work(delivery, Rc::clone(&receiver), Arc::clone(mailbox)));
-    }
-    workers
+pub(crate) fn new_delivery(config: &config::Delivery, state: Option<&Path>, ledger: &Ledger) -> Delivery {
+    Delivery::new(
+        Sink::new(&config.target, config.network.clone()),
+        ledger.clone(),
+        DeadLetter::new(state, config.dead_letter_max),
+        config.retry_max,
+        config.all_refused,
+    )
 }
 
-fn new_sink(config: &Config) -> Sink {
-    Sink::new(&config.delivery.target, config.delivery.request_timeout)
+fn warn_of_what_is_open(config: &config::Delivery, registry: &mut Registry) {
+    let unverified = Gauge::<i64>::default();
+    unverified.set(i64::from(config.is_insecure));
+    let registry = registry.sub_registry_with_prefix("log");
+    registry.register(
+        "tls_unverified",
+        "1 when any server is believed to be the sink",
+        unverified,
+    );
+    if config.is_insecure {
+        tracing::warn!(
+            "--tls-insecure: any server is believed to be the sink; whoever is on the way reads every record"
+        );
+    }
+    if let Target::Elasticsearch(cluster) = &config.target
+        && config.network.login.is_some()
+        && !cluster.is_encrypted
+        && !cluster.is_local
+    {
+        tracing::warn!(
+            sink = cluster.origin,
+            "the login goes over http: whoever is on the way reads it; use https"
+        );
+    }
 }
 
-async fn work(mut delivery: Delivery, batches: Rc<Mutex<mpsc::Receiver<Batch>>>, mailbox: Arc<Mailbox>) {
-    loop {
-        let batch = batches.lock().await.recv().await;
-        let Some(batch) = batch else { return };
-        delivery.deliver(&batch).await;
-        let bytes = batch.bytes();
-        let settled = batch.into_settled();
-        mailbox.post(|news| news.settled.push((settled, bytes)));
+/// Delivers what comes, until nothing comes any more and all is settled.
+async fn ship(
+    delivery: Rc<Delivery>,
+    mut batches: mpsc::Receiver<Batch>,
+    mailbox: Arc<Mailbox>,
+) -> Result<(), Failure> {
+    let most = delivery.batches(MAX_BATCHES);
+    let mut under_way = JoinSet::new();
+    let mut is_open = true;
+    while is_open || !under_way.is_empty() {
+        tokio::select! {
+            batch = batches.recv(), if is_open && under_way.len() < most => match batch {
+                Some(batch) => drop(under_way.spawn_local(settle(Rc::clone(&delivery), batch, Arc::clone(&mailbox)))),
+                None => is_open = false,
+            },
+            Some(ended) = under_way.join_next() => {
+                ended.map_err(|_| Failure::failed("delivering a batch panicked; this is a bug"))?;
+            }
+        }
     }
+    Ok(())
+}
+
+async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {
+    delivery.deliver(&batch).await;
+    let bytes = batch.bytes();
+    let settled = batch.into_settled();
+    mailbox.post(|news| news.settled.push((settled, bytes)));
 }

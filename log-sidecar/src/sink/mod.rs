@@ -1,51 +1,21 @@
-//! Where records go. Each sink encodes a selection of a batch, sends it, and answers for every record.
+//! Where records go: each sink encodes, sends, and passes a verdict on every record.
 
+mod connect;
 mod document;
 mod elasticsearch;
 mod stdout;
+mod target;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pod_contract::config::Setting;
-use pod_contract::units::{HostPort, Url};
+use pod_contract::net::login::Login;
+use pod_contract::tls::Renewing;
 
 use crate::batch::Record;
 use elasticsearch::Elasticsearch;
 use stdout::Stdout;
-
-/// A sink as typed, by scheme.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
-    Stdout,
-    Elasticsearch { address: HostPort, index: String },
-}
-
-impl Setting for Target {
-    const FORM: &'static str = "elasticsearch+http://HOST:PORT/INDEX or stdout";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if text == "stdout" {
-            return Ok(Self::Stdout);
-        }
-        let url = Url::with_scheme(text, &["elasticsearch+http"])?;
-        let index = url.path.trim_matches('/').to_owned();
-        // The rules of index names that show without asking; Elasticsearch knows the rest.
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.+".contains(c);
-        if index.is_empty()
-            || index.len() > 255
-            || !index.chars().all(allowed)
-            || index.starts_with(['-', '_', '+', '.'])
-        {
-            return Err(format!(
-                "{index:?} is no index name: lower case letters, digits, and - _ . + after the first"
-            ));
-        }
-        Ok(Self::Elasticsearch {
-            address: url.address,
-            index,
-        })
-    }
-}
+pub(crate) use target::{Cluster, Target};
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +23,7 @@ pub(crate) enum Verdict {
     Delivered,
     /// Not now: send it again, alone.
     Retry(String),
-    /// Never: it goes to the dead-letter file.
+    /// Never, if it is this record's own fault: it goes to the dead-letter file.
     Reject(String),
 }
 
@@ -64,12 +34,26 @@ pub(crate) enum Answer {
     Each(Vec<Verdict>),
     /// Nothing was taken: send all of it again, not before the given time.
     Later { why: String, after: Option<Duration> },
+    /// Nobody knows what was taken, since this is not what the sink would say: try it with one record.
+    Unclear { why: String },
     /// The request is at fault: send it in halves. A single record that is too large is rejected; one that is refused for another reason,
     /// if the sink takes others.
     Smaller { why: String, too_large: bool },
 }
 
-/// The sink of the configuration. One worker owns one.
+/// How a network sink is spoken to.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) login: Option<Login>,
+    /// For https.
+    pub(crate) tls: Option<Arc<Renewing>>,
+    /// The sink is given so long to answer.
+    pub(crate) timeout: Duration,
+    /// Types of errors, beside those that are known, that no record is at fault for.
+    pub(crate) hold: Vec<String>,
+}
+
+/// The sink of the configuration.
 #[derive(Debug)]
 pub(crate) enum Sink {
     Stdout(Stdout),
@@ -77,22 +61,24 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// `request_timeout` is for a network sink to answer.
-    pub(crate) fn new(target: &Target, request_timeout: Duration) -> Self {
+    pub(crate) fn new(target: &Target, network: Network) -> Self {
         match target {
             Target::Stdout => Self::Stdout(Stdout::new()),
-            Target::Elasticsearch { address, index } => {
-                Self::Elasticsearch(Box::new(Elasticsearch::new(address, index, request_timeout)))
-            }
+            Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network))),
         }
     }
 
-    /// Requests that may be under way at once; records of a sink that keeps an order are sent one batch after the other.
-    pub(crate) fn workers(target: &Target) -> usize {
-        match target {
-            Target::Stdout => 1,
-            Target::Elasticsearch { .. } => 2,
+    /// Requests that may be under way at once.
+    pub(crate) fn requests(&self) -> usize {
+        match self {
+            Self::Stdout(_) => 1,
+            Self::Elasticsearch(_) => 2,
         }
+    }
+
+    /// Do records have to arrive in their order? Then one batch is sent after the other.
+    pub(crate) fn keeps_order(&self) -> bool {
+        matches!(self, Self::Stdout(_))
     }
 
     /// Is the sink there?
@@ -108,30 +94,6 @@ impl Sink {
         match self {
             Self::Stdout(sink) => sink.send(records, read_at).await,
             Self::Elasticsearch(sink) => sink.send(records, read_at).await,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sinks_are_named_by_scheme() {
-        assert_eq!(Target::parse("stdout"), Ok(Target::Stdout));
-        let Ok(Target::Elasticsearch { address, index }) = Target::parse("elasticsearch+http://es:9200/app") else {
-            panic!()
-        };
-        assert_eq!((address.to_string().as_str(), index.as_str()), ("es:9200", "app"));
-        for bad in [
-            "",
-            "es:9200",
-            "http://es:9200/app",
-            "elasticsearch+http://es:9200",
-            "elasticsearch+http://es:9200/App",
-            "elasticsearch+http://es/_x",
-        ] {
-            assert!(Target::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -67,42 +67,6 @@ fn only_refused_items_are_sent_again() {
 }
 
 #[test]
-fn what_the_sink_refuses_for_good_is_kept_with_its_reason_and_the_rest_goes_on() {
-    let pod = Pod::new();
-    pod.store.judge(|document| {
-        if document.message() == "poison" {
-            Verdict::Refuse(400)
-        } else {
-            Verdict::Store
-        }
-    });
-    pod.append("app.log", "line 0\npoison\nline 1\n");
-    let running = pod.start();
-    pod.wait_for(2);
-    pod.stop(running);
-    pod.assert_lines(2);
-    let kept = fs::read_to_string(pod.state("dead-letter.ndjson")).unwrap();
-    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!(
-        (kept["message"].as_str(), kept["offset"].as_u64()),
-        (Some("poison"), Some(7))
-    );
-    assert!(kept["reason"].as_str().unwrap().contains("status 400"));
-}
-
-#[test]
-fn the_dead_letter_file_has_a_limit_and_says_so() {
-    let pod = Pod::new();
-    pod.store.judge(|_| Verdict::Refuse(400));
-    pod.append_lines("app.log", 0..10);
-    let running = pod.start_with(&["--dead-letter-max", "500B"]);
-    running.wait_for_log("the dead-letter file is full");
-    pod.stop(running);
-    let size = fs::metadata(pod.state("dead-letter.ndjson")).unwrap().len();
-    assert!((1..=500).contains(&size), "{size}");
-}
-
-#[test]
 fn a_request_too_large_is_halved_down_to_the_one_record_at_fault() {
     let pod = Pod::new();
     pod.append_lines("app.log", 0..64);

@@ -8,6 +8,8 @@
 mod faults;
 mod files;
 mod flags;
+mod refusals;
+mod secure;
 mod stops;
 mod works;
 
@@ -66,11 +68,15 @@ impl Pod {
     }
 
     fn start_with(&self, more: &[&str]) -> Running {
+        self.start_to(&format!("elasticsearch+http://{}/app", self.store.address()), more)
+    }
+
+    /// The sidecar on this pod's volumes.
+    fn start_to(&self, to: &str, more: &[&str]) -> Running {
         let include = format!("{}/*.log", self.dir.path().join("logs").display());
-        let to = format!("elasticsearch+http://{}/app", self.store.address());
         let mut command = command(BIN);
         command
-            .args(["--include", &include, "--to", &to, "--state"])
+            .args(["--include", &include, "--to", to, "--state"])
             .arg(self.dir.path().join("state"));
         command.args([
             "--admin",
@@ -119,6 +125,29 @@ impl Pod {
         running.terminate();
         assert_eq!(running.exit().code(), Some(0), "{:#?}", running.stderr());
         self.assert_balanced(&running);
+    }
+
+    /// The lines of the dead-letter file.
+    fn dead_letters(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.state("dead-letter.ndjson")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many whole lines it has by now.
+    fn dead_letters_so_far(&self) -> usize {
+        let text = fs::read(self.state("dead-letter.ndjson")).unwrap_or_default();
+        text.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    /// `log-sidecar replay` on this pod's state and store.
+    fn replay(&self, more: &[&str]) -> std::process::Output {
+        let to = format!("elasticsearch+http://{}/app", self.store.address());
+        let mut command = command(BIN);
+        command
+            .args(["replay", "--to", &to, "--retry-max", "50ms", "--state"])
+            .arg(self.state(""))
+            .args(more);
+        command.output().unwrap()
     }
 
     /// read = acked + rejected, and nothing in flight, in the last line of the log.

@@ -35,6 +35,8 @@ pub enum Verdict {
     Store,
     /// This status with an error, and nothing is stored.
     Refuse(u16),
+    /// This status with an error of this type.
+    RefuseAs(u16, &'static str),
     /// Stored, but the whole answer is lost: the connection closes.
     StoreAndHangUp,
 }
@@ -47,6 +49,7 @@ struct State {
     ids: std::collections::BTreeSet<(String, String)>,
     judge: Option<Judge>,
     whole: Option<u16>,
+    authorization: Option<String>,
     requests: usize,
     conflicts: usize,
 }
@@ -90,6 +93,16 @@ impl Store {
         lock(&self.state).whole = status;
     }
 
+    /// Answers with 401 to whoever does not send this `Authorization`.
+    pub fn require(&self, authorization: &str) {
+        lock(&self.state).authorization = Some(authorization.to_owned());
+    }
+
+    /// Cuts the connections that are open.
+    pub fn cut(&self) {
+        self.server.cut();
+    }
+
     /// All documents of an index, in the order of arrival.
     pub fn documents(&self, index: &str) -> Vec<Document> {
         lock(&self.state).documents.get(index).cloned().unwrap_or_default()
@@ -116,6 +129,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn answer(state: &mut State, request: &Request) -> Reply {
+    if state.authorization.is_some() && state.authorization.as_deref() != request.header("authorization") {
+        return Reply::new(401, "application/json", "{\"status\":401}");
+    }
     let path = request.target.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (request.method.as_str(), parts.as_slice()) {
@@ -167,8 +183,13 @@ fn bulk(state: &mut State, default_index: &str, request: &Request) -> Reply {
 }
 
 fn item(state: &mut State, index: String, document: Document, verdict: Verdict) -> Value {
-    if let Verdict::Refuse(status) = verdict {
-        return json!({ "_id": document.id, "status": status, "error": { "type": "refused", "reason": "on request" } });
+    let refused = match verdict {
+        Verdict::Refuse(status) => Some((status, "refused")),
+        Verdict::RefuseAs(status, kind) => Some((status, kind)),
+        Verdict::Store | Verdict::StoreAndHangUp => None,
+    };
+    if let Some((status, kind)) = refused {
+        return json!({ "_id": document.id, "status": status, "error": { "type": kind, "reason": "on request" } });
     }
     let id = document.id.clone();
     if state.ids.insert((index.clone(), id.clone())) {

@@ -1,0 +1,204 @@
+//! The one retry engine: sends a batch until every record is delivered or rejected, and never gives up on one in between.
+
+mod dead_letter;
+mod pause;
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, SystemTime};
+
+use pod_contract::config::Word;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub(crate) use self::dead_letter::{DeadLetter, Entry, path_in};
+use self::pause::Pause;
+use crate::batch::{Batch, Record};
+use crate::ledger::Ledger;
+use crate::sink::{Answer, Sink, Verdict};
+
+/// What becomes of a batch of which every record is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AllRefused {
+    /// It waits until the sink has taken something else: before that, nobody knows that the records are at fault.
+    Hold,
+    /// They are at fault.
+    Reject,
+}
+
+impl Word for AllRefused {
+    const FORM: &'static str = "hold or reject";
+    const WORDS: &'static [(&'static str, Self)] = &[("hold", Self::Hold), ("reject", Self::Reject)];
+}
+
+/// Delivers batches to one sink, several at a time.
+pub(crate) struct Delivery {
+    pub(crate) sink: Sink,
+    ledger: Ledger,
+    requests: Semaphore,
+    dead_letter: RefCell<DeadLetter>,
+    /// Requests of which the sink took something.
+    accepted: Cell<u64>,
+    retry_max: Duration,
+    all_refused: AllRefused,
+}
+
+/// What is known of a batch on its way.
+struct Course {
+    pause: Pause,
+    /// The sink took some of its records.
+    is_taken: bool,
+    /// How many requests had been accepted when it was first refused as a whole.
+    refused_at: Option<u64>,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        sink: Sink,
+        ledger: Ledger,
+        dead_letter: DeadLetter,
+        retry_max: Duration,
+        all_refused: AllRefused,
+    ) -> Self {
+        Self {
+            requests: Semaphore::new(sink.requests()),
+            sink,
+            ledger,
+            dead_letter: RefCell::new(dead_letter),
+            accepted: Cell::new(0),
+            retry_max,
+            all_refused,
+        }
+    }
+
+    /// How many batches may be under way: those that wait leave the sink to the others, unless their order counts.
+    pub(crate) fn batches(&self, most: usize) -> usize {
+        if self.sink.keeps_order() { 1 } else { most }
+    }
+
+    /// Returns when every record of the batch is settled.
+    pub(crate) async fn deliver(&self, batch: &Batch) {
+        // Parts still to send; a part that the sink calls too large is split.
+        let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
+        let mut course = Course {
+            pause: Pause::new(self.retry_max),
+            is_taken: false,
+            refused_at: None,
+        };
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let permit = self.permit().await;
+            let answer = self.sink.send(&part, batch.read_at).await;
+            drop(permit);
+            match answer {
+                Answer::Each(verdicts) => {
+                    let again = self.settle(part, verdicts, batch.read_at, &mut course).await;
+                    parts.push(again);
+                }
+                Answer::Later { why, after } => {
+                    self.wait(&mut course.pause, &why, after, part.len()).await;
+                    parts.push(part);
+                }
+                Answer::Unclear { why } => {
+                    self.wait(&mut course.pause, &why, None, part.len()).await;
+                    // A sink that does not know what it says is not sent everything again and again.
+                    let mut first = part;
+                    parts.push(first.split_off(1));
+                    parts.push(first);
+                }
+                Answer::Smaller { why, too_large }
+                    if part.len() == 1 && (too_large || self.is_at_fault(&mut course)) =>
+                {
+                    self.reject(&[(part[0], why)], batch.read_at).await;
+                }
+                Answer::Smaller { why, .. } if part.len() == 1 => {
+                    self.wait(&mut course.pause, &why, None, 1).await;
+                    // First the others, if there are any: they show whose fault it is.
+                    parts.insert(0, part);
+                }
+                Answer::Smaller { why, .. } => {
+                    tracing::info!(why, records = part.len(), "sending in halves");
+                    let mut first = part;
+                    parts.push(first.split_off(first.len() / 2));
+                    parts.push(first);
+                }
+            }
+        }
+    }
+
+    async fn permit(&self) -> SemaphorePermit<'_> {
+        let permit = self.requests.acquire().await;
+        permit.expect("it is never closed")
+    }
+
+    /// Whose fault is a refusal? The records', if the sink has taken others since, or some of the same batch.
+    fn is_at_fault(&self, course: &mut Course) -> bool {
+        let accepted = self.accepted.get();
+        let refused_at = *course.refused_at.get_or_insert(accepted);
+        course.is_taken || accepted > refused_at || self.all_refused == AllRefused::Reject
+    }
+
+    /// Rejects what was refused, and returns what is to be sent again, after a pause.
+    async fn settle<'b>(
+        &self,
+        part: Vec<Record<'b>>,
+        verdicts: Vec<Verdict>,
+        read_at: SystemTime,
+        course: &mut Course,
+    ) -> Vec<Record<'b>> {
+        let delivered = verdicts.iter().filter(|v| **v == Verdict::Delivered).count();
+        self.ledger.acked.inc_by(delivered as u64);
+        if delivered > 0 {
+            self.accepted.set(self.accepted.get() + 1);
+            course.is_taken = true;
+            course.pause.restart();
+        }
+        let is_refused = verdicts.iter().any(|v| matches!(v, Verdict::Reject(_)));
+        let is_held = is_refused && !self.is_at_fault(course);
+        let (mut again, mut rejected, mut reason) = (Vec::new(), Vec::new(), None);
+        for (record, verdict) in part.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Delivered => {}
+                Verdict::Reject(why) if !is_held => rejected.push((record, why)),
+                Verdict::Retry(why) | Verdict::Reject(why) => {
+                    again.push(record);
+                    reason.get_or_insert(why);
+                }
+            }
+        }
+        if !rejected.is_empty() {
+            self.reject(&rejected, read_at).await;
+        }
+        match reason {
+            None => course.pause.done(),
+            Some(why) if is_held => {
+                let why = format!("every record is refused, and held until others are taken: {why}");
+                self.wait(&mut course.pause, &why, None, again.len()).await;
+            }
+            Some(why) => self.wait(&mut course.pause, &why, None, again.len()).await,
+        }
+        again
+    }
+
+    /// Records are settled as rejected only when the dead-letter file has them (or is full, which is counted as a loss).
+    async fn reject(&self, rejected: &[(Record<'_>, String)], read_at: SystemTime) {
+        let mut pause = Pause::new(self.retry_max);
+        let lost = loop {
+            let added = self.dead_letter.borrow_mut().add(rejected, read_at);
+            match added {
+                Ok(lost) => break lost,
+                Err(error) => {
+                    let why = format!("cannot write the dead-letter file: {error}");
+                    self.wait(&mut pause, &why, None, rejected.len()).await;
+                }
+            }
+        };
+        self.ledger.lost.inc_by(lost as u64);
+        self.ledger.rejected.inc_by((rejected.len() - lost) as u64);
+    }
+
+    async fn wait(&self, pause: &mut Pause, why: &str, after: Option<Duration>, records: usize) {
+        self.ledger.retries.inc();
+        tokio::time::sleep(pause.next(why, records, after)).await;
+    }
+}

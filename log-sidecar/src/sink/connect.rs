@@ -1,0 +1,83 @@
+//! Connections of the network sinks, in TLS where the URL says so.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use pod_contract::tls::{Renewing, explain};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+/// For TCP.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connects by TCP, and by TLS with certificates as they are at that moment.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    tcp: HttpConnector,
+    tls: Option<Arc<Renewing>>,
+}
+
+impl Connector {
+    /// Without `tls`, only http is spoken.
+    pub(super) fn new(tls: Option<Arc<Renewing>>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        Self { tcp, tls }
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Connected = Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error>;
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Connected> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.tcp.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let mut tcp = self.tcp.clone();
+        match &self.tls {
+            Some(tls) => HttpsConnector::from((tcp, tls.current())).call(uri),
+            None => Box::pin(async move { Ok(MaybeHttpsStream::Http(tcp.call(uri).await?)) }),
+        }
+    }
+}
+
+/// An error and its causes on one line, with what helps against a failed handshake.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(tls) = handshake(cause) {
+            let (why, remedy) = explain(tls);
+            return match remedy {
+                "" => format!("TLS: {why}"),
+                remedy => format!("TLS: {why}; remedy: {remedy}"),
+            };
+        }
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// The error of rustls, which comes in one of the standard library's, or in several of them.
+fn handshake<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => handshake(inner),
+        None => cause.downcast_ref(),
+    }
+}

@@ -1,0 +1,121 @@
+//! Elasticsearch and OpenSearch `_bulk`: <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>.
+//!
+//! `create` with an id of our own makes a repeat harmless: the second answer is 409, and the record is there.
+
+mod reply;
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use self::reply::judge;
+use super::connect::{CONNECT_TIMEOUT, Connector, chain};
+use super::document::{Encoder, string, write};
+use super::{Answer, Cluster, Network};
+use crate::batch::Record;
+
+/// With the filter below an item answers with about 30 bytes, or a few hundred when it failed.
+const MAX_ANSWER: usize = 16 << 20;
+/// Below the idle timeouts of the usual load balancers.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// All that decides; `status` keeps every item in its position.
+const FILTER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
+
+#[derive(Debug)]
+pub(crate) struct Elasticsearch {
+    client: Client<Connector, Full<Bytes>>,
+    bulk: String,
+    root: String,
+    network: Network,
+    encoder: Encoder,
+}
+
+impl Elasticsearch {
+    pub(crate) fn new(cluster: &Cluster, network: Network) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(Connector::new(network.tls.clone()));
+        let root = format!("{}{}/", cluster.origin, cluster.prefix);
+        let pipeline = cluster.pipeline.as_ref();
+        let pipeline = pipeline.map_or(String::new(), |name| format!("&pipeline={name}"));
+        Self {
+            client,
+            bulk: format!("{root}{}/_bulk?{FILTER}{pipeline}", cluster.index),
+            root,
+            network,
+            encoder: Encoder::new(),
+        }
+    }
+
+    /// Whoever is there and knows us is one to send to; what else is wrong shows then.
+    pub(crate) async fn greet(&self) -> Result<(), String> {
+        let asked = async {
+            let request = self.request(Method::HEAD, &self.root)?;
+            let request = request.body(Full::default()).map_err(|e| e.to_string())?;
+            self.client.request(request).await.map_err(|e| chain(&e))
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, asked).await {
+            Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => Err(format!(
+                "status {}: it does not know us; give --username and --password, --api-key or --bearer as they are there",
+                response.status()
+            )),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err("no answer in time".into()),
+        }
+    }
+
+    pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
+        let body = self.encode(records, read_at);
+        match tokio::time::timeout(self.network.timeout, self.exchange(body)).await {
+            Ok(Ok((status, headers, body))) => judge(status, &headers, &body, records.len(), &self.network.hold),
+            Ok(Err(why)) => Answer::Later { why, after: None },
+            Err(_) => Answer::Later {
+                why: format!("no answer within {:?}", self.network.timeout),
+                after: None,
+            },
+        }
+    }
+
+    fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Vec<u8> {
+        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let mut body = Vec::with_capacity(text + records.len() * 256);
+        for record in records {
+            write(&mut body, format_args!("{{\"create\":{{\"_id\":"));
+            string(&mut body, &record.id());
+            body.extend_from_slice(b"}}\n");
+            self.encoder.document(&mut body, record, read_at);
+        }
+        body
+    }
+
+    /// The login is read anew for each request: a mounted Secret changes.
+    fn request(&self, method: Method, url: &str) -> Result<http::request::Builder, String> {
+        let request = Request::builder().method(method).uri(url);
+        match &self.network.login {
+            Some(login) => Ok(request.header(AUTHORIZATION, login.authorization().map_err(|e| e.to_string())?)),
+            None => Ok(request),
+        }
+    }
+
+    async fn exchange(&self, body: Vec<u8>) -> Result<(StatusCode, HeaderMap, Bytes), String> {
+        let request = self.request(Method::POST, &self.bulk)?;
+        let request = request.header(CONTENT_TYPE, "application/x-ndjson");
+        let request = request.body(Full::new(body.into())).map_err(|e| e.to_string())?;
+        let response = self.client.request(request).await.map_err(|e| chain(&e))?;
+        let (head, body) = response.into_parts();
+        Ok((head.status, head.headers, whole(body).await?))
+    }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, String> {
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| chain(&*e))?;
+    Ok(body.to_bytes())
+}

@@ -1,0 +1,319 @@
+//! What a reply of `_bulk` says of each record, also when parts of it are odd.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::sink::{Answer, Verdict};
+
+/// Types of errors that no record is at fault for: a person mends them, and until then nothing must be gone. A closed index, too many
+/// shards, a name that cannot be one, an index that is not there, missing rights, a block, and a cluster that is full or busy.
+const HELD: &[&str] = &[
+    "index_closed_exception",
+    "validation_exception",
+    "invalid_index_name_exception",
+    "index_not_found_exception",
+    "security_exception",
+    "cluster_block_exception",
+    "circuit_breaking_exception",
+    "es_rejected_execution_exception",
+    "rejected_execution_exception",
+    "unavailable_shards_exception",
+    "process_cluster_event_timeout_exception",
+];
+
+/// An `illegal_argument_exception` is of all kinds; these reasons speak of the index, not of the record.
+const HELD_REASONS: &[&str] = &["pipeline with id", "no write index is defined for alias"];
+
+/// Whether one item, or all, or none was taken. `hold` are the user's own types beside [`HELD`].
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize, hold: &[String]) -> Answer {
+    let after = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(retry_after);
+    let excerpt = || String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+    match status.as_u16() {
+        200..=299 => match Reply::read(body) {
+            Some(reply) => reply.judge(sent, hold),
+            None => Answer::Unclear {
+                why: format!(
+                    "the answer is not that of _bulk; is it the right address? {}",
+                    excerpt()
+                ),
+            },
+        },
+        400 | 413 => Answer::Smaller {
+            why: format!("status {status}: {}", excerpt()),
+            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+        },
+        // 401, 403 and 404 as well: a wrong password or a missing index is mended by a person, and then nothing must be gone.
+        _ => Answer::Later {
+            why: format!("status {status}: {}", excerpt()),
+            after,
+        },
+    }
+}
+
+/// The part that decides.
+#[derive(Debug)]
+struct Reply {
+    errors: Option<bool>,
+    items: Vec<Item>,
+}
+
+/// What became of one record; without a status, nobody knows.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Item {
+    status: Option<u16>,
+    kind: String,
+    reason: String,
+}
+
+impl Reply {
+    /// As it should be; else, what of it can be understood.
+    fn read(body: &[u8]) -> Option<Self> {
+        match serde_json::from_slice::<Strict>(body) {
+            Ok(strict) => Some(Self {
+                errors: strict.errors,
+                items: strict.items.into_iter().map(Item::from).collect(),
+            }),
+            Err(_) => Self::of(&serde_json::from_slice(body).ok()?),
+        }
+    }
+
+    fn of(value: &Value) -> Option<Self> {
+        let errors = value.get("errors").and_then(Value::as_bool);
+        let items = match value.get("items") {
+            Some(Value::Array(items)) => items.iter().map(Item::of).collect(),
+            _ => Vec::new(),
+        };
+        (errors.is_some() || !items.is_empty()).then_some(Self { errors, items })
+    }
+
+    /// Stores that speak this protocol without being Elasticsearch leave the items out when all is well.
+    fn judge(self, sent: usize, hold: &[String]) -> Answer {
+        match (self.items.len(), self.errors) {
+            (0, Some(false)) => Answer::Each(vec![Verdict::Delivered; sent]),
+            (answered, _) if answered == sent => {
+                Answer::Each(self.items.into_iter().map(|item| item.verdict(hold)).collect())
+            }
+            (answered, _) => Answer::Unclear {
+                why: format!("{sent} items sent, {answered} answered"),
+            },
+        }
+    }
+}
+
+/// The reply as it is documented, read without detours.
+#[derive(Deserialize)]
+struct Strict {
+    errors: Option<bool>,
+    items: Vec<StrictItem>,
+}
+
+#[derive(Deserialize)]
+struct StrictItem {
+    create: StrictOutcome,
+}
+
+#[derive(Deserialize)]
+struct StrictOutcome {
+    status: u16,
+    error: Option<StrictError>,
+}
+
+#[derive(Deserialize)]
+struct StrictError {
+    #[serde(rename = "type")]
+    kind: String,
+    reason: String,
+}
+
+impl From<StrictItem> for Item {
+    fn from(item: StrictItem) -> Self {
+        let error = item.create.error.map(|error| (error.kind, error.reason));
+        let (kind, reason) = error.unwrap_or_default();
+        Self {
+            status: Some(item.create.status),
+            kind,
+            reason,
+        }
+    }
+}
+
+impl Item {
+    /// The one outcome in `{"create": …}`, by whatever name; a status in an error counts too.
+    fn of(value: &Value) -> Self {
+        let outcomes = value.as_object().into_iter().flatten();
+        let outcome = outcomes.map(|(_, outcome)| outcome).find(|outcome| outcome.is_object());
+        let Some(outcome) = outcome else { return Self::default() };
+        let error = &outcome["error"];
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let status = outcome["status"].as_u64().or_else(|| error["status"].as_u64());
+        Self {
+            status: status.and_then(|status| u16::try_from(status).ok()),
+            kind: text(&error["type"]).unwrap_or_default(),
+            reason: text(&error["reason"]).or_else(|| text(error)).unwrap_or_default(),
+        }
+    }
+
+    fn verdict(self, hold: &[String]) -> Verdict {
+        let Self { status, kind, reason } = self;
+        let Some(status) = status else {
+            return Verdict::Retry("an item of the answer has no status".into());
+        };
+        let is_held = HELD.contains(&kind.as_str())
+            || hold.contains(&kind)
+            || HELD_REASONS.iter().any(|held| reason.starts_with(held));
+        let why = || format!("status {status}: {kind}: {reason}");
+        match status {
+            200..=299 | 409 => Verdict::Delivered,
+            _ if is_held => Verdict::Retry(why()),
+            // 401, 403 and 404 too: rights, a blocked or a missing index are mended by a person, and then nothing must be gone.
+            401 | 403 | 404 | 408 | 429 | 500..=599 => Verdict::Retry(why()),
+            _ => Verdict::Reject(why()),
+        }
+    }
+}
+
+/// Seconds, RFC 9110, section 10.2.3. The other form, a date, is left to the back-off: a clock that is off would make it worse.
+fn retry_after(value: &str) -> Option<Duration> {
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(body: &str, sent: usize) -> Answer {
+        judge(
+            StatusCode::OK,
+            &HeaderMap::new(),
+            body.as_bytes(),
+            sent,
+            &["mine_exception".into()],
+        )
+    }
+
+    fn each(body: &str, sent: usize) -> Vec<Verdict> {
+        match judged(body, sent) {
+            Answer::Each(verdicts) => verdicts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn one(item: &str) -> Verdict {
+        each(&format!("{{\"errors\":true,\"items\":[{item}]}}"), 1).remove(0)
+    }
+
+    #[test]
+    fn each_item_is_judged_by_its_own_status() {
+        let items: Vec<String> = [200, 201, 409, 401, 403, 404, 429, 500, 503, 400, 413]
+            .map(|status| format!("{{ \"create\" : {{ \"status\" : {status}, \"error\": {{\"type\":\"t\",\"reason\":\"r\",\"x\":1}} }} }}"))
+            .into();
+        let verdicts = each(&format!("{{\"items\":[{}]}}", items.join(",")), 11);
+        assert!(verdicts[..3].iter().all(|v| *v == Verdict::Delivered));
+        assert!(verdicts[3..9].iter().all(|v| matches!(v, Verdict::Retry(_))));
+        assert_eq!(verdicts[9], Verdict::Reject("status 400: t: r".into()));
+        assert!(matches!(verdicts[10], Verdict::Reject(_)));
+    }
+
+    #[test]
+    fn what_a_person_mends_is_held_whatever_its_status() {
+        let item = |kind: &str, reason: &str| {
+            one(&format!(
+                "{{\"create\":{{\"status\":400,\"error\":{{\"type\":\"{kind}\",\"reason\":\"{reason}\"}}}}}}"
+            ))
+        };
+        for kind in HELD.iter().copied().chain(["mine_exception"]) {
+            assert!(matches!(item(kind, "r"), Verdict::Retry(_)), "{kind}");
+        }
+        let several = "illegal_argument_exception";
+        for reason in [
+            "pipeline with id [clean] does not exist",
+            "no write index is defined for alias [app]. The write index may be explicitly disabled",
+        ] {
+            assert!(matches!(item(several, reason), Verdict::Retry(_)), "{reason}");
+        }
+        for (kind, reason) in [
+            (several, "Limit of total fields [1000] has been exceeded"),
+            ("document_parsing_exception", "failed to parse field [a]"),
+            ("strict_dynamic_mapping_exception", "mapping set to strict"),
+        ] {
+            assert!(matches!(item(kind, reason), Verdict::Reject(_)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_understood_of_an_odd_reply_settles() {
+        let body = r#"{"took":1,"errors":true,"new":{},"items":[
+            {"create":{"status":201,"new":1},"more":2},
+            {"index":{"status":201}},
+            {"create":{"status":400,"error":{"type":"t","reason":null}}},
+            {"create":{"status":400,"error":"in words"}},
+            {"create":{"status":400,"error":{"type":["t"],"reason":"r"}}},
+            {"create":{"error":{"type":"t","status":429}}},
+            {"create":{"status":"201"}},
+            {"create":null}, 7, {}
+        ]}"#;
+        let verdicts = each(body, 10);
+        assert_eq!(verdicts[..2], [Verdict::Delivered, Verdict::Delivered]);
+        assert_eq!(verdicts[2], Verdict::Reject("status 400: t: ".into()));
+        assert_eq!(verdicts[3], Verdict::Reject("status 400: : in words".into()));
+        assert_eq!(verdicts[4], Verdict::Reject("status 400: : r".into()));
+        assert!(
+            verdicts[5..].iter().all(|v| matches!(v, Verdict::Retry(_))),
+            "{verdicts:?}"
+        );
+    }
+
+    #[test]
+    fn without_items_all_is_well_only_if_it_says_so() {
+        for body in [
+            r#"{"errors":false}"#,
+            r#"{"took":0,"errors":false,"items":[]}"#,
+            r#"{"errors":false,"items":null}"#,
+        ] {
+            assert_eq!(each(body, 2), [Verdict::Delivered, Verdict::Delivered], "{body}");
+        }
+        for body in [
+            "",
+            "OK",
+            "{}",
+            "[]",
+            "<html>",
+            r#"{"errors":true}"#,
+            r#"{"items":[]}"#,
+            r#"{"errors":false,"items":[{"create":{"status":201}}]}"#,
+            r#"{"items":[{"create":{"status":201}"#,
+        ] {
+            assert!(matches!(judged(body, 2), Answer::Unclear { .. }), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_decides_between_later_and_smaller() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        for (status, smaller) in [
+            (400, true),
+            (413, true),
+            (401, false),
+            (403, false),
+            (404, false),
+            (429, false),
+            (500, false),
+            (503, false),
+        ] {
+            let answer = judge(StatusCode::from_u16(status).unwrap(), &headers, b"", 1, &[]);
+            match answer {
+                Answer::Smaller { .. } => assert!(smaller, "{status}"),
+                Answer::Later { after, .. } => assert!(!smaller && after == Some(Duration::from_secs(7)), "{status}"),
+                Answer::Each(_) | Answer::Unclear { .. } => panic!("{status}"),
+            }
+        }
+    }
+}
