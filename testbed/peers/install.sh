@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what run.sh needs and is not there yet: install.sh DIR puts `oras` and `s3s-fs` into DIR, the rest is Debian's.
+# Installs what run.sh needs and is not there yet: install.sh DIR puts `oras`, `s3s-fs` and the jars of OpenSearch into DIR, the rest is Debian's.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 into=$1
@@ -7,6 +7,7 @@ into=$1
 packages=(
     docker-registry skopeo umoci nginx-light apache2-utils openssl
     tar zip unzip zstd xz-utils bzip2 libarchive-tools rsync attr e2fsprogs
+    maven openjdk-17-jdk-headless
     ca-certificates curl jq python3 python3-jsonschema python3-yaml util-linux
 )
 "$here/../shell/install-packages.sh" "${packages[@]}"
@@ -30,3 +31,10 @@ if [ ! -x "$into/s3s-fs-$version/bin/s3s-fs" ]; then
     rm -r "$into/s3s-fs-$version/target"
 fi
 ln -sfn "s3s-fs-$version/bin/s3s-fs" "$into/s3s-fs"
+
+# Nor OpenSearch: its jars, of the versions that the pom names.
+if [ ! "$into/opensearch" -nt "$here/opensearch/pom.xml" ]; then
+    rm -rf "$into/opensearch"
+    mvn --batch-mode --quiet --file "$here/opensearch/pom.xml" dependency:copy-dependencies \
+        -DoutputDirectory="$(realpath "$into")/opensearch"
+fi
