@@ -84,6 +84,16 @@ fn reading_flags() -> Vec<Flag> {
             "Directories are compared so often, whatever notify says [default: 1s]",
         ),
         setting::<Duration>(
+            "hold-deleted",
+            "DURATION",
+            "A file that is deleted or moved away is held until it has not grown for so long; at least 10s [default: 10m]",
+        ),
+        setting::<Bytes>(
+            "hold-deleted-max",
+            "SIZE",
+            "Of more bytes of such files, the ones that rest longest are let go [default: 64MiB]",
+        ),
+        setting::<Duration>(
             "drain-quiet",
             "DURATION",
             "On stop, read until no file grew for so long [default: 1s]",
@@ -168,6 +178,8 @@ pub(crate) struct Reading {
     pub(crate) flush_interval: Duration,
     pub(crate) in_flight: usize,
     pub(crate) poll: Duration,
+    pub(crate) hold_deleted: Duration,
+    pub(crate) hold_deleted_max: u64,
     pub(crate) drain_quiet: Duration,
     /// A writer that never rests is cut off after so long: what is read has to be delivered within the grace as well.
     pub(crate) drain_limit: Duration,
@@ -220,6 +232,8 @@ impl Reading {
         let flush_interval = s.or("flush-interval", Duration::from_millis(200));
         let in_flight = s.or("in-flight", Bytes(8 * MIB));
         let poll = s.or("poll", Duration::from_secs(1));
+        let hold_deleted = s.or("hold-deleted", Duration::from_secs(600));
+        let hold_deleted_max = s.or("hold-deleted-max", Bytes(64 * MIB));
         let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
         let include = include?;
         if include.is_empty() && !may_be_none {
@@ -249,6 +263,8 @@ impl Reading {
             flush_interval: flush_interval?,
             in_flight: in_flight.as_usize(),
             poll,
+            hold_deleted: hold_deleted?,
+            hold_deleted_max: hold_deleted_max?.0,
             drain_quiet: drain_quiet?,
             drain_limit: grace * 3 / 4,
         })

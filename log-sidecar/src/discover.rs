@@ -76,7 +76,7 @@ pub(crate) enum Kind {
 }
 
 /// What the state directory holds of ours, and the temporary files beside it.
-const OWN_FILES: [&str; 2] = ["checkpoint.json", "dead-letter.ndjson"];
+const OWN_FILES: [&str; 3] = ["checkpoint.json", "dead-letter.ndjson", "dead-letter.replay.ndjson"];
 
 /// A compressed copy holds nothing new.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "zip"];
@@ -130,9 +130,7 @@ impl Patterns {
         if self.matches(path) {
             return Kind::Matched;
         }
-        let compressed = path
-            .extension()
-            .is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known));
+        let compressed = is_compressed_name(path);
         let text = path.to_str().unwrap_or_default();
         let name_at = text.rfind('/').map_or(0, |slash| slash + 1);
         let mut shorter = text[name_at..]
@@ -179,6 +177,12 @@ impl Patterns {
             }
         }
     }
+}
+
+/// Does its name say that it is compressed?
+pub(crate) fn is_compressed_name(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known))
 }
 
 fn set(patterns: Vec<Pattern>) -> GlobSet {
@@ -255,6 +259,7 @@ mod tests {
             ("state/checkpoint.json", false),
             ("state/.checkpoint.json.tmp-0123abcd", false),
             ("state/dead-letter.ndjson", false),
+            ("state/dead-letter.replay.ndjson", false),
             ("state/app.log", true),
         ] {
             assert_eq!(patterns.matches(&Path::new("/logs").join(path)), read, "{path}");

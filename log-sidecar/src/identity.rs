@@ -44,6 +44,11 @@ impl Inode {
         self.born != 0 && self.born >= time
     }
 
+    /// When it came into being, nanoseconds since 1970; 0 where that is not known.
+    pub(crate) fn born(&self) -> i64 {
+        self.born
+    }
+
     /// The same file, also when the volume got another device number, as after a reboot of the node.
     pub(crate) fn is_likely(&self, other: &Self) -> bool {
         self.number == other.number && self.born == other.born

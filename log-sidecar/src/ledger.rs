@@ -21,6 +21,7 @@ pub(crate) struct Ledger {
     pub(crate) resets: Counter,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) backlog_bytes: Gauge,
+    pub(crate) held_deleted_bytes: Gauge,
     pub(crate) open_files: Gauge,
     pub(crate) unreadable_files: Gauge,
     /// Reading was ended by the clock while files still grew.
@@ -63,6 +64,12 @@ impl Ledger {
             "Written by the application and not yet read",
             Unit::Bytes,
             self.backlog_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "held_deleted",
+            "Size of files that are deleted or moved away, and held open since somebody may still write to them",
+            Unit::Bytes,
+            self.held_deleted_bytes.clone(),
         );
         registry.register("open_files", "Files held open", self.open_files.clone());
         registry.register(

@@ -1,5 +1,7 @@
 //! What the network side, the file watch and the lifecycle tell the reader thread: coalesced, so nothing here can pile up.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +10,10 @@ use crate::batch::Settled;
 /// News since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    /// Something changed in a watched directory.
+    /// Names came or went in a watched directory, or nobody knows what changed.
     pub(crate) changed: bool,
+    /// Files that were written to, by their names; bounded, see [`crate::watch`].
+    pub(crate) touched: HashSet<PathBuf>,
     /// A batch is done: its ranges and its bytes. Bounded by what is in flight.
     pub(crate) settled: Vec<(Vec<Settled>, usize)>,
     /// Read to the end, then stop.
@@ -31,7 +35,9 @@ impl Mailbox {
 
     /// Takes what has arrived, waiting for it up to `timeout`. `drain` stays set for good.
     pub(crate) fn wait(&self, timeout: Duration, draining: bool) -> News {
-        let is_new = |news: &News| news.changed || !news.settled.is_empty() || (news.drain && !draining);
+        let is_new = |news: &News| {
+            news.changed || !news.touched.is_empty() || !news.settled.is_empty() || (news.drain && !draining)
+        };
         let news = self.lock();
         let (mut news, _) = self
             .arrived

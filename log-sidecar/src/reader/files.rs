@@ -1,6 +1,6 @@
 //! Which files are followed: the directories compared with what is open, and what is known of files that are not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use pod_contract::start::explain;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::tail::{Former, Likeness, Tail};
+use super::tail::{Former, Likeness, Tail, pread_at};
 use crate::batch::Settled;
 use crate::checkpoint::{Positions, Saved};
-use crate::discover::{Found, Kind, Patterns, Scan};
+use crate::config::Reading;
+use crate::discover::{Found, Kind, Patterns, Scan, is_compressed_name};
 use crate::identity::Inode;
 use crate::ledger::Ledger;
 
@@ -22,12 +23,15 @@ use crate::ledger::Ledger;
 const CLOCK_GRAIN: i64 = 20_000_000;
 /// Open files that are no log files.
 const RESERVED_FILES: usize = 32;
-/// What equals a file that is followed for so long is a copy of it, and is not read.
+/// What equals a file that is followed is a copy of it only if that one is truncated within this time.
 const COPY_AFTER: Duration = Duration::from_secs(10);
 
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
     patterns: Patterns,
+    /// How long a deleted file has to be quiet, and how many bytes of such files are held at most.
+    hold_deleted: Duration,
+    hold_deleted_max: u64,
     ledger: Ledger,
     /// Part of every file's id, see [`crate::pod::scope`].
     scope: Arc<str>,
@@ -41,15 +45,25 @@ pub(super) struct Files {
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
     first_look: bool,
-    /// Rotated files that came up since the start and are not read, with the time when they were noticed; none when they were taken for copies.
-    young: BTreeMap<Inode, Option<Instant>>,
+    /// Rotated files that came up since the start and are not read yet, with the time when they were noticed.
+    young: BTreeMap<Inode, Instant>,
     unreadable: BTreeMap<PathBuf, String>,
+    /// Compressed files that match, and have been told of.
+    left_out: BTreeSet<Inode>,
+    /// All names that were there at the last look.
+    names: HashMap<PathBuf, Inode>,
+    /// Which files may have something to read.
+    pub(super) dirty: BTreeSet<Inode>,
+    /// The end is near: what waits for evidence waits no longer.
+    pub(super) is_ending: bool,
 }
 
 impl Files {
-    pub(super) fn new(patterns: Patterns, positions: Positions, ledger: Ledger) -> Self {
+    pub(super) fn new(config: &Reading, positions: Positions, ledger: Ledger) -> Self {
         Self {
-            patterns,
+            patterns: config.patterns.clone(),
+            hold_deleted: config.hold_deleted,
+            hold_deleted_max: config.hold_deleted_max,
             ledger,
             scope: crate::pod::scope().into(),
             tails: BTreeMap::new(),
@@ -60,6 +74,10 @@ impl Files {
             first_look: true,
             young: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            names: HashMap::new(),
+            dirty: BTreeSet::new(),
+            is_ending: false,
         }
     }
 
@@ -69,10 +87,14 @@ impl Files {
         let scan = self.patterns.scan();
         for tail in self.tails.values_mut() {
             // Below what could not be looked at, it may still be.
-            tail.matched &= scan.hides(Path::new(&tail.source.path));
+            let is_hidden = scan.hides(Path::new(&tail.source.path));
+            tail.matched &= is_hidden;
+            tail.exists = is_hidden;
         }
-        let exists = |inode: &Inode| scan.files.iter().any(|file| file.inode == *inode);
+        let there: HashSet<Inode> = scan.files.iter().map(|file| file.inode).collect();
+        let exists = |inode: &Inode| there.contains(inode);
         self.young.retain(|inode, _| exists(inode));
+        self.left_out.retain(exists);
         self.formers
             .retain(|former| exists(&former.inode) && former.is_recent(now));
         self.unreadable
@@ -80,6 +102,7 @@ impl Files {
         let mut opened = false;
         for file in &scan.files {
             if let Some(tail) = self.tails.get_mut(&file.inode) {
+                tail.exists = true;
                 tail.matched |= file.kind == Kind::Matched;
             } else if self.is_wanted(file) {
                 opened |= self.open(file);
@@ -92,6 +115,8 @@ impl Files {
         }
         self.looked_at = now;
         self.let_go(&scan);
+        self.names = scan.files.iter().map(|file| (file.path.clone(), file.inode)).collect();
+        self.dirty = self.tails.keys().copied().collect();
         if self.first_look && !scan.files.iter().any(|file| file.kind == Kind::Matched) {
             tracing::info!("no file matches yet");
         }
@@ -127,8 +152,11 @@ impl Files {
 
     /// What a checkpoint has to say.
     pub(super) fn positions(&mut self) -> Positions {
+        // What waits for evidence is new to the next run too.
+        let waiting = self.young.keys().map(Inode::born);
+        let looked_at = waiting.fold(self.looked_at, i64::min);
         let open = self.tails.values_mut().map(Tail::saved);
-        Positions::new(self.looked_at, open.chain(self.closed.iter().cloned()).collect())
+        Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect())
     }
 
     /// Remembers what a file was before it was truncated.
@@ -139,6 +167,9 @@ impl Files {
     }
 
     fn is_wanted(&mut self, file: &Found) -> bool {
+        if self.is_left_out(file) {
+            return false;
+        }
         if file.kind != Kind::Matched {
             return self.has_more(file) || self.came_and_went(file);
         }
@@ -149,6 +180,25 @@ impl Files {
                 .any(|saved| saved.inode.is_likely(&file.inode) && saved.offset == size_of(file))
         };
         self.tails.len() < self.capacity || !is_read()
+    }
+
+    /// A compressed file is no text, whatever its name is like; one that is empty yet may become one.
+    fn is_left_out(&mut self, file: &Found) -> bool {
+        if file.kind != Kind::Matched || !is_compressed_name(&file.path) {
+            return false;
+        }
+        if self.left_out.contains(&file.inode) {
+            return true;
+        }
+        let start = File::open(&file.path).and_then(|file| pread_at(&file, 0, LONGEST_MAGIC));
+        let Ok(start) = start else { return false };
+        let is_compressed = MAGIC.iter().any(|magic| start.starts_with(magic));
+        if is_compressed {
+            self.left_out.insert(file.inode);
+            let path = file.path.display();
+            tracing::info!(%path, "compressed, and so left out: what is in it was read before it was compressed, or is not read");
+        }
+        is_compressed || start.is_empty()
     }
 
     /// Closes a file that is read to its end, if as many are open as may be.
@@ -181,48 +231,48 @@ impl Files {
         if file.kind != Kind::Rotated {
             return false;
         }
-        let judged = self.young.get(&file.inode).copied();
-        if judged.is_none() {
+        let noticed = if let Some(&noticed) = self.young.get(&file.inode) {
+            noticed
+        } else {
             let known = self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
             if known || !file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) {
                 return false;
             }
-            self.young.insert(file.inode, Some(Instant::now()));
-        }
-        if judged == Some(None) && self.formers.is_empty() {
-            return false;
-        }
+            let now = Instant::now();
+            self.young.insert(file.inode, now);
+            now
+        };
         let Ok(opened) = File::open(&file.path) else {
             // Whoever opens it again tells why it cannot be read; it stays a candidate.
-            self.young.insert(file.inode, Some(Instant::now()));
             return true;
         };
         // The copy may have been made long before the truncation.
-        if self
-            .formers
-            .iter()
-            .any(|former| former.lives_on_in(&opened, &file.inode))
-        {
+        let is_copy = |former: &Former| former.lives_on_in(&opened, &file.inode);
+        if self.formers.iter().any(is_copy) {
             return true;
         }
-        match judged {
-            Some(None) => return false,
-            Some(Some(since)) if since.elapsed() >= COPY_AFTER => {
-                tracing::info!(path = %file.path.display(), "equal to what is read already: taken for a copy, not read");
-                self.young.insert(file.inode, None);
-                return false;
-            }
-            _ => {}
-        }
         let size = opened.metadata().map_or(0, |meta| meta.len());
-        // A truncation that is about to be noticed makes a former file, to compare with.
-        if size == 0 || self.tails.values().any(Tail::is_cut) {
-            self.young.insert(file.inode, Some(Instant::now()));
+        if size == 0 {
             return false;
         }
-        self.tails
-            .values()
-            .all(|tail| tail.likeness(&opened, size) == Likeness::Stranger)
+        // A copy without a truncation and a file that says the same look alike: what cannot be told is sent.
+        if self.is_ending || noticed.elapsed() >= COPY_AFTER {
+            tracing::info!(path = %file.path.display(), "equal to what is read already, and nothing was truncated: it is read too");
+            return true;
+        }
+        // A truncation that is about to be noticed makes a former file, to compare with.
+        !self.tails.values().any(Tail::is_cut)
+            && self
+                .tails
+                .values()
+                .all(|tail| tail.likeness(&opened, size) == Likeness::Stranger)
+    }
+
+    /// Notes that the file of this name was written to; false when it is not known.
+    pub(super) fn touch(&mut self, path: &Path) -> bool {
+        let inode = self.names.get(path);
+        self.dirty.extend(inode.filter(|inode| self.tails.contains_key(inode)));
+        inode.is_some()
     }
 
     /// True when the file is open now.
@@ -284,12 +334,39 @@ impl Files {
         Ok(())
     }
 
+    /// Deleted files take space as long as they are open. Of those that are read and rest, the one that rests longest goes first.
+    fn limit_what_is_held(&mut self) {
+        let deleted = self.tails.values_mut().filter(|tail| !tail.exists);
+        let mut deleted: Vec<&mut Tail> = deleted.collect();
+        let mut held: u64 = deleted.iter().map(|tail| tail.size()).sum();
+        self.ledger
+            .held_deleted_bytes
+            .set(i64::try_from(held).unwrap_or(i64::MAX));
+        deleted.sort_by_key(|tail| tail.grew_at);
+        for tail in deleted {
+            if held <= self.hold_deleted_max {
+                return;
+            }
+            if tail.is_resting() {
+                held -= tail.size();
+                let path = &tail.source.path;
+                tracing::warn!(
+                    path,
+                    "deleted files take more than --hold-deleted-max: this one is let go; what is still written to it is lost"
+                );
+                tail.is_let_go = true;
+            }
+        }
+    }
+
     /// Closes rotated and deleted files from which nothing more can be expected.
     fn let_go(&mut self, scan: &Scan) {
+        self.limit_what_is_held();
+        let hold = self.hold_deleted;
         let done: Vec<Inode> = self
             .tails
             .iter()
-            .filter(|(_, t)| t.is_abandoned() && t.is_done())
+            .filter(|(_, t)| t.is_abandoned(hold) && t.is_done())
             .map(|(i, _)| *i)
             .collect();
         for inode in done {
@@ -323,6 +400,17 @@ impl Files {
         }
     }
 }
+
+/// How compressed files begin: gzip, bzip2, xz, zstd, lz4, zip.
+const MAGIC: [&[u8]; 6] = [
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ\0",
+    b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18",
+    b"PK\x03\x04",
+];
+const LONGEST_MAGIC: u64 = 6;
 
 /// Bytes; asked only of files that are known by their inode.
 fn size_of(file: &Found) -> u64 {

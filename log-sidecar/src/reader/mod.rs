@@ -32,6 +32,12 @@ pub(crate) const MAX_BATCHES: usize = 16;
 const MAX_RECORDS: usize = 4096;
 /// The checkpoint follows the acknowledgements at this distance.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// And no farther than this, however long it takes to write it.
+const MAX_SAVE: Duration = Duration::from_secs(10);
+/// A look at all files, or the checkpoint, takes one part in so many of the time.
+const RARE: u32 = 200;
+const OFTEN: u32 = 20;
+const MAX_POLL: Duration = Duration::from_secs(10);
 /// While draining, whether files still grow is looked at so often.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
@@ -88,7 +94,7 @@ impl Reader {
         first_scan: Latch,
     ) -> Self {
         let watch = Watch::start(config.patterns.bases(), &mailbox);
-        let files = Files::new(config.patterns.clone(), positions, ledger.clone());
+        let files = Files::new(&config, positions, ledger.clone());
         let now = Instant::now();
         Self {
             config,
@@ -142,7 +148,8 @@ impl Reader {
     }
 
     fn reconcile(&mut self) {
-        self.reconcile_at = Instant::now() + self.config.poll;
+        let started = Instant::now();
+        self.files.is_ending = self.phase != Phase::Running;
         self.watch.retry();
         // A truncation is noticed also when the budget forbids to read: the copy may not be there for long.
         let cut: Vec<Inode> = self
@@ -160,11 +167,19 @@ impl Reader {
             self.save();
         }
         self.first_scan = None;
+        // Where hints tell of everything, a look at thousands of files is for what they missed.
+        let share = if self.watch.is_complete() { RARE } else { OFTEN };
+        let pause = (started.elapsed() * share).min(MAX_POLL);
+        self.reconcile_at = Instant::now() + self.config.poll.max(pause);
     }
 
     fn take_news(&mut self, wait: Duration) {
         let news = self.mailbox.wait(wait, self.phase != Phase::Running);
-        if news.changed {
+        let mut is_known = true;
+        for path in &news.touched {
+            is_known &= self.files.touch(path);
+        }
+        if news.changed || !is_known {
             // New names may be among the changes; whatever is lost between the hints, the reconcile finds.
             self.reconcile_at = self.reconcile_at.min(Instant::now() + self.config.poll / 10);
         }
@@ -188,15 +203,13 @@ impl Reader {
         if self.phase == Phase::Flushing {
             return round;
         }
+        if self.phase != Phase::Running {
+            self.files.dirty = self.files.tails.keys().copied().collect();
+        }
         // From where the last round ended: under pressure, every file gets its turn.
-        let after = self
-            .files
-            .tails
-            .range((Bound::Excluded(self.last_served), Bound::Unbounded));
-        let inodes: Vec<Inode> = after
-            .chain(self.files.tails.range(..=self.last_served))
-            .map(|(inode, _)| *inode)
-            .collect();
+        let dirty = &self.files.dirty;
+        let after = dirty.range((Bound::Excluded(self.last_served), Bound::Unbounded));
+        let inodes: Vec<Inode> = after.chain(dirty.range(..=self.last_served)).copied().collect();
         for inode in inodes {
             if !self.has_room() {
                 return Round::NoRoom;
@@ -204,6 +217,8 @@ impl Reader {
             self.last_served = inode;
             if self.read_turn(inode) {
                 round = Round::Progress;
+            } else {
+                self.files.dirty.remove(&inode);
             }
         }
         round
@@ -214,7 +229,7 @@ impl Reader {
         let Some(tail) = self.files.tails.get_mut(&inode) else {
             return false;
         };
-        let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned();
+        let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
         match tail.turn(self.config.max_record, last) {
             Ok(Turn::Segment(segment)) => {
                 self.take_in(segment);
@@ -329,10 +344,12 @@ impl Reader {
     }
 
     fn save(&mut self) {
-        self.save_at = Instant::now() + SAVE_INTERVAL;
+        let started = Instant::now();
         if let Err(error) = self.checkpoint.save(&self.files.positions()) {
             tracing::error!(%error, "cannot write the checkpoint; after a restart, lines may be sent twice");
         }
+        // A checkpoint of thousands of files takes its time.
+        self.save_at = Instant::now() + SAVE_INTERVAL.max((started.elapsed() * RARE).min(MAX_SAVE));
     }
 }
 

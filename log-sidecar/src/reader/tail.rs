@@ -90,6 +90,10 @@ pub(super) struct Tail {
     pub(super) frontier: Frontier,
     /// False once it has been renamed out of the patterns or deleted.
     pub(super) matched: bool,
+    /// False once no name in the directories that are looked at leads to it.
+    pub(super) exists: bool,
+    /// It is not waited for any more.
+    pub(super) is_let_go: bool,
     pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
     /// The first bytes as they were read.
@@ -176,6 +180,8 @@ impl Tail {
             looked_at: 0,
             frontier,
             matched: true,
+            exists: true,
+            is_let_go: false,
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
             head: Vec::new(),
@@ -214,9 +220,20 @@ impl Tail {
         self.size() == self.position && self.long.is_none() && self.frontier.settled() == self.position
     }
 
-    /// Renamed away or deleted, and without growth for so long that its writer is taken to have let go.
-    pub(super) fn is_abandoned(&self) -> bool {
-        !self.matched && self.grew_at.elapsed() > ROTATED_QUIET
+    /// Renamed away, and without growth for so long that its writer is taken to have let go: should it grow again, it is found by its
+    /// inode. What has no name that could be found is waited for longer, `hold_deleted`: a writer may pause.
+    pub(super) fn is_abandoned(&self, hold_deleted: Duration) -> bool {
+        let quiet = if self.exists || self.is_let_go {
+            ROTATED_QUIET
+        } else {
+            hold_deleted.max(ROTATED_QUIET)
+        };
+        !self.matched && self.grew_at.elapsed() > quiet
+    }
+
+    /// Read to its end but for the start of a line, and without growth for a while.
+    pub(super) fn is_resting(&self) -> bool {
+        self.is_at_end() && self.grew_at.elapsed() > ROTATED_QUIET
     }
 
     /// Is everything read but the start of a line, or the middle of a long one?
@@ -224,7 +241,7 @@ impl Tail {
         self.size() == self.looked_at
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.file.metadata().map_or(self.looked_at, |meta| meta.len())
     }
 

@@ -131,7 +131,7 @@ fn start_unprivileged(pod: &Pod, pattern: &str) -> Running {
     let to = format!("elasticsearch+http://{}/app", pod.store.address());
     let mut command = unprivileged(BIN, pod.dir.path());
     command.args(["--include", include.to_str().unwrap(), "--to", &to, "--admin", "off"]);
-    command.args(["--poll", "50ms", "--drain-quiet", "10ms"]);
+    command.args(["--poll", "50ms", "--drain-quiet", "10ms", "--hold-deleted", "10s"]);
     Running::spawn(&mut command)
 }
 

@@ -1,6 +1,8 @@
 //! What applications and logrotate do to files.
 
 use std::fs;
+use std::io::Write as _;
+use std::time::Duration;
 
 use testbed::wait;
 
@@ -195,7 +197,7 @@ fn the_copy_that_copytruncate_makes_is_not_sent_again() {
 fn archives_from_before_are_left_alone() {
     let pod = Pod::new();
     pod.append_lines("app.log.1", 900..910);
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(50));
     pod.append_lines("app.log", 0..10);
     let running = pod.start();
     pod.wait_for(10);
@@ -310,4 +312,110 @@ fn braces_in_a_pattern_and_an_exclusion_after_a_restart() {
     pod.wait_for(11);
     pod.stop(running);
     pod.assert_lines(11);
+}
+
+/// A crash loop says the same again and again.
+#[test]
+fn equal_short_files_of_a_crash_loop_are_all_sent() {
+    let pod = Pod::new();
+    let crash = "start\npanic at main\n";
+    pod.append("app.log", crash);
+    let running = pod.start();
+    pod.wait_for(2);
+    // Unseen between two looks: the second one was rotated before anybody looked.
+    running.signal(rustix::process::Signal::STOP);
+    fs::rename(pod.log("app.log"), pod.log("app.log.2")).unwrap();
+    pod.append("app.log", crash);
+    fs::rename(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    pod.append("app.log", crash);
+    running.signal(rustix::process::Signal::CONT);
+    // What cannot be told from a copy waits for a truncation; the next run, or the end of this one, waits for nothing.
+    pod.wait_for(4);
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app").len(), 6);
+
+    // Killed while it waits: the next run finds it still.
+    let pod = Pod::new();
+    pod.append("app.log", crash);
+    let running = pod.start();
+    pod.wait_for(2);
+    running.signal(rustix::process::Signal::STOP);
+    fs::rename(pod.log("app.log"), pod.log("app.log.2")).unwrap();
+    pod.append("app.log", crash);
+    fs::rename(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    pod.append("app.log", crash);
+    running.signal(rustix::process::Signal::CONT);
+    pod.wait_for(4);
+    std::thread::sleep(Duration::from_millis(1500));
+    running.kill();
+    let running = pod.start();
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app").len(), 6);
+}
+
+#[test]
+fn a_deleted_file_is_heard_as_long_as_its_writer_may_pause() {
+    let pod = Pod::new();
+    let running = pod.start();
+    let mut writer = fs::File::create(pod.log("app.log")).unwrap();
+    writer.write_all(b"line 0\n").unwrap();
+    pod.wait_for(1);
+    fs::remove_file(pod.log("app.log")).unwrap();
+    // Longer than a rotated file with a name is waited for.
+    std::thread::sleep(Duration::from_secs(12));
+    writer.write_all(b"line 1\nline").unwrap();
+    pod.wait_for(2);
+    writer.write_all(b" 2\n").unwrap();
+    pod.wait_for(3);
+    pod.stop(running);
+    pod.assert_lines(3);
+}
+
+#[test]
+fn deleted_files_are_let_go_beyond_their_limit() {
+    let pod = Pod::new();
+    let running = pod.start_with(&["--hold-deleted-max=1KiB"]);
+    let line = "x".repeat(699) + "\n";
+    for name in ["a.log", "b.log"] {
+        pod.append(name, &line);
+    }
+    pod.wait_for(2);
+    fs::remove_file(pod.log("a.log")).unwrap();
+    fs::remove_file(pod.log("b.log")).unwrap();
+    let told = running.wait_for_log("more than --hold-deleted-max");
+    assert!(told.contains("a.log") || told.contains("b.log"), "{told}");
+    running.wait_for_log("done with a rotated file");
+    let lines = running.stderr();
+    let done = lines
+        .iter()
+        .filter(|line| line.contains("done with a rotated file"))
+        .count();
+    assert_eq!(done, 1, "the other one fits");
+    pod.stop(running);
+}
+
+#[test]
+fn compressed_files_that_match_are_left_out_and_told() {
+    let pod = Pod::new();
+    fs::write(pod.log("app.log.1.gz"), b"\x1f\x8b\x08\0binary\nlines\n").unwrap();
+    fs::write(pod.log("app.log.2.gz"), "").unwrap();
+    fs::write(pod.log("app.log.zip"), "line 0\n").unwrap();
+    pod.append_lines("app.log", 1..3);
+    let pattern = pod.log("app.log*");
+    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
+    pod.wait_for(3);
+    // Empty when it was found, as when gzip has just begun.
+    fs::write(pod.log("app.log.2.gz"), b"\x1f\x8b\x08\0more\n").unwrap();
+    wait::until("both to be told", || {
+        let lines = running.stderr();
+        (lines
+            .iter()
+            .filter(|line| line.contains("compressed, and so left out"))
+            .count()
+            == 2)
+            .then_some(())
+    });
+    pod.stop(running);
+    pod.assert_lines(3);
 }
