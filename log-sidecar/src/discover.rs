@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use pod_contract::config::Setting;
 
 use crate::identity::Inode;
@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 16;
 
 /// A valid absolute glob.
 #[derive(Debug, Clone)]
-pub(crate) struct Pattern(Glob);
+pub(crate) struct Pattern(String);
 
 impl Setting for Pattern {
     const FORM: &'static str = "an absolute path with wildcards, such as /logs/*.log";
@@ -26,16 +26,16 @@ impl Setting for Pattern {
         if text.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
             return Err("it has an empty part, a dot, or a slash at its end, so no path is ever like it".into());
         }
-        let glob = GlobBuilder::new(text).literal_separator(true).build();
-        glob.map(Self).map_err(|e| e.kind().to_string())
+        fast_glob::validate(text).map_err(|e| e.to_string())?;
+        Ok(Self(text.to_owned()))
     }
 }
 
 /// What to read and what to leave out.
 #[derive(Debug, Clone)]
 pub(crate) struct Patterns {
-    include: GlobSet,
-    exclude: GlobSet,
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
     bases: Vec<Base>,
     /// Where our own files are; to read them would never end.
     state: Option<PathBuf>,
@@ -94,15 +94,15 @@ impl Patterns {
     pub(crate) fn new(include: Vec<Pattern>, exclude: Vec<Pattern>, state: Option<PathBuf>) -> Self {
         let mut bases: Vec<Base> = Vec::new();
         for pattern in &include {
-            let base = base_of(pattern.0.glob());
+            let base = base_of(&pattern.0);
             match bases.iter_mut().find(|known| known.dir == base.dir) {
                 Some(known) => known.depth = known.depth.max(base.depth),
                 None => bases.push(base),
             }
         }
         Self {
-            include: set(include),
-            exclude: set(exclude),
+            include,
+            exclude,
             bases,
             state,
         }
@@ -114,7 +114,7 @@ impl Patterns {
 
     /// Is this a file to read?
     pub(crate) fn matches(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path) && !self.is_own(path)
+        any(&self.include, path) && !any(&self.exclude, path) && !self.is_own(path)
     }
 
     fn is_own(&self, path: &Path) -> bool {
@@ -185,12 +185,9 @@ pub(crate) fn is_compressed_name(path: &Path) -> bool {
         .is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known))
 }
 
-fn set(patterns: Vec<Pattern>) -> GlobSet {
-    let mut builder = GlobSetBuilder::new();
-    for pattern in patterns {
-        builder.add(pattern.0);
-    }
-    builder.build().expect("each pattern was built already")
+fn any(patterns: &[Pattern], path: &Path) -> bool {
+    let path = path.as_os_str().as_bytes();
+    patterns.iter().any(|pattern| fast_glob::glob_match(&pattern.0, path))
 }
 
 /// The longest directory without a wildcard, and how deep the rest of the pattern goes.
