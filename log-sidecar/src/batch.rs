@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::recycle::Recycled;
 use serde::{Deserialize, Serialize};
 
 /// Where lines come from.
@@ -59,7 +60,7 @@ pub(crate) struct Segment {
     pub(crate) end: u64,
     /// Where `data` starts in the file; before `start` when it begins with bytes that were read for comparison.
     pub(crate) base: u64,
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: Recycled,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -91,7 +92,25 @@ impl Record<'_> {
     /// The same for the same line of the same file, whenever and however often it is sent. The checksum keeps apart what stood at one
     /// offset before and after a file was rewritten unnoticed, or before and after a partial line was completed.
     pub(crate) fn id(&self) -> String {
-        format!("{}-{}-{:08x}", self.source.id, self.offset, crc32fast::hash(self.text))
+        let mut id = Vec::new();
+        self.write_id(&mut id);
+        String::from_utf8_lossy(&id).into_owned()
+    }
+
+    /// Appends the id, which needs no escapes.
+    pub(crate) fn write_id(&self, out: &mut Vec<u8>) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        out.extend_from_slice(self.source.id.as_bytes());
+        out.push(b'-');
+        out.extend_from_slice(itoa::Buffer::new().format(self.offset).as_bytes());
+        out.push(b'-');
+        let checksum = crc32fast::hash(self.text).to_be_bytes();
+        out.extend(
+            checksum
+                .iter()
+                .flat_map(|byte| [byte >> 4, byte & 15])
+                .map(|digit| DIGITS[usize::from(digit)]),
+        );
     }
 }
 

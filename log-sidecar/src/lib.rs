@@ -24,6 +24,7 @@ mod mailbox;
 mod pipeline;
 mod pod;
 mod reader;
+mod recycle;
 mod replay;
 mod sink;
 mod watch;

@@ -23,11 +23,15 @@ use crate::config::{self, Shipping};
 use crate::deliver::{DeadLetter, Delivery};
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
-use crate::reader::{MAX_BATCHES, Reader, open_checkpoint};
+use crate::reader::{LEAST_BLOCK, MAX_BATCHES, Reader, SPARE_BLOCKS, open_checkpoint};
+use crate::recycle::Pool;
 use crate::sink::{Sink, Target};
 
 /// What the admin side calls itself.
 const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// Memory that nobody has needed for so long is given back.
+const REST: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM, then reads to the end, delivers, and returns.
 pub(crate) fn run(
@@ -64,6 +68,7 @@ async fn serve(
     warn_of_what_is_open(&config, &mut registry);
     let mailbox = Arc::new(Mailbox::default());
     let (sender, receiver) = mpsc::channel(MAX_BATCHES);
+    let blocks = Pool::new(LEAST_BLOCK, SPARE_BLOCKS);
     let reader = Reader::new(
         shipping.reading,
         checkpoint,
@@ -71,6 +76,7 @@ async fn serve(
         ledger.clone(),
         sender,
         scanned,
+        Arc::clone(&blocks),
     );
     let (ended, reader_ended) = oneshot::channel::<()>();
     let thread = thread::Builder::new().name("reader".into()).spawn(move || {
@@ -93,7 +99,7 @@ async fn serve(
     let delivery = Rc::new(new_delivery(&config, state.as_deref(), &ledger));
     let greeting = Rc::clone(&delivery);
     side.spawn_local(greet(greeted, async move || greeting.sink.greet().await));
-    let mut shipped = Box::pin(ship(delivery, receiver, mailbox.clone()));
+    let mut shipped = Box::pin(ship(delivery, receiver, mailbox.clone(), blocks));
 
     tokio::select! {
         () = stop.cancelled() => {}
@@ -162,6 +168,7 @@ async fn ship(
     delivery: Rc<Delivery>,
     mut batches: mpsc::Receiver<Batch>,
     mailbox: Arc<Mailbox>,
+    blocks: Arc<Pool>,
 ) -> Result<(), Failure> {
     let most = delivery.batches(MAX_BATCHES);
     let mut under_way = JoinSet::new();
@@ -174,6 +181,10 @@ async fn ship(
             },
             Some(ended) = under_way.join_next() => {
                 ended.map_err(|_| Failure::failed("delivering a batch panicked; this is a bug"))?;
+            }
+            () = tokio::time::sleep(REST), if under_way.is_empty() && (!blocks.is_empty() || delivery.sink.has_spare()) => {
+                blocks.clear();
+                delivery.sink.clear_spare();
             }
         }
     }

@@ -158,7 +158,7 @@ fn read(line: &[u8]) -> serde_json::Result<(Segment, SystemTime)> {
         start: entry.offset,
         end: entry.offset + data.len() as u64,
         base: entry.offset,
-        data,
+        data: data.into(),
         lines,
     };
     Ok((segment, parse_rfc3339(&entry.at).unwrap_or_else(|_| SystemTime::now())))

@@ -24,10 +24,14 @@ use crate::config::Reading;
 use crate::identity::Inode;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
+use crate::recycle::Pool;
 use crate::watch::Watch;
 
 /// More batches than this are never out: the byte budget ends first, and tiny batches wait for each other.
 pub(crate) const MAX_BATCHES: usize = 16;
+/// Blocks that are kept for the next ones, and how large one is at least.
+pub(crate) const SPARE_BLOCKS: usize = 16;
+pub(crate) const LEAST_BLOCK: usize = tail::BLOCK / 2;
 /// Records of one batch, about: each costs some 200 bytes of request and answer beside its text.
 const MAX_RECORDS: usize = 4096;
 /// The checkpoint follows the acknowledgements at this distance.
@@ -81,6 +85,7 @@ pub(crate) struct Reader {
     reconcile_at: Instant,
     save_at: Instant,
     first_scan: Option<Latch>,
+    blocks: Arc<Pool>,
     phase: Phase,
 }
 
@@ -92,6 +97,7 @@ impl Reader {
         ledger: Ledger,
         batches: Sender<Batch>,
         first_scan: Latch,
+        blocks: Arc<Pool>,
     ) -> Self {
         let watch = Watch::start(config.patterns.bases(), &mailbox);
         let files = Files::new(&config, positions, ledger.clone());
@@ -114,6 +120,7 @@ impl Reader {
             reconcile_at: now,
             save_at: now,
             first_scan: Some(first_scan),
+            blocks,
             phase: Phase::Running,
         }
     }
@@ -230,7 +237,7 @@ impl Reader {
             return false;
         };
         let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
-        match tail.turn(self.config.max_record, last) {
+        match tail.turn(&self.blocks, self.config.max_record, last) {
             Ok(Turn::Segment(segment)) => {
                 self.take_in(segment);
                 true

@@ -13,9 +13,10 @@ use crate::batch::{Line, Mark, Segment, Source};
 use crate::checkpoint::Saved;
 use crate::frontier::Frontier;
 use crate::identity::{Evidence, GUARD, HEAD, Inode, content_id};
+use crate::recycle::{Pool, Recycled};
 
 /// One read at most, so that files take turns.
-const BLOCK: usize = 256 * 1024;
+pub(super) const BLOCK: usize = 256 * 1024;
 
 /// How long a rotated file has to be quiet.
 const ROTATED_QUIET: Duration = Duration::from_secs(10);
@@ -246,7 +247,7 @@ impl Tail {
     }
 
     /// Reads one block. With `last`, the start of a line without end is a record too.
-    pub(super) fn turn(&mut self, max_record: usize, last: bool) -> std::io::Result<Turn> {
+    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, max_record: usize, last: bool) -> std::io::Result<Turn> {
         let size = self.file.metadata()?.len();
         if size < self.position {
             return Ok(self.reset());
@@ -260,7 +261,13 @@ impl Tail {
         // A block that holds more than the longest record shows whether a line is too long.
         let want = (size - self.position).min(BLOCK.max(max_record + 1) as u64);
         let behind = self.guard.len();
-        let block = self.pread(self.position - behind as u64, behind as u64 + want)?;
+        let mut block = blocks.take(behind + usize::try_from(want).map_err(std::io::Error::other)?);
+        pread_into(
+            &self.file,
+            self.position - behind as u64,
+            &mut block,
+            behind as u64 + want,
+        )?;
         if !block.starts_with(&self.guard) {
             return Ok(self.reset());
         }
@@ -271,7 +278,7 @@ impl Tail {
         }
     }
 
-    fn at_line_start(&mut self, mut block: Vec<u8>, behind: usize, max_record: usize, last: bool) -> Turn {
+    fn at_line_start(&mut self, mut block: Recycled, behind: usize, max_record: usize, last: bool) -> Turn {
         let mut framed = frame(&block, behind, max_record);
         if !framed.complete {
             self.looked_at = self.position + framed.consumed as u64;
@@ -334,7 +341,7 @@ impl Tail {
             start,
             end: self.position,
             base: start,
-            data,
+            data: data.into(),
             lines,
         }))
     }
@@ -411,15 +418,21 @@ impl Tail {
 
 /// Up to `length` bytes from `offset`; fewer at the end of the file.
 pub(super) fn pread_at(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(std::io::Error::other)?);
+    pread_into(file, offset, &mut bytes, length)?;
+    Ok(bytes)
+}
+
+/// The same, appended to nothing.
+fn pread_into(file: &File, offset: u64, bytes: &mut Vec<u8>, length: u64) -> std::io::Result<()> {
     let length = usize::try_from(length).map_err(std::io::Error::other)?;
-    let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
         let before = bytes.len();
-        pread(file.as_fd(), spare_capacity(&mut bytes), offset + before as u64)?;
+        pread(file.as_fd(), spare_capacity(bytes), offset + before as u64)?;
         if bytes.len() == before {
             break;
         }
     }
     bytes.truncate(length);
-    Ok(bytes)
+    Ok(())
 }

@@ -2,12 +2,12 @@
 //!
 //! <https://www.elastic.co/docs/reference/ecs/ecs-log>
 
-use std::io::Write as _;
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
 
-use crate::batch::{Mark, Record};
+use super::json::{escape, string};
+use crate::batch::{Mark, Record, Source};
 use crate::pod;
 
 /// Writes documents; knows what all of them have in common.
@@ -29,33 +29,51 @@ impl Encoder {
         Self { pod: encoded }
     }
 
-    /// Appends one document and a newline. Bytes that are not UTF-8 become U+FFFD.
-    pub(crate) fn document(&self, out: &mut Vec<u8>, record: &Record<'_>, read_at: SystemTime) {
-        let flags = match record.mark {
-            Mark::Whole => "",
-            Mark::Truncated => ",\"flags\":[\"truncated\"]",
-            Mark::Partial => ",\"flags\":[\"partial\"]",
-        };
-        write(
-            out,
-            format_args!("{{\"@timestamp\":\"{}\",\"message\":", format_rfc3339_millis(read_at)),
-        );
-        string(out, &String::from_utf8_lossy(record.text));
-        out.extend_from_slice(b",\"log\":{\"file\":{\"path\":");
-        string(out, &record.source.path);
-        write(out, format_args!("}},\"offset\":{}{flags}}}", record.offset));
-        out.extend_from_slice(&self.pod);
-        out.extend_from_slice(b"}\n");
+    /// For records that were read at `read_at`.
+    pub(crate) fn documents(&self, read_at: SystemTime) -> Documents<'_> {
+        Documents {
+            start: format!("{{\"@timestamp\":\"{}\",\"message\":\"", format_rfc3339_millis(read_at)).into(),
+            source: None,
+            middle: Vec::new(),
+            encoder: self,
+        }
     }
 }
 
-/// Appends a JSON string.
-pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a string is always valid JSON");
+/// Documents of one batch: what they share is encoded once.
+#[derive(Debug)]
+pub(crate) struct Documents<'r> {
+    encoder: &'r Encoder,
+    /// Up to the message.
+    start: Vec<u8>,
+    /// From the message to the offset, for records of this source.
+    middle: Vec<u8>,
+    source: Option<&'r Source>,
 }
 
-pub(crate) fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("writing to a Vec cannot fail");
+impl<'r> Documents<'r> {
+    /// Appends one document and a newline. Bytes that are not UTF-8 become U+FFFD.
+    pub(crate) fn add(&mut self, out: &mut Vec<u8>, record: &Record<'r>) {
+        if !self.source.is_some_and(|source| std::ptr::eq(source, record.source)) {
+            self.source = Some(record.source);
+            self.middle.clear();
+            self.middle.extend_from_slice(b"\",\"log\":{\"file\":{\"path\":");
+            string(&mut self.middle, &record.source.path);
+            self.middle.extend_from_slice(b"},\"offset\":");
+        }
+        out.extend_from_slice(&self.start);
+        escape(out, &String::from_utf8_lossy(record.text));
+        out.extend_from_slice(&self.middle);
+        out.extend_from_slice(itoa::Buffer::new().format(record.offset).as_bytes());
+        out.extend_from_slice(match record.mark {
+            Mark::Whole => b"",
+            Mark::Truncated => b",\"flags\":[\"truncated\"]",
+            Mark::Partial => b",\"flags\":[\"partial\"]",
+        });
+        out.push(b'}');
+        out.extend_from_slice(&self.encoder.pod);
+        out.extend_from_slice(b"}\n");
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +81,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::batch::Source;
 
     #[test]
     fn a_document_is_one_line_of_json_whatever_the_bytes() {
@@ -81,9 +98,23 @@ mod tests {
         let encoder = Encoder {
             pod: b",\"kubernetes.pod.name\":\"p\"".to_vec(),
         };
-        encoder.document(&mut out, &record, SystemTime::UNIX_EPOCH);
-        assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
-        let value: Value = serde_json::from_slice(&out).unwrap();
+        let other = Source {
+            id: "g".into(),
+            path: "/logs/b.log".into(),
+        };
+        let mut documents = encoder.documents(SystemTime::UNIX_EPOCH);
+        documents.add(&mut out, &record);
+        let (source, mark) = (&other, Mark::Whole);
+        documents.add(&mut out, &Record { source, mark, ..record });
+        let lines: Vec<Value> = out
+            .strip_suffix(b"\n")
+            .unwrap()
+            .split(|&byte| byte == b'\n')
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let [value, second] = lines.as_slice() else {
+            panic!("{lines:?}")
+        };
         assert_eq!(value["message"], "tab\t quote\" \u{fffd} bell\u{7} é");
         assert_eq!(value["log"]["file"]["path"], "/logs/\"a\".log");
         assert_eq!(
@@ -92,5 +123,7 @@ mod tests {
         );
         assert_eq!(value["@timestamp"], "1970-01-01T00:00:00.000Z");
         assert_eq!(value["kubernetes.pod.name"], "p");
+        assert_eq!(second["log"]["file"]["path"], "/logs/b.log");
+        assert!(second["log"]["flags"].is_null());
     }
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod document;
 mod elasticsearch;
+mod json;
 mod stdout;
 mod target;
 
@@ -79,6 +80,18 @@ impl Sink {
     /// Do records have to arrive in their order? Then one batch is sent after the other.
     pub(crate) fn keeps_order(&self) -> bool {
         matches!(self, Self::Stdout(_))
+    }
+
+    /// Gives back memory that is kept for the next request.
+    pub(crate) fn clear_spare(&self) {
+        if let Self::Elasticsearch(sink) = self {
+            sink.bodies.clear();
+        }
+    }
+
+    /// Is there such memory?
+    pub(crate) fn has_spare(&self) -> bool {
+        matches!(self, Self::Elasticsearch(sink) if !sink.bodies.is_empty())
     }
 
     /// Is the sink there?

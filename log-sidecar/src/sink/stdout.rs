@@ -22,8 +22,9 @@ impl Stdout {
     /// A slow reader of the pipe blocks a thread of the blocking pool, not the runtime.
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
         let mut out = Vec::new();
+        let mut documents = self.encoder.documents(read_at);
         for record in records {
-            self.encoder.document(&mut out, record, read_at);
+            documents.add(&mut out, record);
         }
         let written = tokio::task::spawn_blocking(move || {
             let mut stdout = io::stdout().lock();

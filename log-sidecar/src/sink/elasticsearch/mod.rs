@@ -4,6 +4,7 @@
 
 mod reply;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,14 +17,20 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::reply::judge;
 use super::connect::{CONNECT_TIMEOUT, Connector, chain};
-use super::document::{Encoder, string, write};
+use super::document::Encoder;
 use super::{Answer, Cluster, Network};
 use crate::batch::Record;
+use crate::recycle::{Pool, Recycled};
 
 /// With the filter below an item answers with about 30 bytes, or a few hundred when it failed.
 const MAX_ANSWER: usize = 16 << 20;
 /// Below the idle timeouts of the usual load balancers.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What stands around the text of a record, bytes, about.
+const AROUND: usize = 256;
+/// Bodies that are kept for the next ones, and how large one is at least: smaller ones do not come from the kernel.
+const SPARE_BODIES: usize = 2;
+const LEAST_BODY: usize = 128 << 10;
 /// All that decides; `status` keeps every item in its position.
 const FILTER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
 
@@ -33,6 +40,7 @@ pub(crate) struct Elasticsearch {
     bulk: String,
     root: String,
     network: Network,
+    pub(super) bodies: Arc<Pool>,
     encoder: Encoder,
 }
 
@@ -50,6 +58,7 @@ impl Elasticsearch {
             bulk: format!("{root}{}/_bulk?{FILTER}{pipeline}", cluster.index),
             root,
             network,
+            bodies: Pool::new(LEAST_BODY, SPARE_BODIES),
             encoder: Encoder::new(),
         }
     }
@@ -84,14 +93,15 @@ impl Elasticsearch {
         }
     }
 
-    fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Vec<u8> {
+    fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Recycled {
         let text: usize = records.iter().map(|record| record.text.len()).sum();
-        let mut body = Vec::with_capacity(text + records.len() * 256);
+        let mut body = self.bodies.take(text + records.len() * AROUND);
+        let mut documents = self.encoder.documents(read_at);
         for record in records {
-            write(&mut body, format_args!("{{\"create\":{{\"_id\":"));
-            string(&mut body, &record.id());
-            body.extend_from_slice(b"}}\n");
-            self.encoder.document(&mut body, record, read_at);
+            body.extend_from_slice(b"{\"create\":{\"_id\":\"");
+            record.write_id(&mut body);
+            body.extend_from_slice(b"\"}}\n");
+            documents.add(&mut body, record);
         }
         body
     }
@@ -105,10 +115,12 @@ impl Elasticsearch {
         }
     }
 
-    async fn exchange(&self, body: Vec<u8>) -> Result<(StatusCode, HeaderMap, Bytes), String> {
+    async fn exchange(&self, body: Recycled) -> Result<(StatusCode, HeaderMap, Bytes), String> {
         let request = self.request(Method::POST, &self.bulk)?;
         let request = request.header(CONTENT_TYPE, "application/x-ndjson");
-        let request = request.body(Full::new(body.into())).map_err(|e| e.to_string())?;
+        let request = request
+            .body(Full::new(Bytes::from_owner(body)))
+            .map_err(|e| e.to_string())?;
         let response = self.client.request(request).await.map_err(|e| chain(&e))?;
         let (head, body) = response.into_parts();
         Ok((head.status, head.headers, whole(body).await?))

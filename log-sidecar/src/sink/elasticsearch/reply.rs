@@ -1,10 +1,12 @@
 //! What a reply of `_bulk` says of each record, also when parts of it are odd.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::sink::{Answer, Verdict};
@@ -36,6 +38,10 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: 
         .and_then(retry_after);
     let excerpt = || String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
     match status.as_u16() {
+        // The usual case takes no memory.
+        200..=299 if serde_json::from_slice(body).is_ok_and(|AllTaken(items)| items == sent) => {
+            Answer::Each(vec![Verdict::Delivered; sent])
+        }
         200..=299 => match Reply::read(body) {
             Some(reply) => reply.judge(sent, hold),
             None => Answer::Unclear {
@@ -107,6 +113,51 @@ impl Reply {
     }
 }
 
+/// A reply of so many items, each of which was taken.
+struct AllTaken(usize);
+
+impl<'de> Deserialize<'de> for AllTaken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Whole {
+            items: Taken,
+        }
+        Whole::deserialize(deserializer).map(|whole| Self(whole.items.0))
+    }
+}
+
+struct Taken(usize);
+
+impl<'de> Deserialize<'de> for Taken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Count;
+        impl<'de> Visitor<'de> for Count {
+            type Value = Taken;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("items that were taken")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Taken, A::Error> {
+                let mut count = 0;
+                while let Some(item) = items.next_element::<StrictItem>()? {
+                    if !is_taken(item.create.status) {
+                        return Err(A::Error::custom("an item was not taken"));
+                    }
+                    count += 1;
+                }
+                Ok(Taken(count))
+            }
+        }
+        deserializer.deserialize_seq(Count)
+    }
+}
+
+/// Stored now, or before.
+fn is_taken(status: u16) -> bool {
+    matches!(status, 200..=299 | 409)
+}
+
 /// The reply as it is documented, read without detours.
 #[derive(Deserialize)]
 struct Strict {
@@ -170,7 +221,7 @@ impl Item {
             || HELD_REASONS.iter().any(|held| reason.starts_with(held));
         let why = || format!("status {status}: {kind}: {reason}");
         match status {
-            200..=299 | 409 => Verdict::Delivered,
+            _ if is_taken(status) => Verdict::Delivered,
             _ if is_held => Verdict::Retry(why()),
             // 401, 403 and 404 too: rights, a blocked or a missing index are mended by a person, and then nothing must be gone.
             401 | 403 | 404 | 408 | 429 | 500..=599 => Verdict::Retry(why()),
