@@ -130,17 +130,21 @@ impl Patterns {
         if self.matches(path) {
             return Kind::Matched;
         }
-        let compressed = is_compressed_name(path);
+        if !is_compressed_name(path) && self.is_rotated_name(path) {
+            Kind::Rotated
+        } else {
+            Kind::Other
+        }
+    }
+
+    /// Is it a name that matches, and an ending?
+    pub(crate) fn is_rotated_name(&self, path: &Path) -> bool {
         let text = path.to_str().unwrap_or_default();
         let name_at = text.rfind('/').map_or(0, |slash| slash + 1);
         let mut shorter = text[name_at..]
             .rmatch_indices(['.', '-', '_'])
             .map(|(at, _)| &text[..name_at + at]);
-        if !compressed && shorter.any(|prefix| self.matches(Path::new(prefix))) {
-            Kind::Rotated
-        } else {
-            Kind::Other
-        }
+        shorter.any(|prefix| self.matches(Path::new(prefix)))
     }
 
     /// Every regular file below the bases, links to files followed.

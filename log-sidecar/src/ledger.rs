@@ -21,6 +21,7 @@ pub(crate) struct Ledger {
     pub(crate) resets: Counter,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) backlog_bytes: Gauge,
+    pub(crate) hole_bytes: Counter,
     pub(crate) held_deleted_bytes: Gauge,
     pub(crate) open_files: Gauge,
     pub(crate) unreadable_files: Gauge,
@@ -64,6 +65,12 @@ impl Ledger {
             "Written by the application and not yet read",
             Unit::Bytes,
             self.backlog_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "hole",
+            "Passed over where a file was truncated under a writer without O_APPEND",
+            Unit::Bytes,
+            self.hole_bytes.clone(),
         );
         registry.register_with_unit(
             "held_deleted",

@@ -11,7 +11,7 @@ use pod_contract::start::explain;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::tail::{Former, Likeness, Tail, pread_at};
+use super::tail::{Former, Likeness, Tail, Twin, pread_at};
 use crate::batch::Settled;
 use crate::checkpoint::{Positions, Saved};
 use crate::config::Reading;
@@ -25,6 +25,13 @@ const CLOCK_GRAIN: i64 = 20_000_000;
 const RESERVED_FILES: usize = 32;
 /// What equals a file that is followed is a copy of it only if that one is truncated within this time.
 const COPY_AFTER: Duration = Duration::from_secs(10);
+
+/// A rotated file that waits for evidence of what it is.
+#[derive(Debug)]
+struct Young {
+    noticed: Instant,
+    twin: Option<Twin>,
+}
 
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
@@ -45,8 +52,10 @@ pub(super) struct Files {
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
     first_look: bool,
-    /// Rotated files that came up since the start and are not read yet, with the time when they were noticed.
-    young: BTreeMap<Inode, Instant>,
+    /// Rotated files that came up since the start and are not read yet.
+    young: BTreeMap<Inode, Young>,
+    /// Copies of what was read.
+    copies: BTreeSet<Inode>,
     unreadable: BTreeMap<PathBuf, String>,
     /// Compressed files that match, and have been told of.
     left_out: BTreeSet<Inode>,
@@ -74,6 +83,7 @@ impl Files {
             first_look: true,
             young: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            copies: BTreeSet::new(),
             left_out: BTreeSet::new(),
             names: HashMap::new(),
             dirty: BTreeSet::new(),
@@ -95,6 +105,7 @@ impl Files {
         let exists = |inode: &Inode| there.contains(inode);
         self.young.retain(|inode, _| exists(inode));
         self.left_out.retain(exists);
+        self.copies.retain(exists);
         self.formers
             .retain(|former| exists(&former.inode) && former.is_recent(now));
         self.unreadable
@@ -170,8 +181,15 @@ impl Files {
         if self.is_left_out(file) {
             return false;
         }
+        if file.kind == Kind::Rotated && self.is_new(file) {
+            return self.came_and_went(file);
+        }
         if file.kind != Kind::Matched {
-            return self.has_more(file) || self.came_and_went(file);
+            return self.has_more(file);
+        }
+        // A copy whose name matches too, as `app.log.1` with `app.log*`; at the first look, it is history.
+        if !self.first_look && self.is_new(file) && self.patterns.is_rotated_name(&file.path) {
+            return self.came_and_went(file);
         }
         // Under want of file descriptors, a file that is read to its end stays closed until it grows.
         let is_read = || {
@@ -226,46 +244,57 @@ impl Files {
         self.closed.iter().any(|saved| grown(&saved))
     }
 
+    /// Did it come into being since the directories were looked at last, and has nobody read it?
+    fn is_new(&self, file: &Found) -> bool {
+        let is_known = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
+        let is_born = || file.inode.is_born_since(self.looked_at - CLOCK_GRAIN);
+        self.young.contains_key(&file.inode) || self.copies.contains(&file.inode) || (is_born() && !is_known())
+    }
+
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of what is read already.
     fn came_and_went(&mut self, file: &Found) -> bool {
-        if file.kind != Kind::Rotated {
+        if self.copies.contains(&file.inode) {
             return false;
         }
-        let noticed = if let Some(&noticed) = self.young.get(&file.inode) {
-            noticed
-        } else {
-            let known = self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
-            if known || !file.inode.is_born_since(self.looked_at - CLOCK_GRAIN) {
-                return false;
-            }
-            let now = Instant::now();
-            self.young.insert(file.inode, now);
-            now
-        };
         let Ok(opened) = File::open(&file.path) else {
             // Whoever opens it again tells why it cannot be read; it stays a candidate.
             return true;
         };
+        let size = opened.metadata().map_or(0, |meta| meta.len());
+        let young = self.young.entry(file.inode).or_insert_with(|| Young {
+            noticed: Instant::now(),
+            twin: None,
+        });
         // The copy may have been made long before the truncation.
-        let is_copy = |former: &Former| former.lives_on_in(&opened, &file.inode);
-        if self.formers.iter().any(is_copy) {
+        let mut formers = self.formers.iter();
+        if formers.any(|former| former.lives_on_in(&opened, &file.inode)) {
             return true;
         }
-        let size = opened.metadata().map_or(0, |meta| meta.len());
-        if size == 0 {
+        let is_copy = |former: &Former| {
+            former.was_all_of(&opened, &file.inode, size) || young.twin.is_some_and(|twin| former.was_equal(twin, size))
+        };
+        if size > 0 && self.formers.iter().any(is_copy) {
+            tracing::info!(path = %file.path.display(), "a copy of what was read before a truncation: left out");
+            self.young.remove(&file.inode);
+            self.copies.insert(file.inode);
             return false;
         }
-        // A copy without a truncation and a file that says the same look alike: what cannot be told is sent.
-        if self.is_ending || noticed.elapsed() >= COPY_AFTER {
-            tracing::info!(path = %file.path.display(), "equal to what is read already, and nothing was truncated: it is read too");
-            return true;
-        }
         // A truncation that is about to be noticed makes a former file, to compare with.
-        !self.tails.values().any(Tail::is_cut)
-            && self
-                .tails
-                .values()
-                .all(|tail| tail.likeness(&opened, size) == Likeness::Stranger)
+        if size == 0 || self.tails.values().any(Tail::is_cut) {
+            return false;
+        }
+        let twin = self
+            .tails
+            .values()
+            .find(|tail| tail.likeness(&opened, size) == Likeness::Twin);
+        let Some(tail) = twin else { return true };
+        young.twin = Some(Twin { of: tail.inode, size });
+        // A copy without a truncation and a file that says the same look alike: what cannot be told is sent.
+        let is_sent = self.is_ending || young.noticed.elapsed() >= COPY_AFTER;
+        if is_sent {
+            tracing::info!(path = %file.path.display(), "equal to what is read already, and nothing was truncated: it is read too");
+        }
+        is_sent
     }
 
     /// Notes that the file of this name was written to; false when it is not known.

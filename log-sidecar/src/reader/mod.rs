@@ -1,5 +1,6 @@
 //! The one blocking thread: reads files in turns, hands out batches within the budget, and keeps the checkpoint.
 
+mod ends;
 mod files;
 mod framing;
 mod tail;
@@ -39,7 +40,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// And no farther than this, however long it takes to write it.
 const MAX_SAVE: Duration = Duration::from_secs(10);
 /// A look at all files, or the checkpoint, takes one part in so many of the time.
-const RARE: u32 = 200;
+const RARE: u32 = 500;
 const OFTEN: u32 = 20;
 const MAX_POLL: Duration = Duration::from_secs(10);
 /// While draining, whether files still grow is looked at so often.
@@ -243,6 +244,15 @@ impl Reader {
                 true
             }
             Ok(Turn::More) => true,
+            Ok(Turn::Hole(bytes)) => {
+                self.ledger.hole_bytes.inc_by(bytes);
+                tracing::info!(
+                    path = tail.source.path,
+                    bytes,
+                    "passed over a hole: it was truncated under a writer without O_APPEND"
+                );
+                true
+            }
             Ok(Turn::Idle) => false,
             Ok(Turn::Reset(former)) => {
                 self.ledger.resets.inc();

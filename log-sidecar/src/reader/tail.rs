@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::io::pread;
 
+use super::ends::Ends;
 use super::framing::{frame, line};
 use crate::batch::{Line, Mark, Segment, Source};
 use crate::checkpoint::Saved;
@@ -17,6 +18,9 @@ use crate::recycle::{Pool, Recycled};
 
 /// One read at most, so that files take turns.
 pub(super) const BLOCK: usize = 256 * 1024;
+
+/// Bytes.
+const LEAST_HOLE: usize = 64;
 
 /// How long a rotated file has to be quiet.
 const ROTATED_QUIET: Duration = Duration::from_secs(10);
@@ -29,6 +33,14 @@ pub(super) enum Likeness {
     Twin,
 }
 
+/// A file that a young one equals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Twin {
+    pub(super) of: Inode,
+    /// Of the young one.
+    pub(super) size: u64,
+}
+
 /// What a file was before it was truncated. A copy of it, if `copytruncate` made one, holds what was not read in time.
 #[derive(Debug)]
 pub(super) struct Former {
@@ -39,6 +51,7 @@ pub(super) struct Former {
     offset: u64,
     pub(super) frontier: Frontier,
     evidence: Evidence,
+    ends: Ends,
     /// When the truncation was noticed, nanoseconds since 1970.
     pub(super) noticed: i64,
 }
@@ -56,6 +69,7 @@ impl Former {
             offset: saved.offset,
             frontier: Frontier::at(saved.offset),
             evidence: saved.evidence.clone(),
+            ends: Ends::default(),
             noticed: 0,
         }
     }
@@ -63,6 +77,17 @@ impl Former {
     /// Does `file` hold what was read before the truncation? A copy was made before it.
     pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
         self.offset > 0 && !inode.is_born_since(self.noticed) && self.evidence.agrees(file, self.offset)
+    }
+
+    /// Is `file`, of `size` bytes, a copy of which everything was read before the truncation? It was made a few lines before that, and so
+    /// is shorter.
+    pub(super) fn was_all_of(&self, file: &File, inode: &Inode, size: u64) -> bool {
+        size <= self.offset && !inode.is_born_since(self.noticed) && self.ends.agree(file, size)
+    }
+
+    /// The same, of a file that was found to equal this one, `size` bytes long, before the truncation.
+    pub(super) fn was_equal(&self, twin: Twin, size: u64) -> bool {
+        self.inode == twin.of && size == twin.size && size <= self.offset
     }
 
     /// A copy that has not come up for so long does not exist.
@@ -99,6 +124,9 @@ pub(super) struct Tail {
     evidence: (u64, Evidence),
     /// The first bytes as they were read.
     head: Vec<u8>,
+    ends: Ends,
+    /// In a hole that a writer without `O_APPEND` has left where the file was truncated.
+    in_hole: bool,
     scope: Arc<str>,
 }
 
@@ -110,6 +138,8 @@ pub(super) enum Turn {
     Idle,
     /// Read something that is no whole record yet.
     More,
+    /// Passed over so many bytes that nobody has written.
+    Hole(u64),
     /// The file was truncated or replaced in place; it is read from its start under a new id.
     Reset(Former),
 }
@@ -186,6 +216,8 @@ impl Tail {
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
             head: Vec::new(),
+            ends: Ends::default(),
+            in_hole: false,
             scope: Arc::clone(scope),
         })
     }
@@ -279,6 +311,13 @@ impl Tail {
     }
 
     fn at_line_start(&mut self, mut block: Recycled, behind: usize, max_record: usize, last: bool) -> Turn {
+        if let Some(hole) = self.hole(&block[behind..]) {
+            let start = self.position;
+            self.advance(&block, hole);
+            self.looked_at = self.position;
+            self.frontier.settle(start, self.position);
+            return Turn::Hole(hole as u64);
+        }
         let mut framed = frame(&block, behind, max_record);
         if !framed.complete {
             self.looked_at = self.position + framed.consumed as u64;
@@ -304,6 +343,7 @@ impl Tail {
         self.advance(&block, framed.consumed);
         block.truncate(behind + framed.consumed);
         let base = start - behind as u64;
+        self.ends.note(base, &block, &framed.lines, &self.head);
         Turn::Segment(Segment {
             source: Arc::clone(&self.source),
             start,
@@ -312,6 +352,14 @@ impl Tail {
             data: block,
             lines: framed.lines,
         })
+    }
+
+    /// How many bytes of a hole `unread` begins with: a line does not begin with as many NULs.
+    fn hole(&mut self, unread: &[u8]) -> Option<usize> {
+        let nuls = unread.iter().take_while(|&&byte| byte == 0).count();
+        let is_hole = nuls >= LEAST_HOLE || (self.in_hole && nuls > 0);
+        self.in_hole = is_hole && nuls == unread.len();
+        is_hole.then_some(nuls)
     }
 
     fn in_long_line(
@@ -381,8 +429,10 @@ impl Tail {
             } else {
                 Evidence::none()
             },
+            ends: std::mem::take(&mut self.ends),
             noticed: 0,
         };
+        self.in_hole = false;
         self.position = 0;
         self.looked_at = 0;
         self.guard.clear();

@@ -419,3 +419,77 @@ fn compressed_files_that_match_are_left_out_and_told() {
     pod.stop(running);
     pod.assert_lines(3);
 }
+
+/// copytruncate under a writer that goes on: what it writes between copy and truncation makes the file longer than the copy.
+#[test]
+fn a_copy_that_lacks_the_last_lines_is_a_copy_all_the_same() {
+    for (pattern, pause) in [("*.log", 0), ("*.log", 300), ("app.log*", 0), ("app.log*", 300)] {
+        let pod = Pod::new();
+        let include = pod.log(pattern);
+        let running = pod.start_with(&["--include", include.to_str().unwrap()]);
+        let mut lines = 0;
+        for round in 0..4 {
+            pod.append_lines("app.log", lines..lines + 100);
+            pod.wait_for(lines + 100);
+            fs::copy(pod.log("app.log"), pod.log(&format!("app.log.{round}"))).unwrap();
+            pod.append_lines("app.log", lines + 100..lines + 110);
+            pod.wait_for(lines + 110);
+            std::thread::sleep(Duration::from_millis(pause));
+            fs::File::options()
+                .write(true)
+                .open(pod.log("app.log"))
+                .unwrap()
+                .set_len(0)
+                .unwrap();
+            lines += 110;
+            wait::until("the truncation to be seen", || {
+                let stderr = running.stderr();
+                (stderr.iter().filter(|line| line.contains("truncated")).count() > round).then_some(())
+            });
+        }
+        pod.append_lines("app.log", lines..lines + 1);
+        pod.wait_for(lines + 1);
+        wait::until("the last copy to be known", || {
+            let stderr = running.stderr();
+            (stderr.iter().filter(|line| line.contains("left out")).count() == 4).then_some(())
+        });
+        pod.stop(running);
+        pod.assert_lines(lines + 1);
+    }
+}
+
+#[test]
+fn a_hole_left_by_a_truncation_is_no_line() {
+    let pod = Pod::new();
+    let mut writer = fs::File::create(pod.log("app.log")).unwrap();
+    let mut offset = 0;
+    let mut write = |lines: std::ops::Range<usize>| {
+        use std::os::unix::fs::FileExt as _;
+        let text: String = lines.map(|n| format!("line {n}\n")).collect();
+        writer.write_all_at(text.as_bytes(), offset).unwrap();
+        offset += text.len() as u64;
+        writer.flush().unwrap();
+    };
+    write(0..1000);
+    let running = pod.start();
+    pod.wait_for(1000);
+    fs::File::options()
+        .write(true)
+        .open(pod.log("app.log"))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    running.wait_for_log("truncated");
+    write(1000..1010);
+    pod.wait_for(1010);
+    running.wait_for_log("passed over a hole");
+    let admin = running.address("admin listening");
+    let metrics = testbed::client::get(&admin, "/metrics").unwrap().text();
+    assert!(metrics.contains("log_hole_bytes_total 8890"), "{metrics}");
+    pod.stop(running);
+    // And what is settled covers it.
+    let running = pod.start();
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    pod.assert_lines(1010);
+}

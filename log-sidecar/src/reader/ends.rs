@@ -1,0 +1,106 @@
+//! Where the last lines of a file ended, and what stood before that: how a copy is known that was made a few lines before the file was
+//! truncated.
+
+use std::collections::VecDeque;
+use std::fs::File;
+
+use super::tail::pread_at;
+use crate::batch::Line;
+use crate::identity::{GUARD, HEAD};
+
+/// Lines; at 1,000 a second, those of a quarter of a second between copy and truncation.
+const MOST: usize = 256;
+
+/// Offsets behind line breaks, with a checksum of what stands before: of all of a short file, else of its head and the last bytes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ends {
+    last: VecDeque<(u64, u32)>,
+}
+
+impl Ends {
+    /// Notes the ends of `lines`, of a `block` that stands at `base` of a file that begins with `head`.
+    pub(super) fn note(&mut self, base: u64, block: &[u8], lines: &[Line], head: &[u8]) {
+        // A line ends where the next one begins.
+        let starts = lines.iter().map(|line| line.start as usize).skip(1);
+        let ends = starts.chain([block.len()]);
+        for end in ends.skip(lines.len().saturating_sub(MOST)) {
+            let offset = base + end as u64;
+            let checksum = if offset <= HEAD {
+                crc32fast::hash(&head[..offset as usize])
+            } else {
+                checksum(head, &block[end.saturating_sub(GUARD as usize)..end])
+            };
+            if self.last.len() == MOST {
+                self.last.pop_front();
+            }
+            self.last.push_back((offset, checksum));
+        }
+    }
+
+    /// Does `file`, of `size` bytes, end where one of these lines did, after the same?
+    pub(super) fn agree(&self, file: &File, size: u64) -> bool {
+        let Some((_, known)) = self.last.iter().find(|(offset, _)| *offset == size) else {
+            return false;
+        };
+        let Ok(head) = pread_at(file, 0, size.min(HEAD)) else {
+            return false;
+        };
+        if size <= HEAD {
+            return crc32fast::hash(&head) == *known;
+        }
+        pread_at(file, size - GUARD, GUARD).is_ok_and(|guard| checksum(&head, &guard) == *known)
+    }
+}
+
+fn checksum(head: &[u8], guard: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(guard);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Mark;
+    use crate::reader::framing::frame;
+
+    #[test]
+    fn a_copy_is_known_by_where_it_ends_and_what_stands_before() {
+        let text: String = (0..1000).map(|n| format!("line {n}\n")).collect();
+        let (mut ends, mut at) = (Ends::default(), 0);
+        // In blocks, as they are read, each with the bytes before it.
+        for end in [700, 3000, text.len()] {
+            let behind = at.min(GUARD as usize);
+            let block = &text.as_bytes()[at - behind..end];
+            let framed = frame(block, behind, 100);
+            let block = &block[..behind + framed.consumed];
+            at += framed.consumed;
+            ends.note(
+                (at - framed.consumed - behind) as u64,
+                block,
+                &framed.lines,
+                &text.as_bytes()[..at.min(1024)],
+            );
+        }
+        assert_eq!(framed_marks(&text), 1000);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copy");
+        let agrees = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            ends.agree(&File::open(&path).unwrap(), text.len() as u64)
+        };
+        let upto = |lines: usize| text.split_inclusive('\n').take(lines).collect::<String>();
+        assert!(agrees(&text) && agrees(&upto(999)) && agrees(&upto(1000 - MOST + 1)));
+        assert!(!agrees(&upto(1000 - MOST)), "too long ago");
+        assert!(!agrees(&text[..text.len() - 3]), "no end of a line");
+        assert!(
+            !agrees(&upto(999).replace("line 998", "like 998")) && !agrees(&upto(999).replace("line 0\n", "like 0\n"))
+        );
+    }
+
+    fn framed_marks(text: &str) -> usize {
+        let lines = frame(text.as_bytes(), 0, 100).lines;
+        lines.iter().filter(|line| line.mark == Mark::Whole).count()
+    }
+}
