@@ -81,7 +81,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Duration>(
             "poll",
             "DURATION",
-            "Directories are compared so often, whatever notify says [default: 1s]",
+            "Directories are compared so often, whatever notify says; up to every 10s where that takes long [default: 1s]",
         ),
         setting::<Duration>(
             "hold-deleted",

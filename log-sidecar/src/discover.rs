@@ -76,7 +76,7 @@ pub(crate) enum Kind {
 }
 
 /// What the state directory holds of ours, and the temporary files beside it.
-const OWN_FILES: [&str; 3] = ["checkpoint.json", "dead-letter.ndjson", "dead-letter.replay.ndjson"];
+const OWN_FILES: [&str; 2] = ["checkpoint.json", "dead-letter."];
 
 /// A compressed copy holds nothing new.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "zip"];
@@ -130,21 +130,16 @@ impl Patterns {
         if self.matches(path) {
             return Kind::Matched;
         }
-        if !is_compressed_name(path) && self.is_rotated_name(path) {
-            Kind::Rotated
-        } else {
-            Kind::Other
-        }
-    }
-
-    /// Is it a name that matches, and an ending?
-    pub(crate) fn is_rotated_name(&self, path: &Path) -> bool {
         let text = path.to_str().unwrap_or_default();
         let name_at = text.rfind('/').map_or(0, |slash| slash + 1);
         let mut shorter = text[name_at..]
             .rmatch_indices(['.', '-', '_'])
             .map(|(at, _)| &text[..name_at + at]);
-        shorter.any(|prefix| self.matches(Path::new(prefix)))
+        if !is_compressed_name(path) && shorter.any(|prefix| self.matches(Path::new(prefix))) {
+            Kind::Rotated
+        } else {
+            Kind::Other
+        }
     }
 
     /// Every regular file below the bases, links to files followed.
@@ -181,6 +176,18 @@ impl Patterns {
             }
         }
     }
+}
+
+/// Is `path` what rotation may make of `followed`: `app.log.1`, `app.log-20261126`, or `app-20261126.log` of `app.log`? In whatever
+/// directory.
+pub(crate) fn is_rotation_of(followed: &Path, path: &Path) -> bool {
+    let (stem, name) = (followed.file_stem(), path.file_name());
+    let rest = stem.zip(name).and_then(|(stem, name)| {
+        let (stem, name) = (stem.as_encoded_bytes(), name.as_encoded_bytes());
+        name.strip_prefix(stem)
+    });
+    path.file_name() != followed.file_name()
+        && rest.is_some_and(|rest| rest.first().is_some_and(|byte| b".-_".contains(byte)))
 }
 
 /// Does its name say that it is compressed?
@@ -281,6 +288,25 @@ mod tests {
             ("deep/app.log", Kind::Other),
         ] {
             assert_eq!(patterns.kind(&Path::new("/logs").join(name)), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_rotation_makes_of_a_file_is_named_after_it() {
+        for (name, is_rotation) in [
+            ("app.log.1", true),
+            ("app.log-20261126", true),
+            ("app-20261126.log", true),
+            ("app.2026-11-26.0.log", true),
+            ("app.log", false),
+            ("apple.log.1", false),
+            ("b.log.1", false),
+        ] {
+            assert_eq!(
+                is_rotation_of(Path::new("/logs/app.log"), Path::new(name)),
+                is_rotation,
+                "{name}"
+            );
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) struct Ledger {
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) backlog_bytes: Gauge,
     pub(crate) hole_bytes: Counter,
+    pub(crate) held_bytes: Gauge,
     pub(crate) held_deleted_bytes: Gauge,
     pub(crate) open_files: Gauge,
     pub(crate) unreadable_files: Gauge,
@@ -65,6 +66,12 @@ impl Ledger {
             "Written by the application and not yet read",
             Unit::Bytes,
             self.backlog_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "held",
+            "In flight, and held since the sink refuses every record of a batch and has taken nothing else since",
+            Unit::Bytes,
+            self.held_bytes.clone(),
         );
         registry.register_with_unit(
             "hole",

@@ -16,6 +16,8 @@ pub(crate) struct News {
     pub(crate) touched: HashSet<PathBuf>,
     /// A batch is done: its ranges and its bytes. Bounded by what is in flight.
     pub(crate) settled: Vec<(Vec<Settled>, usize)>,
+    /// By how many batches and bytes more, or fewer, are held since the last look: they wait for others to be taken.
+    pub(crate) held: (isize, isize),
     /// Read to the end, then stop.
     pub(crate) drain: bool,
 }
@@ -36,7 +38,11 @@ impl Mailbox {
     /// Takes what has arrived, waiting for it up to `timeout`. `drain` stays set for good.
     pub(crate) fn wait(&self, timeout: Duration, draining: bool) -> News {
         let is_new = |news: &News| {
-            news.changed || !news.touched.is_empty() || !news.settled.is_empty() || (news.drain && !draining)
+            news.changed
+                || !news.touched.is_empty()
+                || !news.settled.is_empty()
+                || news.held != (0, 0)
+                || (news.drain && !draining)
         };
         let news = self.lock();
         let (mut news, _) = self

@@ -23,7 +23,7 @@ use crate::config::{self, Shipping};
 use crate::deliver::{DeadLetter, Delivery};
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
-use crate::reader::{LEAST_BLOCK, MAX_BATCHES, Reader, SPARE_BLOCKS, open_checkpoint};
+use crate::reader::{LEAST_BLOCK, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, open_checkpoint};
 use crate::recycle::Pool;
 use crate::sink::{Sink, Target};
 
@@ -170,7 +170,7 @@ async fn ship(
     mailbox: Arc<Mailbox>,
     blocks: Arc<Pool>,
 ) -> Result<(), Failure> {
-    let most = delivery.batches(MAX_BATCHES);
+    let most = delivery.batches(MAX_BATCHES + MAX_HELD);
     let mut under_way = JoinSet::new();
     let mut is_open = true;
     while is_open || !under_way.is_empty() {
@@ -192,8 +192,12 @@ async fn ship(
 }
 
 async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {
-    delivery.deliver(&batch).await;
     let bytes = batch.bytes();
+    let hold = |is_held| {
+        let sign = if is_held { 1 } else { -1 };
+        mailbox.post(|news| news.held = (news.held.0 + sign, news.held.1 + sign * bytes.cast_signed()));
+    };
+    delivery.deliver(&batch, &hold).await;
     let settled = batch.into_settled();
     mailbox.post(|news| news.settled.push((settled, bytes)));
 }

@@ -3,12 +3,15 @@
 //! The file is taken away under another name first, so that a sidecar that goes on beside it starts a new one; that name goes when all
 //! of it is settled. What is refused again is in the new file.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use humantime::parse_rfc3339;
 use pod_contract::run::lifecycle;
 use pod_contract::start::exit::Failure;
@@ -23,6 +26,10 @@ use crate::ledger::Ledger;
 use crate::pipeline::new_delivery;
 
 const TAKEN: &str = "dead-letter.replay.ndjson";
+const UNREADABLE: &str = "dead-letter.unreadable";
+/// How often, and at what distance, to try to take the file away.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(50);
 /// Bytes and records of one batch, about.
 const MAX_BYTES: usize = 1 << 20;
 const MAX_RECORDS: usize = 4096;
@@ -48,14 +55,24 @@ pub(crate) fn run(
                     path_in(&state).display()
                 ))
             };
-            let Some(taken) = take(&state).map_err(failed)? else {
-                tracing::info!("nothing was rejected");
-                return Ok(());
+            let again = async || {
+                // The rest of a replay that was ended, and then what was rejected before this one.
+                let files = if state.join(TAKEN).try_exists()? { 2 } else { 1 };
+                for _ in 0..files {
+                    if let Some(taken) = take(&state).await? {
+                        send(&config, &state, &taken, &ledger).await?;
+                        if ledger.lost.get() > 0 {
+                            break;
+                        }
+                        fs::remove_file(state.join(TAKEN))?;
+                    }
+                }
+                Ok(())
             };
             tokio::select! {
                 () = stop.cancelled() => return Err(Failure::failed(format!("stopped: {}", ledger.summary()))
                     .remedy("run it again: what was taken is known to the sink")),
-                sent = send(config, &state, &taken, &ledger) => sent.map_err(failed)?,
+                done = again() => done.map_err(failed)?,
             }
             conclude(&state, &ledger)
         },
@@ -63,45 +80,61 @@ pub(crate) fn run(
 }
 
 fn conclude(state: &Path, ledger: &Ledger) -> Result<(), Failure> {
+    if ledger.read.get() == 0 && !state.join(UNREADABLE).exists() {
+        tracing::info!("nothing was rejected");
+        return Ok(());
+    }
     let summary = format!("sent again {}, taken {}", ledger.read.get(), ledger.acked.get());
     if ledger.lost.get() > 0 {
-        return Err(Failure::failed(format!(
+        let failure = Failure::failed(format!(
             "{summary}; not all that was refused again has room in the dead-letter file"
-        ))
-        .remedy("raise --dead-letter-max, and run it again"));
+        ));
+        return Err(failure.remedy("raise --dead-letter-max, and run it again"));
     }
-    fs::remove_file(state.join(TAKEN)).map_err(|error| Failure::failed(format!("cannot remove {TAKEN}: {error}")))?;
-    match ledger.rejected.get() {
-        0 => {
-            tracing::info!("{summary}");
-            Ok(())
-        }
-        refused => Err(Failure::failed(format!("{summary}, refused again {refused}"))
-            .remedy("the dead-letter file has them with what the sink says; mend that, and run it again")),
+    if ledger.rejected.get() > 0 {
+        let failure = Failure::failed(format!("{summary}, refused again {}", ledger.rejected.get()));
+        return Err(
+            failure.remedy("the dead-letter file has them with what the sink says; mend that, and run it again")
+        );
     }
+    if state.join(UNREADABLE).exists() {
+        let failure = Failure::failed(format!(
+            "{summary}; there are lines in {UNREADABLE} that are no records"
+        ));
+        return Err(failure.remedy("look at them, and remove the file"));
+    }
+    tracing::info!("{summary}");
+    Ok(())
 }
 
-/// The file, locked: the rest of a replay that was ended, or what has been rejected since.
-fn take(state: &Path) -> io::Result<Option<File>> {
-    let taken = state.join(TAKEN);
-    if !taken.try_exists()? {
-        let current = path_in(state);
-        let file = match File::open(&current) {
+/// The file, locked: the rest of a replay that was ended, or what has been rejected since. Whoever adds to it holds the lock for a
+/// moment, and looks at the name afterwards.
+async fn take(state: &Path) -> io::Result<Option<File>> {
+    let (taken, current) = (state.join(TAKEN), path_in(state));
+    for _ in 0..TRIES {
+        let is_rest = taken.try_exists()?;
+        let file = match File::open(if is_rest { &taken } else { &current }) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        // Whoever adds to it holds the lock, and looks at the name afterwards.
-        flock(&file, FlockOperation::LockExclusive)?;
-        fs::rename(&current, &taken)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => tokio::time::sleep(PAUSE).await,
+            locked => {
+                locked?;
+                if !is_rest {
+                    fs::rename(&current, &taken)?;
+                }
+                return Ok(Some(file));
+            }
+        }
     }
-    let file = File::open(&taken)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Err(io::Error::other("another replay is under way")),
-        other => other.map(|()| Some(file)).map_err(io::Error::from),
-    }
+    Err(io::Error::other(
+        "another process holds it; is another replay under way?",
+    ))
 }
 
-async fn send(mut config: config::Delivery, state: &Path, taken: &File, ledger: &Ledger) -> io::Result<()> {
+async fn send(config: &config::Delivery, state: &Path, taken: &File, ledger: &Ledger) -> io::Result<()> {
+    let mut config = config.clone();
     // The sidecar has seen the sink take others.
     config.all_refused = AllRefused::Reject;
     let delivery = new_delivery(&config, Some(state), ledger);
@@ -118,9 +151,9 @@ async fn send(mut config: config::Delivery, state: &Path, taken: &File, ledger: 
             // Half a line was not settled when its run was killed, and has been sent again.
             Err(_) if !text.ends_with(b"\n") => None,
             Err(error) => {
-                return Err(io::Error::other(format!(
-                    "line {number} of {TAKEN} is no record: {error}"
-                )));
+                tracing::error!(line = number, %error, file = UNREADABLE, "a line is no record: put aside");
+                put_aside(state, &text)?;
+                None
             }
         };
         let is_other = entry.as_ref().is_some_and(|(_, read_at)| *read_at != at);
@@ -128,7 +161,7 @@ async fn send(mut config: config::Delivery, state: &Path, taken: &File, ledger: 
             let segments = std::mem::take(&mut segments);
             let batch = Batch { segments, read_at: at };
             ledger.read.inc_by(batch.segments.len() as u64);
-            delivery.deliver(&batch).await;
+            delivery.deliver(&batch, &|_| ()).await;
             bytes = 0;
         }
         if is_end {
@@ -142,10 +175,23 @@ async fn send(mut config: config::Delivery, state: &Path, taken: &File, ledger: 
     }
 }
 
+/// Nothing of the file is lost, whoever wrote it.
+fn put_aside(state: &Path, line: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(state.join(UNREADABLE))?;
+    file.write_all(line)?;
+    file.sync_data()
+}
+
 /// The record of a line, and when it was read first.
 fn read(line: &[u8]) -> serde_json::Result<(Segment, SystemTime)> {
     let entry: Entry<'_> = serde_json::from_slice(line)?;
-    let data = entry.message.into_owned().into_bytes();
+    let bytes = entry.bytes.and_then(|bytes| STANDARD.decode(&*bytes).ok());
+    let data = bytes.unwrap_or_else(|| entry.message.into_owned().into_bytes());
     let lines = vec![Line::new(0, data.len(), entry.mark)];
     // The id of the file stands before offset and checksum.
     let id = entry.id.rsplitn(3, '-').last().unwrap_or_default().to_owned();

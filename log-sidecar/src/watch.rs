@@ -1,8 +1,10 @@
 //! Hints that something changed, from inotify through `notify`. Only hints: without them, the periodic reconcile finds the same.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -12,6 +14,8 @@ use crate::mailbox::Mailbox;
 
 /// Hints that come within this time after one are told together.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// Between two rests.
+const AWAKE: Duration = Duration::from_millis(5);
 /// Names that are told at a time; of more, it is told that anything may have changed.
 const MAX_TOUCHED: usize = 1024;
 
@@ -43,17 +47,20 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
 #[derive(Debug)]
 pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
-    missing: Vec<Base>,
+    /// With the directory that is watched, by device and inode.
+    bases: Vec<(Base, Option<(u64, u64)>)>,
 }
 
 impl Watch {
     /// Starts watching `bases`; those that do not exist yet are taken up by [`Watch::retry`].
     pub(crate) fn start(bases: &[Base], mailbox: &Arc<Mailbox>) -> Self {
         let mailbox = Arc::clone(mailbox);
+        let mut rested = Instant::now();
         let watcher = notify::recommended_watcher(move |event| {
-            if tell(event, &mailbox) {
-                // What is written meanwhile is merged by the kernel: one wake-up for many lines.
+            // What is written meanwhile waits in the kernel's queue, which is read as a whole before the next rest.
+            if tell(event, &mailbox) && rested.elapsed() >= AWAKE {
                 thread::sleep(TOGETHER);
+                rested = Instant::now();
             }
         });
         let watcher = match watcher {
@@ -65,7 +72,7 @@ impl Watch {
         };
         let mut watch = Self {
             watcher,
-            missing: bases.to_vec(),
+            bases: bases.iter().map(|base| (base.clone(), None)).collect(),
         };
         watch.retry();
         watch
@@ -73,25 +80,31 @@ impl Watch {
 
     /// Are all directories watched?
     pub(crate) fn is_complete(&self) -> bool {
-        self.watcher.is_some() && self.missing.is_empty()
+        self.watcher.is_some() && self.bases.iter().all(|(_, watched)| watched.is_some())
     }
 
-    /// Watches directories that have come into being.
+    /// Watches directories that have come into being, also in the place of others.
     pub(crate) fn retry(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        self.missing.retain(|base| {
+        for (base, watched) in &mut self.bases {
+            let found = fs::metadata(&base.dir).ok().map(|meta| (meta.dev(), meta.ino()));
+            if found == *watched {
+                continue;
+            }
+            if watched.take().is_some()
+                && let Err(error) = watcher.unwatch(&base.dir)
+            {
+                tracing::debug!(dir = %base.dir.display(), %error, "it is watched no longer");
+            }
             let mode = if base.depth > 0 {
                 RecursiveMode::Recursive
             } else {
                 RecursiveMode::NonRecursive
             };
             match watcher.watch(&base.dir, mode) {
-                Ok(()) => false,
-                Err(error) => {
-                    tracing::debug!(dir = %base.dir.display(), %error, "cannot watch yet");
-                    true
-                }
+                Ok(()) => *watched = found,
+                Err(error) => tracing::debug!(dir = %base.dir.display(), %error, "cannot watch yet"),
             }
-        });
+        }
     }
 }

@@ -9,8 +9,11 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use humantime::format_rfc3339_millis;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Mark, Record};
@@ -39,21 +42,26 @@ pub(crate) struct Entry<'e> {
     pub(crate) mark: Mark,
     #[serde(borrow)]
     pub(crate) message: Cow<'e, str>,
+    /// The same in base64, where it is not UTF-8: the id is made of it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<Cow<'e, str>>,
 }
 
 pub(crate) struct DeadLetter {
     path: Option<PathBuf>,
     file: Option<Open>,
     max: u64,
-    is_near_told: bool,
-    is_full_told: bool,
 }
 
-/// The file, once something was rejected.
+/// The file, once something was rejected. Others append to it too: a replay, and what it refuses again.
 struct Open {
     file: File,
-    /// Digests of the ids that were in it: what is sent again after a crash may be refused again, and is there already.
+    /// How long it was when we looked last.
+    length: u64,
+    /// Digests of the ids that are in it: what is sent again after a crash may be refused again, and is there already.
     known: HashSet<u64>,
+    is_near_told: bool,
+    is_full_told: bool,
 }
 
 impl DeadLetter {
@@ -63,12 +71,13 @@ impl DeadLetter {
             path: state.map(path_in),
             file: None,
             max,
-            is_near_told: false,
-            is_full_told: false,
         }
     }
 
     /// Keeps the records, which were read at `read_at`, durably, in one write; returns how many the file had no room for.
+    ///
+    /// # Errors
+    /// When it cannot be written, or another process takes it away just now: it waits for nobody.
     pub(super) fn add(&mut self, rejected: &[(Record<'_>, String)], read_at: SystemTime) -> io::Result<usize> {
         let first = rejected.first().map_or("", |(_, why)| why);
         let Some(path) = self.path.clone() else {
@@ -79,85 +88,110 @@ impl DeadLetter {
             return Ok(0);
         };
         let max = self.max;
-        let open = self.open(&path)?;
-        let (start, mut lines, mut added, mut lost) = (open.file.metadata()?.len(), Vec::new(), Vec::new(), 0);
+        let open = self.lock(&path)?;
+        let added = open.add(rejected, read_at, max);
+        flock(&open.file, FlockOperation::Unlock)?;
+        let lost = added?;
+        tracing::warn!(records = rejected.len(), lost, first, file = %path.display(), "rejected by the sink; kept in the dead-letter file");
+        open.tell(lost, max, &path);
+        Ok(lost)
+    }
+
+    /// The file under its name, locked, and as it is now.
+    fn lock(&mut self, path: &Path) -> io::Result<&mut Open> {
+        loop {
+            // A replay takes it away under another name, and holds that: it is not even asked for.
+            let named = self.file.take().filter(|open| open.is_named(path));
+            let mut open = match named {
+                Some(open) => open,
+                None => Open::at(path)?,
+            };
+            match flock(&open.file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => return Err(io::Error::other("another process uses it just now")),
+                locked => locked?,
+            }
+            if open.is_named(path) {
+                open.renew()?;
+                return Ok(self.file.insert(open));
+            }
+        }
+    }
+}
+
+impl Open {
+    fn at(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).read(true).append(true).mode(MODE).open(path)?;
+        Ok(Self {
+            file,
+            length: 0,
+            known: HashSet::new(),
+            is_near_told: false,
+            is_full_told: false,
+        })
+    }
+
+    fn is_named(&self, path: &Path) -> bool {
+        let same = |found: fs::Metadata, own: fs::Metadata| (own.dev(), own.ino()) == (found.dev(), found.ino());
+        fs::metadata(path).is_ok_and(|found| self.file.metadata().is_ok_and(|own| same(found, own)))
+    }
+
+    /// Reads what others have written. What a killed one left half written goes.
+    fn renew(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() == self.length {
+            return Ok(());
+        }
+        self.known.clear();
+        self.length = 0;
+        self.file.seek(SeekFrom::Start(0))?;
+        let mut lines = BufReader::new(&self.file);
+        let mut text = Vec::new();
+        while lines.read_until(b'\n', &mut text)? > 0 && text.ends_with(b"\n") {
+            self.length += text.len() as u64;
+            if let Ok(entry) = serde_json::from_slice::<Entry<'_>>(&text) {
+                self.known.insert(digest(&entry.id));
+            }
+            text.clear();
+        }
+        if self.length < self.file.metadata()?.len() {
+            self.file.set_len(self.length)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, rejected: &[(Record<'_>, String)], read_at: SystemTime, max: u64) -> io::Result<usize> {
+        let (mut lines, mut added, mut lost) = (Vec::new(), Vec::new(), 0);
         for (record, why) in rejected {
             let digest = digest(&record.id());
-            if open.known.contains(&digest) {
+            if self.known.contains(&digest) {
                 continue;
             }
             let line = line(record, why, read_at)?;
-            if start + (lines.len() + line.len()) as u64 <= max {
+            if self.length + (lines.len() + line.len()) as u64 <= max {
                 lines.extend_from_slice(line.as_bytes());
                 added.push(digest);
             } else {
                 lost += 1;
             }
         }
-        if let Err(error) = open.file.write_all(&lines).and_then(|()| open.file.sync_data()) {
+        if let Err(error) = self.file.write_all(&lines).and_then(|()| self.file.sync_data()) {
             // Half a line must not stand before the next try.
-            open.file.set_len(start)?;
+            self.file.set_len(self.length)?;
             return Err(error);
         }
-        open.known.extend(added);
-        flock(&open.file, FlockOperation::Unlock)?;
-        tracing::warn!(records = rejected.len(), lost, first, file = %path.display(), "rejected by the sink; kept in the dead-letter file");
-        self.tell(start + lines.len() as u64, lost, &path);
+        self.length += lines.len() as u64;
+        self.known.extend(added);
         Ok(lost)
     }
 
-    /// The file under its name, locked. A replay takes it away under another one.
-    fn open(&mut self, path: &Path) -> io::Result<&mut Open> {
-        loop {
-            let open = match self.file.take() {
-                Some(open) => open,
-                None => Open::at(path)?,
-            };
-            flock(&open.file, FlockOperation::LockExclusive)?;
-            let is_there = fs::metadata(path).is_ok_and(|found| {
-                open.file
-                    .metadata()
-                    .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
-            });
-            if is_there {
-                return Ok(self.file.insert(open));
-            }
-        }
-    }
-
-    fn tell(&mut self, size: u64, lost: usize, path: &Path) {
-        let (file, max) = (path.display(), self.max);
+    fn tell(&mut self, lost: usize, max: u64, path: &Path) {
+        let (file, size) = (path.display(), self.length);
         if lost > 0 && !std::mem::replace(&mut self.is_full_told, true) {
             tracing::error!(%file, max, "the dead-letter file is full: rejected records are lost from here on");
         }
         if size * 100 >= max * TELL_AT && !std::mem::replace(&mut self.is_near_told, true) {
             tracing::warn!(%file, size, max, "the dead-letter file is nearly full: mend what the sink refuses, then run log-sidecar replay");
         }
-    }
-}
-
-impl Open {
-    /// What a killed run left half written goes; what it wrote is remembered.
-    fn at(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).read(true).append(true).mode(MODE).open(path)?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        let (mut known, mut whole) = (HashSet::new(), 0);
-        let mut lines = BufReader::new(&file);
-        let mut text = Vec::new();
-        while lines.read_until(b'\n', &mut text)? > 0 && text.ends_with(b"\n") {
-            whole += text.len() as u64;
-            if let Ok(entry) = serde_json::from_slice::<Entry<'_>>(&text) {
-                known.insert(digest(&entry.id));
-            }
-            text.clear();
-        }
-        drop(lines);
-        if whole < file.metadata()?.len() {
-            file.set_len(whole)?;
-        }
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, known })
     }
 }
 
@@ -180,6 +214,9 @@ fn line(record: &Record<'_>, why: &str, read_at: SystemTime) -> io::Result<Strin
         path: record.source.path.as_str().into(),
         offset: record.offset,
         mark: record.mark,
+        bytes: std::str::from_utf8(record.text)
+            .is_err()
+            .then(|| STANDARD.encode(record.text).into()),
         message: String::from_utf8_lossy(record.text),
     };
     Ok(serde_json::to_string(&entry)? + "\n")

@@ -42,12 +42,23 @@ pub(crate) struct Delivery {
 }
 
 /// What is known of a batch on its way.
-struct Course {
+struct Course<'c> {
+    /// Is told that it is held, and that it is no longer.
+    hold: &'c dyn Fn(bool),
+    is_held: bool,
     pause: Pause,
     /// The sink took some of its records.
     is_taken: bool,
     /// How many requests had been accepted when it was first refused as a whole.
     refused_at: Option<u64>,
+}
+
+impl Course<'_> {
+    fn set_held(&mut self, is_held: bool) {
+        if std::mem::replace(&mut self.is_held, is_held) != is_held {
+            (self.hold)(is_held);
+        }
+    }
 }
 
 impl Delivery {
@@ -75,10 +86,12 @@ impl Delivery {
     }
 
     /// Returns when every record of the batch is settled.
-    pub(crate) async fn deliver(&self, batch: &Batch) {
+    pub(crate) async fn deliver(&self, batch: &Batch, hold: &dyn Fn(bool)) {
         // Parts still to send; a part that the sink calls too large is split.
         let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
         let mut course = Course {
+            hold,
+            is_held: false,
             pause: Pause::new(self.retry_max),
             is_taken: false,
             refused_at: None,
@@ -124,6 +137,7 @@ impl Delivery {
                 }
             }
         }
+        course.set_held(false);
     }
 
     async fn permit(&self) -> SemaphorePermit<'_> {
@@ -132,7 +146,7 @@ impl Delivery {
     }
 
     /// Whose fault is a refusal? The records', if the sink has taken others since, or some of the same batch.
-    fn is_at_fault(&self, course: &mut Course) -> bool {
+    fn is_at_fault(&self, course: &mut Course<'_>) -> bool {
         let accepted = self.accepted.get();
         let refused_at = *course.refused_at.get_or_insert(accepted);
         course.is_taken || accepted > refused_at || self.all_refused == AllRefused::Reject
@@ -144,7 +158,7 @@ impl Delivery {
         part: Vec<Record<'b>>,
         verdicts: Vec<Verdict>,
         read_at: SystemTime,
-        course: &mut Course,
+        course: &mut Course<'_>,
     ) -> Vec<Record<'b>> {
         let delivered = verdicts.iter().filter(|v| **v == Verdict::Delivered).count();
         self.ledger.acked.inc_by(delivered as u64);
@@ -155,6 +169,7 @@ impl Delivery {
         }
         let is_refused = verdicts.iter().any(|v| matches!(v, Verdict::Reject(_)));
         let is_held = is_refused && !self.is_at_fault(course);
+        course.set_held(is_held);
         let (mut again, mut rejected, mut reason) = (Vec::new(), Vec::new(), None);
         for (record, verdict) in part.into_iter().zip(verdicts) {
             match verdict {

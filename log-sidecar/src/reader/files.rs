@@ -15,7 +15,7 @@ use super::tail::{Former, Likeness, Tail, Twin, pread_at};
 use crate::batch::Settled;
 use crate::checkpoint::{Positions, Saved};
 use crate::config::Reading;
-use crate::discover::{Found, Kind, Patterns, Scan, is_compressed_name};
+use crate::discover::{Found, Kind, Patterns, Scan, is_compressed_name, is_rotation_of};
 use crate::identity::Inode;
 use crate::ledger::Ledger;
 
@@ -26,11 +26,24 @@ const RESERVED_FILES: usize = 32;
 /// What equals a file that is followed is a copy of it only if that one is truncated within this time.
 const COPY_AFTER: Duration = Duration::from_secs(10);
 
-/// A rotated file that waits for evidence of what it is.
+/// A rotated file that waits for evidence of what it is; it is held, since it may be gone by then.
 #[derive(Debug)]
 struct Young {
+    path: PathBuf,
+    file: File,
     noticed: Instant,
     twin: Option<Twin>,
+}
+
+/// What a young file is.
+enum Judged {
+    Wanted,
+    /// Of which all was read.
+    Copy {
+        size: u64,
+    },
+    /// Nobody knows yet.
+    Open,
 }
 
 /// The files of the volume, as the reader knows them.
@@ -54,13 +67,13 @@ pub(super) struct Files {
     first_look: bool,
     /// Rotated files that came up since the start and are not read yet.
     young: BTreeMap<Inode, Young>,
-    /// Copies of what was read.
-    copies: BTreeSet<Inode>,
+    /// Copies of what was read, and their sizes.
+    copies: BTreeMap<Inode, u64>,
     unreadable: BTreeMap<PathBuf, String>,
     /// Compressed files that match, and have been told of.
     left_out: BTreeSet<Inode>,
     /// All names that were there at the last look.
-    names: HashMap<PathBuf, Inode>,
+    names: HashMap<PathBuf, (Inode, Kind)>,
     /// Which files may have something to read.
     pub(super) dirty: BTreeSet<Inode>,
     /// The end is near: what waits for evidence waits no longer.
@@ -83,7 +96,7 @@ impl Files {
             first_look: true,
             young: BTreeMap::new(),
             unreadable: BTreeMap::new(),
-            copies: BTreeSet::new(),
+            copies: BTreeMap::new(),
             left_out: BTreeSet::new(),
             names: HashMap::new(),
             dirty: BTreeSet::new(),
@@ -103,14 +116,13 @@ impl Files {
         }
         let there: HashSet<Inode> = scan.files.iter().map(|file| file.inode).collect();
         let exists = |inode: &Inode| there.contains(inode);
-        self.young.retain(|inode, _| exists(inode));
         self.left_out.retain(exists);
-        self.copies.retain(exists);
+        self.copies.retain(|inode, _| exists(inode));
         self.formers
             .retain(|former| exists(&former.inode) && former.is_recent(now));
         self.unreadable
             .retain(|path, _| scan.files.iter().any(|f| f.path == *path) || scan.failed.iter().any(|(p, _)| p == path));
-        let mut opened = false;
+        let mut opened = self.read_what_vanished(&there);
         for file in &scan.files {
             if let Some(tail) = self.tails.get_mut(&file.inode) {
                 tail.exists = true;
@@ -126,7 +138,8 @@ impl Files {
         }
         self.looked_at = now;
         self.let_go(&scan);
-        self.names = scan.files.iter().map(|file| (file.path.clone(), file.inode)).collect();
+        let name = |file: &Found| (file.path.clone(), (file.inode, file.kind));
+        self.names = scan.files.iter().map(name).collect();
         self.dirty = self.tails.keys().copied().collect();
         if self.first_look && !scan.files.iter().any(|file| file.kind == Kind::Matched) {
             tracing::info!("no file matches yet");
@@ -188,7 +201,10 @@ impl Files {
             return self.has_more(file);
         }
         // A copy whose name matches too, as `app.log.1` with `app.log*`; at the first look, it is history.
-        if !self.first_look && self.is_new(file) && self.patterns.is_rotated_name(&file.path) {
+        if !self.first_look
+            && self.is_new(file)
+            && (self.young.contains_key(&file.inode) || self.may_be_rotated(&file.path))
+        {
             return self.came_and_went(file);
         }
         // Under want of file descriptors, a file that is read to its end stays closed until it grows.
@@ -224,12 +240,19 @@ impl Files {
         if self.tails.len() < self.capacity {
             return Ok(());
         }
-        let done = self
-            .tails
-            .iter()
-            .find(|(_, tail)| tail.is_done())
+        let done = self.tails.iter().filter(|(_, tail)| tail.is_done());
+        // What has a name is opened again when it grows; of the others, the one that rests longest goes.
+        let done = done
+            .min_by_key(|(_, tail)| (!tail.exists, tail.grew_at))
             .map(|(inode, _)| *inode);
         let mut tail = done.and_then(|inode| self.tails.remove(&inode)).ok_or(Errno::MFILE)?;
+        if !tail.exists {
+            let path = &tail.source.path;
+            tracing::warn!(
+                path,
+                "a deleted file is let go, since no more files may be open: what is still written to it is lost"
+            );
+        }
         self.closed.push(tail.saved());
         Ok(())
     }
@@ -248,60 +271,118 @@ impl Files {
     fn is_new(&self, file: &Found) -> bool {
         let is_known = || self.closed.iter().any(|saved| saved.inode.is_likely(&file.inode));
         let is_born = || file.inode.is_born_since(self.looked_at - CLOCK_GRAIN);
-        self.young.contains_key(&file.inode) || self.copies.contains(&file.inode) || (is_born() && !is_known())
+        self.young.contains_key(&file.inode) || self.copies.contains_key(&file.inode) || (is_born() && !is_known())
     }
 
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of what is read already.
     fn came_and_went(&mut self, file: &Found) -> bool {
-        if self.copies.contains(&file.inode) {
-            return false;
-        }
-        let Ok(opened) = File::open(&file.path) else {
-            // Whoever opens it again tells why it cannot be read; it stays a candidate.
+        if let Some(&size) = self.copies.get(&file.inode) {
+            if size_of(file) == size {
+                return false;
+            }
+            // Nobody writes to a copy.
+            self.copies.remove(&file.inode);
             return true;
+        }
+        let mut young = match self.young.remove(&file.inode) {
+            Some(young) => young,
+            None => match File::open(&file.path) {
+                Ok(opened) => Young {
+                    path: file.path.clone(),
+                    file: opened,
+                    noticed: Instant::now(),
+                    twin: None,
+                },
+                // Whoever opens it again tells why it cannot be read.
+                Err(_) => return true,
+            },
         };
-        let size = opened.metadata().map_or(0, |meta| meta.len());
-        let young = self.young.entry(file.inode).or_insert_with(|| Young {
-            noticed: Instant::now(),
-            twin: None,
-        });
+        young.path.clone_from(&file.path);
+        match self.judge(&mut young, &file.inode) {
+            Judged::Wanted => true,
+            Judged::Copy { size } => {
+                self.copies.insert(file.inode, size);
+                false
+            }
+            Judged::Open => {
+                self.young.insert(file.inode, young);
+                false
+            }
+        }
+    }
+
+    fn judge(&self, young: &mut Young, inode: &Inode) -> Judged {
+        let size = young.file.metadata().map_or(0, |meta| meta.len());
         // The copy may have been made long before the truncation.
-        let mut formers = self.formers.iter();
-        if formers.any(|former| former.lives_on_in(&opened, &file.inode)) {
-            return true;
+        let mut formers = self.formers.iter().filter(|former| former.may_be_in(&young.path));
+        if formers.clone().any(|former| former.lives_on_in(&young.file, inode)) {
+            return Judged::Wanted;
         }
-        let is_copy = |former: &Former| {
-            former.was_all_of(&opened, &file.inode, size) || young.twin.is_some_and(|twin| former.was_equal(twin, size))
-        };
-        if size > 0 && self.formers.iter().any(is_copy) {
-            tracing::info!(path = %file.path.display(), "a copy of what was read before a truncation: left out");
-            self.young.remove(&file.inode);
-            self.copies.insert(file.inode);
-            return false;
+        let twin = young.twin;
+        if size > 0
+            && formers.any(|former| {
+                former.was_all_of(&young.file, inode, size) || twin.is_some_and(|twin| former.was_equal(twin, size))
+            })
+        {
+            tracing::info!(path = %young.path.display(), "a copy of what was read before a truncation: left out");
+            return Judged::Copy { size };
         }
         // A truncation that is about to be noticed makes a former file, to compare with.
         if size == 0 || self.tails.values().any(Tail::is_cut) {
-            return false;
+            return Judged::Open;
         }
-        let twin = self
-            .tails
-            .values()
-            .find(|tail| tail.likeness(&opened, size) == Likeness::Twin);
-        let Some(tail) = twin else { return true };
+        let is_twin = |tail: &&Tail| tail.likeness(&young.file, size) == Likeness::Twin;
+        let Some(tail) = self.tails.values().find(is_twin) else {
+            return Judged::Wanted;
+        };
         young.twin = Some(Twin { of: tail.inode, size });
         // A copy without a truncation and a file that says the same look alike: what cannot be told is sent.
-        let is_sent = self.is_ending || young.noticed.elapsed() >= COPY_AFTER;
-        if is_sent {
-            tracing::info!(path = %file.path.display(), "equal to what is read already, and nothing was truncated: it is read too");
+        if self.is_ending || young.noticed.elapsed() >= COPY_AFTER {
+            tracing::info!(path = %young.path.display(), "equal to what is read already, and nothing was truncated: it is read too");
+            return Judged::Wanted;
         }
-        is_sent
+        Judged::Open
     }
 
-    /// Notes that the file of this name was written to; false when it is not known.
+    /// Files that waited for evidence, and are there no longer: what cannot be told is sent.
+    fn read_what_vanished(&mut self, there: &HashSet<Inode>) -> bool {
+        let gone: Vec<_> = self.young.extract_if(.., |inode, _| !there.contains(inode)).collect();
+        let mut opened = false;
+        for (inode, mut young) in gone {
+            if matches!(self.judge(&mut young, &inode), Judged::Copy { .. }) {
+                continue;
+            }
+            let path = young.path.to_string_lossy();
+            match Tail::new(young.file, inode, &path, &self.scope) {
+                Ok(mut tail) => {
+                    tracing::info!(path = %path, "reading a file that is gone already");
+                    (tail.matched, tail.exists) = (false, false);
+                    self.tails.insert(inode, tail);
+                    opened = true;
+                }
+                Err(error) => self.complain(&young.path, &error),
+            }
+        }
+        opened
+    }
+
+    /// Is the file named as if rotation had made it of one that is followed?
+    fn may_be_rotated(&self, path: &Path) -> bool {
+        self.tails
+            .values()
+            .any(|tail| is_rotation_of(Path::new(&tail.source.path), path))
+    }
+
+    /// Notes that the file of this name was written to; false when it may have to be opened.
     pub(super) fn touch(&mut self, path: &Path) -> bool {
-        let inode = self.names.get(path);
-        self.dirty.extend(inode.filter(|inode| self.tails.contains_key(inode)));
-        inode.is_some()
+        match self.names.get(path) {
+            Some((inode, _)) if self.tails.contains_key(inode) => {
+                self.dirty.insert(*inode);
+                true
+            }
+            Some((inode, kind)) => *kind == Kind::Other || self.left_out.contains(inode),
+            None => false,
+        }
     }
 
     /// True when the file is open now.
@@ -352,7 +433,7 @@ impl Files {
                 self.remember(former);
             }
             tail
-        } else if let Some(index) = self.formers.iter().position(|former| former.lives_on_in(&file, &inode)) {
+        } else if let Some(index) = self.former_of(&found.path, &file, &inode) {
             Tail::adopt(file, inode, self.formers.swap_remove(index), &self.scope)?
         } else {
             Tail::new(file, inode, &path, &self.scope)?
@@ -376,16 +457,23 @@ impl Files {
             if held <= self.hold_deleted_max {
                 return;
             }
-            if tail.is_resting() {
+            if tail.is_let_go {
+                held -= tail.size();
+            } else if tail.is_resting() {
                 held -= tail.size();
                 let path = &tail.source.path;
                 tracing::warn!(
                     path,
-                    "deleted files take more than --hold-deleted-max: this one is let go; what is still written to it is lost"
+                    "deleted files take more than --hold-deleted-max: this one is let go once all of it is settled; what is written to it after that is lost"
                 );
                 tail.is_let_go = true;
             }
         }
+    }
+
+    fn former_of(&self, path: &Path, file: &File, inode: &Inode) -> Option<usize> {
+        let lives_on = |former: &Former| former.may_be_in(path) && former.lives_on_in(file, inode);
+        self.formers.iter().position(lives_on)
     }
 
     /// Closes rotated and deleted files from which nothing more can be expected.

@@ -33,6 +33,8 @@ pub(crate) const MAX_BATCHES: usize = 16;
 /// Blocks that are kept for the next ones, and how large one is at least.
 pub(crate) const SPARE_BLOCKS: usize = 16;
 pub(crate) const LEAST_BLOCK: usize = tail::BLOCK / 2;
+/// Batches that are held do not stop the others, up to so many, and as many bytes again as may be in flight.
+pub(crate) const MAX_HELD: usize = 256;
 /// Records of one batch, about: each costs some 200 bytes of request and answer beside its text.
 const MAX_RECORDS: usize = 4096;
 /// The checkpoint follows the acknowledgements at this distance.
@@ -83,6 +85,9 @@ pub(crate) struct Reader {
     pending_records: usize,
     out_bytes: usize,
     out_batches: usize,
+    /// Batches and bytes among those that are out, and are held.
+    held: (usize, usize),
+    is_stuck_told: bool,
     reconcile_at: Instant,
     save_at: Instant,
     first_scan: Option<Latch>,
@@ -118,6 +123,8 @@ impl Reader {
             pending_records: 0,
             out_bytes: 0,
             out_batches: 0,
+            held: (0, 0),
+            is_stuck_told: false,
             reconcile_at: now,
             save_at: now,
             first_scan: Some(first_scan),
@@ -191,6 +198,12 @@ impl Reader {
             // New names may be among the changes; whatever is lost between the hints, the reconcile finds.
             self.reconcile_at = self.reconcile_at.min(Instant::now() + self.config.poll / 10);
         }
+        let moved = |held: usize, by: isize| held.saturating_add_signed(by);
+        self.held = (moved(self.held.0, news.held.0), moved(self.held.1, news.held.1));
+        self.is_stuck_told &= self.held.0 > 0;
+        self.ledger
+            .held_bytes
+            .set(i64::try_from(self.held.1).unwrap_or(i64::MAX));
         for (ranges, bytes) in news.settled {
             self.out_batches -= 1;
             self.out_bytes -= bytes;
@@ -273,9 +286,20 @@ impl Reader {
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn has_room(&mut self) -> bool {
+        let (batches, bytes) = (self.held.0.min(MAX_HELD), self.held.1.min(self.config.in_flight));
         let largest = self.config.batch_size.max(self.config.max_record);
-        self.out_bytes + self.pending_bytes + largest <= self.config.in_flight && self.out_batches < MAX_BATCHES
+        let has_room = self.out_bytes - bytes + self.pending_bytes + largest <= self.config.in_flight
+            && self.out_batches - batches < MAX_BATCHES;
+        if !has_room && batches > 0 && batches == self.out_batches && !std::mem::replace(&mut self.is_stuck_told, true)
+        {
+            tracing::error!(
+                batches,
+                bytes,
+                "reading stops: the sink refuses every record of all that was read; mend what it says, or keep them as rejected with --all-refused reject"
+            );
+        }
+        has_room
     }
 
     fn take_in(&mut self, segment: Segment) {
@@ -298,7 +322,7 @@ impl Reader {
     /// Sends what has waited long enough for company.
     fn hand_out(&mut self) {
         let due = matches!(self.phase, Phase::Ending(_)) || self.pending_since.elapsed() >= self.config.flush_interval;
-        if !self.pending.is_empty() && due && self.out_batches < MAX_BATCHES {
+        if !self.pending.is_empty() && due && self.out_batches - self.held.0.min(MAX_HELD) < MAX_BATCHES {
             self.seal();
         }
     }

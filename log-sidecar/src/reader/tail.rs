@@ -2,16 +2,19 @@
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::{SeekFrom, seek};
 use rustix::io::pread;
 
 use super::ends::Ends;
 use super::framing::{frame, line};
 use crate::batch::{Line, Mark, Segment, Source};
 use crate::checkpoint::Saved;
+use crate::discover::is_rotation_of;
 use crate::frontier::Frontier;
 use crate::identity::{Evidence, GUARD, HEAD, Inode, content_id};
 use crate::recycle::{Pool, Recycled};
@@ -74,6 +77,12 @@ impl Former {
         }
     }
 
+    /// May what stands at `path` be a copy? A short file says what many say, so its name has to speak for it.
+    pub(super) fn may_be_in(&self, path: &Path) -> bool {
+        let own = Path::new(&self.source.path);
+        self.offset > HEAD || own == path || is_rotation_of(own, path)
+    }
+
     /// Does `file` hold what was read before the truncation? A copy was made before it.
     pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
         self.offset > 0 && !inode.is_born_since(self.noticed) && self.evidence.agrees(file, self.offset)
@@ -125,8 +134,10 @@ pub(super) struct Tail {
     /// The first bytes as they were read.
     head: Vec<u8>,
     ends: Ends,
-    /// In a hole that a writer without `O_APPEND` has left where the file was truncated.
-    in_hole: bool,
+    /// From the position on, there are only NULs: lines may come in their place, and the size stays.
+    in_nuls: bool,
+    /// The size of the file when that was found.
+    room_of: Option<u64>,
     scope: Arc<str>,
 }
 
@@ -217,7 +228,8 @@ impl Tail {
             evidence: (0, Evidence::none()),
             head: Vec::new(),
             ends: Ends::default(),
-            in_hole: false,
+            in_nuls: false,
+            room_of: None,
             scope: Arc::clone(scope),
         })
     }
@@ -245,6 +257,9 @@ impl Tail {
 
     /// Bytes not read yet.
     pub(super) fn backlog(&self) -> u64 {
+        if self.in_nuls {
+            return 0;
+        }
         self.size().saturating_sub(self.position)
     }
 
@@ -284,7 +299,7 @@ impl Tail {
         if size < self.position {
             return Ok(self.reset());
         }
-        if size == self.looked_at && !(last && size > self.unfinished_from()) {
+        if size == self.looked_at && !self.in_nuls && !(last && size > self.unfinished_from()) {
             return Ok(Turn::Idle);
         }
         if size != self.looked_at {
@@ -303,6 +318,9 @@ impl Tail {
         if !block.starts_with(&self.guard) {
             return Ok(self.reset());
         }
+        if self.in_nuls && size == self.looked_at && block[behind..].iter().all(|&byte| byte == 0) {
+            return Ok(Turn::Idle);
+        }
         self.looked_at = self.position + (block.len() - behind) as u64;
         match self.long.take() {
             Some(start) => self.in_long_line(start, &block, behind, max_record, last),
@@ -311,12 +329,19 @@ impl Tail {
     }
 
     fn at_line_start(&mut self, mut block: Recycled, behind: usize, max_record: usize, last: bool) -> Turn {
-        if let Some(hole) = self.hole(&block[behind..]) {
-            let start = self.position;
-            self.advance(&block, hole);
-            self.looked_at = self.position;
-            self.frontier.settle(start, self.position);
-            return Turn::Hole(hole as u64);
+        // NULs up to the end of the file are room that somebody has made for lines to come.
+        let text = block
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |at| at + 1)
+            .max(behind);
+        self.in_nuls = self.is_room(text - behind, block.len() - behind);
+        if self.in_nuls {
+            block.truncate(text);
+            self.looked_at = self.size();
+        }
+        if block[behind..].iter().take_while(|&&byte| byte == 0).count() >= LEAST_HOLE {
+            return self.at_hole();
         }
         let mut framed = frame(&block, behind, max_record);
         if !framed.complete {
@@ -354,12 +379,55 @@ impl Tail {
         })
     }
 
-    /// How many bytes of a hole `unread` begins with: a line does not begin with as many NULs.
-    fn hole(&mut self, unread: &[u8]) -> Option<usize> {
-        let nuls = unread.iter().take_while(|&&byte| byte == 0).count();
-        let is_hole = nuls >= LEAST_HOLE || (self.in_hole && nuls > 0);
-        self.in_hole = is_hole && nuls == unread.len();
-        is_hole.then_some(nuls)
+    /// Of `unread` bytes, those from `text` on are NULs: is there nothing else up to the end of the file? That is looked at once for a
+    /// size.
+    fn is_room(&mut self, text: usize, unread: usize) -> bool {
+        let (nuls, size) = (unread - text, self.size());
+        let reaches_end = self.position + unread as u64 == size;
+        let is_room = match nuls {
+            0 => false,
+            _ if reaches_end || self.room_of == Some(size) => true,
+            _ => nuls >= LEAST_HOLE && self.end_of_nuls(self.position + text as u64).is_none(),
+        };
+        if is_room {
+            self.room_of = Some(size);
+        }
+        is_room
+    }
+
+    /// A writer without `O_APPEND` goes on where it was when the file was truncated, and leaves a hole before that; no line begins with
+    /// so many NULs.
+    fn at_hole(&mut self) -> Turn {
+        let start = self.position;
+        let Some(end) = self.end_of_nuls(start) else {
+            self.in_nuls = true;
+            self.looked_at = self.size();
+            return Turn::Idle;
+        };
+        let guarded = end.saturating_sub(GUARD);
+        let (Ok(head), Ok(guard)) = (self.pread(0, end.min(HEAD)), self.pread(guarded, end - guarded)) else {
+            return Turn::Idle;
+        };
+        (self.head, self.guard) = (head, guard);
+        self.position = end;
+        self.looked_at = end;
+        self.frontier.settle(start, end);
+        Turn::Hole(end - start)
+    }
+
+    /// Where something else than a NUL stands, from `offset` on.
+    fn end_of_nuls(&self, mut offset: u64) -> Option<u64> {
+        loop {
+            offset = seek(&self.file, SeekFrom::Data(offset)).ok()?;
+            let block = self
+                .pread(offset, BLOCK as u64)
+                .ok()
+                .filter(|block| !block.is_empty())?;
+            match block.iter().position(|&byte| byte != 0) {
+                Some(at) => return Some(offset + at as u64),
+                None => offset += block.len() as u64,
+            }
+        }
     }
 
     fn in_long_line(
@@ -432,7 +500,8 @@ impl Tail {
             ends: std::mem::take(&mut self.ends),
             noticed: 0,
         };
-        self.in_hole = false;
+        self.in_nuls = false;
+        self.room_of = None;
         self.position = 0;
         self.looked_at = 0;
         self.guard.clear();

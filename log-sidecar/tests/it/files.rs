@@ -493,3 +493,115 @@ fn a_hole_left_by_a_truncation_is_no_line() {
     pod.stop(running);
     pod.assert_lines(1010);
 }
+
+/// Room that an application has made for its lines: they come where NULs stood, and the size stays.
+#[test]
+fn a_file_with_room_for_lines_is_read_as_they_come() {
+    use std::os::unix::fs::FileExt as _;
+    let pod = Pod::new();
+    let file = fs::File::create(pod.log("app.log")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    let running = pod.start();
+    running.wait_for_log("\"reading\"");
+    let mut offset = 0;
+    let mut write = |text: &str| {
+        file.write_all_at(text.as_bytes(), offset).unwrap();
+        offset += text.len() as u64;
+    };
+    write("line 0\nli");
+    pod.wait_for(1);
+    write("ne 1\n");
+    pod.wait_for(2);
+    for line in 2..200 {
+        write(&format!("line {line}\n"));
+    }
+    pod.wait_for(200);
+    pod.stop(running);
+    pod.assert_lines(200);
+    // The next run goes on.
+    let running = pod.start();
+    write("line 200\n");
+    pod.wait_for(201);
+    pod.stop(running);
+    pod.assert_lines(201);
+}
+
+/// What many files say is no evidence: a rotated file is no copy of a file of another name.
+#[test]
+fn a_file_of_another_name_is_no_copy_and_a_copy_that_grows_is_none() {
+    let pod = Pod::new();
+    pod.append("a.log", "banner\nx\n");
+    let running = pod.start();
+    pod.wait_for(2);
+    running.signal(rustix::process::Signal::STOP);
+    pod.append("b.log", "banner\n");
+    fs::rename(pod.log("b.log"), pod.log("b.log.1")).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(pod.log("a.log"))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    running.signal(rustix::process::Signal::CONT);
+    running.wait_for_log("truncated");
+    pod.append("b.log.1", "y\n");
+    pod.wait_for(4);
+    pod.stop(running);
+    let mut messages = pod.store.messages("app");
+    messages.sort();
+    assert_eq!(messages, ["banner", "banner", "x", "y"]);
+
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    fs::copy(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    pod.append_lines("app.log", 10..12);
+    pod.wait_for(12);
+    fs::File::options()
+        .write(true)
+        .open(pod.log("app.log"))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    running.wait_for_log("left out");
+    pod.append_lines("app.log.1", 12..13);
+    pod.append_lines("app.log", 13..14);
+    wait::until("the copy that grew", || {
+        pod.store.messages("app").contains(&"line 12".to_owned()).then_some(())
+    });
+    pod.stop(running);
+}
+
+#[test]
+fn a_short_life_is_no_reason_not_to_be_read() {
+    let pod = Pod::new();
+    let pattern = pod.log("*");
+    pod.append("job.log", "done\n");
+    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
+    pod.wait_for(1);
+    for name in ["job-2.log", "other-2.log"] {
+        pod.append(name, "done\n");
+        std::thread::sleep(Duration::from_millis(700));
+        fs::remove_file(pod.log(name)).unwrap();
+    }
+    pod.wait_for(3);
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app"), ["done"; 3]);
+}
+
+#[test]
+fn a_directory_that_is_made_again_is_watched_again() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..1);
+    let running = pod.start();
+    pod.wait_for(1);
+    fs::remove_dir_all(pod.log("")).unwrap();
+    fs::create_dir(pod.log("")).unwrap();
+    pod.append_lines("app.log", 1..2);
+    pod.wait_for(2);
+    pod.append_lines("app.log", 2..3);
+    pod.wait_for(3);
+    pod.stop(running);
+    pod.assert_lines(3);
+}

@@ -291,3 +291,105 @@ fn a_sink_that_is_none_gets_one_record_and_not_everything_for_ever() {
         1
     );
 }
+
+#[test]
+fn held_batches_do_not_stop_the_others() {
+    let pod = Pod::new();
+    pod.store
+        .judge(|document| match document.message().starts_with("poison") {
+            true => Verdict::Refuse(400),
+            false => Verdict::Store,
+        });
+    let running = pod.start_with(&["--retry-max=500ms"]);
+    running.wait_for_log("the sink is there");
+    for n in 0..20 {
+        pod.append("app.log", &format!("poison {n}\n"));
+        std::thread::sleep(std::time::Duration::from_millis(60));
+    }
+    running.wait_for_log("held until others are taken");
+    pod.append_lines("app.log", 0..10);
+    pod.wait_for(10);
+    wait::until("the poison to be kept", || {
+        (pod.dead_letters_so_far() == 20).then_some(())
+    });
+    pod.stop(running);
+    pod.assert_lines(10);
+}
+
+#[test]
+fn a_sink_that_refuses_all_there_is_stops_reading_with_a_word() {
+    let pod = Pod::new();
+    pod.store.judge(|_| Verdict::Refuse(400));
+    let running = pod.start_with(&["--in-flight=64KiB", "--batch-size=8KiB", "--max-record=8KiB"]);
+    pod.append_lines("app.log", 0..50_000);
+    running.wait_for_log("reading stops: the sink refuses every record");
+    pod.store.judge(|_| Verdict::Store);
+    pod.wait_for(50_000);
+    pod.stop(running);
+    pod.assert_lines(50_000);
+}
+
+/// A replay that is under way, or has been stopped, holds up nobody.
+#[test]
+fn a_replay_that_hangs_does_not_hold_up_the_sidecar() {
+    let pod = Pod::new();
+    pod.store.judge(|document| match document.message() {
+        "poison" => Verdict::Refuse(400),
+        _ => Verdict::Store,
+    });
+    pod.append("app.log", "line 0\npoison\n");
+    let running = pod.start();
+    wait::until("the poison to be kept", || {
+        (pod.dead_letters_so_far() == 1).then_some(())
+    });
+    // To nowhere: it waits, and holds what it has taken away.
+    let to = "elasticsearch+http://127.0.0.1:1/app";
+    let mut command = testbed::process::command(crate::BIN);
+    command.args(["replay", "--to", to, "--state"]).arg(pod.state(""));
+    let replay = testbed::process::Running::spawn(&mut command);
+    wait::until("it to be taken away", || (pod.dead_letters_so_far() == 0).then_some(()));
+    pod.append("app.log", "line 1\npoison\nline 2\n");
+    pod.wait_for(3);
+    wait::until("the next poison to be kept", || {
+        (pod.dead_letters_so_far() == 1).then_some(())
+    });
+    replay.kill();
+    // The rest of that one, and what has come since.
+    let output = pod.replay(&[]);
+    let (code, said) = code_and_stderr(&output);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(pod.dead_letters().len() == 2, "{said}");
+    pod.stop(running);
+    pod.assert_lines(3);
+}
+
+#[test]
+fn bytes_that_are_no_utf8_keep_their_id_and_lines_that_are_no_records_are_put_aside() {
+    let pod = Pod::new();
+    let refuses = Arc::new(AtomicBool::new(true));
+    let refusing = Arc::clone(&refuses);
+    pod.store.judge(
+        move |document| match document.message().starts_with("odd") && refusing.load(Ordering::Relaxed) {
+            true => Verdict::Refuse(400),
+            false => Verdict::Store,
+        },
+    );
+    fs::write(pod.log("app.log"), b"line 0\nodd \xff\n").unwrap();
+    let running = pod.start();
+    wait::until("the odd one to be kept", || {
+        (pod.dead_letters_so_far() == 1).then_some(())
+    });
+    pod.stop(running);
+    let id = pod.dead_letters()[0]["_id"].as_str().unwrap().to_owned();
+    let text = fs::read_to_string(pod.state("dead-letter.ndjson")).unwrap();
+    fs::write(pod.state("dead-letter.ndjson"), format!("no record\n{text}")).unwrap();
+    refuses.store(false, Ordering::Relaxed);
+    let output = pod.replay(&[]);
+    let (code, said) = code_and_stderr(&output);
+    assert!(code == Some(1) && said.contains("are no records"), "{said}");
+    assert!(pod.store.documents("app").iter().any(|document| document.id == id));
+    assert_eq!(
+        fs::read_to_string(pod.state("dead-letter.unreadable")).unwrap(),
+        "no record\n"
+    );
+}
