@@ -30,9 +30,21 @@ const COPY_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 struct Young {
     path: PathBuf,
-    file: File,
+    /// None as long as it cannot be opened.
+    file: Option<File>,
     noticed: Instant,
     twin: Option<Twin>,
+}
+
+impl Young {
+    fn new() -> Self {
+        Self {
+            path: PathBuf::new(),
+            file: None,
+            noticed: Instant::now(),
+            twin: None,
+        }
+    }
 }
 
 /// What a young file is.
@@ -276,52 +288,42 @@ impl Files {
 
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of what is read already.
     fn came_and_went(&mut self, file: &Found) -> bool {
-        if let Some(&size) = self.copies.get(&file.inode) {
-            if size_of(file) == size {
-                return false;
-            }
+        match self.copies.get(&file.inode) {
+            Some(&size) if size_of(file) == size => return false,
             // Nobody writes to a copy.
-            self.copies.remove(&file.inode);
-            return true;
+            _ => drop(self.copies.remove(&file.inode)),
         }
-        let mut young = match self.young.remove(&file.inode) {
-            Some(young) => young,
-            None => match File::open(&file.path) {
-                Ok(opened) => Young {
-                    path: file.path.clone(),
-                    file: opened,
-                    noticed: Instant::now(),
-                    twin: None,
-                },
-                // Whoever opens it again tells why it cannot be read.
-                Err(_) => return true,
-            },
-        };
+        let mut young = self.young.remove(&file.inode).unwrap_or_else(Young::new);
         young.path.clone_from(&file.path);
-        match self.judge(&mut young, &file.inode) {
-            Judged::Wanted => true,
-            Judged::Copy { size } => {
-                self.copies.insert(file.inode, size);
-                false
+        let judged = match young.file.take().map_or_else(|| File::open(&file.path), Ok) {
+            Ok(opened) => {
+                let judged = self.judge(&mut young, &opened, &file.inode);
+                young.file = Some(opened);
+                judged
             }
-            Judged::Open => {
-                self.young.insert(file.inode, young);
-                false
-            }
+            // Whoever opens it again tells why it cannot be read.
+            Err(_) => Judged::Wanted,
+        };
+        if let Judged::Copy { size } = judged {
+            self.copies.insert(file.inode, size);
+            return false;
         }
+        // It stays a candidate until it is open.
+        self.young.insert(file.inode, young);
+        matches!(judged, Judged::Wanted)
     }
 
-    fn judge(&self, young: &mut Young, inode: &Inode) -> Judged {
-        let size = young.file.metadata().map_or(0, |meta| meta.len());
+    fn judge(&self, young: &mut Young, file: &File, inode: &Inode) -> Judged {
+        let size = file.metadata().map_or(0, |meta| meta.len());
         // The copy may have been made long before the truncation.
         let mut formers = self.formers.iter().filter(|former| former.may_be_in(&young.path));
-        if formers.clone().any(|former| former.lives_on_in(&young.file, inode)) {
+        if formers.clone().any(|former| former.lives_on_in(file, inode)) {
             return Judged::Wanted;
         }
         let twin = young.twin;
         if size > 0
             && formers.any(|former| {
-                former.was_all_of(&young.file, inode, size) || twin.is_some_and(|twin| former.was_equal(twin, size))
+                former.was_all_of(file, inode, size) || twin.is_some_and(|twin| former.was_equal(twin, size))
             })
         {
             tracing::info!(path = %young.path.display(), "a copy of what was read before a truncation: left out");
@@ -331,7 +333,7 @@ impl Files {
         if size == 0 || self.tails.values().any(Tail::is_cut) {
             return Judged::Open;
         }
-        let is_twin = |tail: &&Tail| tail.likeness(&young.file, size) == Likeness::Twin;
+        let is_twin = |tail: &&Tail| tail.likeness(file, size) == Likeness::Twin;
         let Some(tail) = self.tails.values().find(is_twin) else {
             return Judged::Wanted;
         };
@@ -349,11 +351,13 @@ impl Files {
         let gone: Vec<_> = self.young.extract_if(.., |inode, _| !there.contains(inode)).collect();
         let mut opened = false;
         for (inode, mut young) in gone {
-            if matches!(self.judge(&mut young, &inode), Judged::Copy { .. }) {
+            // What nobody could open has been told of.
+            let Some(file) = young.file.take() else { continue };
+            if matches!(self.judge(&mut young, &file, &inode), Judged::Copy { .. }) {
                 continue;
             }
             let path = young.path.to_string_lossy();
-            match Tail::new(young.file, inode, &path, &self.scope) {
+            match Tail::new(file, inode, &path, &self.scope) {
                 Ok(mut tail) => {
                     tracing::info!(path = %path, "reading a file that is gone already");
                     (tail.matched, tail.exists) = (false, false);

@@ -158,6 +158,27 @@ fn a_file_it_may_not_read_is_named_with_who_and_what_to_change_and_read_when_all
 }
 
 #[test]
+fn a_rotated_file_that_may_not_be_read_yet_stays_a_candidate() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..1);
+    let running = start_unprivileged(&pod, "*.log");
+    pod.wait_for(1);
+    // Under its last name at once, and closed: no look ever saw it as `other.log`.
+    let hidden = pod.dir.path().join("hidden");
+    fs::write(&hidden, "line 1\n").unwrap();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::rename(&hidden, pod.log("other.log.1")).unwrap();
+    running.wait_for_log("cannot read a file that matches");
+    // Some looks later.
+    pod.append_lines("app.log", 2..3);
+    pod.wait_for(2);
+    fs::set_permissions(pod.log("other.log.1"), fs::Permissions::from_mode(0o644)).unwrap();
+    pod.wait_for(3);
+    pod.stop(running);
+    pod.assert_lines(3);
+}
+
+#[test]
 fn a_broken_checkpoint_is_not_taken_for_none() {
     let pod = Pod::new();
     fs::create_dir(pod.state("")).unwrap();
