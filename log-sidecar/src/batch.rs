@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::recycle::Recycled;
+use pod_contract::units::hex_digits;
 use serde::{Deserialize, Serialize};
+
+use crate::recycle::Recycled;
 
 /// Where lines come from.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,18 +101,12 @@ impl Record<'_> {
 
     /// Appends the id, which needs no escapes.
     pub(crate) fn write_id(&self, out: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         out.extend_from_slice(self.source.id.as_bytes());
         out.push(b'-');
         out.extend_from_slice(itoa::Buffer::new().format(self.offset).as_bytes());
         out.push(b'-');
         let checksum = crc32fast::hash(self.text).to_be_bytes();
-        out.extend(
-            checksum
-                .iter()
-                .flat_map(|byte| [byte >> 4, byte & 15])
-                .map(|digit| DIGITS[usize::from(digit)]),
-        );
+        out.extend(checksum.into_iter().flat_map(hex_digits));
     }
 }
 

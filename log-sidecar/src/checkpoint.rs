@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Evidence, Inode};
 
-const NAME: &str = "checkpoint.json";
+/// In the state directory.
+pub(crate) const NAME: &str = "checkpoint.json";
 const VERSION: u32 = 1;
 
 /// One file as it was when the checkpoint was written.

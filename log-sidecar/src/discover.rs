@@ -7,6 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use pod_contract::config::Setting;
 
+use crate::checkpoint;
+use crate::deliver::DEAD_LETTER;
 use crate::identity::Inode;
 
 /// `**` looks this deep below its directory, levels.
@@ -76,7 +78,7 @@ pub(crate) enum Kind {
 }
 
 /// What the state directory holds of ours, and the temporary files beside it.
-const OWN_FILES: [&str; 2] = ["checkpoint.json", "dead-letter."];
+const OWN_FILES: [&str; 2] = [checkpoint::NAME, DEAD_LETTER];
 
 /// A compressed copy holds nothing new.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "zip"];

@@ -29,19 +29,34 @@ mod replay;
 mod sink;
 mod watch;
 
+use pod_contract::run::lifecycle;
 use pod_contract::start::cli::Program;
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
 
 pub use config::Config;
 use config::Task;
+use ledger::Ledger;
 
 /// Ships until it is told to stop, or sends again what was rejected.
 pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
-    match config.task {
-        Task::Ship(shipping) => pipeline::run(*shipping, config.delivery, config.state, config.grace, words),
-        Task::Replay => replay::run(config.delivery, config.state, config.grace, words),
-    }
+    let Config {
+        task,
+        delivery,
+        state,
+        grace,
+    } = config;
+    let ledger = Ledger::default();
+    let left = ledger.clone();
+    lifecycle::run(
+        grace,
+        &words,
+        move || left.summary(),
+        async |stop| match task {
+            Task::Ship(shipping) => pipeline::ship(*shipping, delivery, state, ledger, stop).await,
+            Task::Replay => replay::send_again(delivery, state.unwrap_or_default(), ledger, stop).await,
+        },
+    )
 }
 
 /// Name, help and flags of this binary.

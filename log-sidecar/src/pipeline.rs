@@ -10,10 +10,9 @@ use std::time::Duration;
 use pod_contract::admin::{self, Admin};
 use pod_contract::metrics::{self, Registry};
 use pod_contract::run::greet::greet;
-use pod_contract::run::lifecycle::{self, CancellationToken};
+use pod_contract::run::lifecycle::CancellationToken;
 use pod_contract::run::ready::Ready;
 use pod_contract::start::exit::Failure;
-use pod_contract::start::last_words::LastWords;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -34,24 +33,7 @@ const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSIO
 const REST: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM, then reads to the end, delivers, and returns.
-pub(crate) fn run(
-    shipping: Shipping,
-    delivery: config::Delivery,
-    state: Option<PathBuf>,
-    grace: Duration,
-    words: LastWords,
-) -> Result<(), Failure> {
-    let ledger = Ledger::default();
-    let left = ledger.clone();
-    lifecycle::run(
-        grace,
-        &words,
-        move || left.summary(),
-        |stop| serve(shipping, delivery, state, ledger, stop),
-    )
-}
-
-async fn serve(
+pub(crate) async fn ship(
     shipping: Shipping,
     config: config::Delivery,
     state: Option<PathBuf>,
@@ -99,7 +81,7 @@ async fn serve(
     let delivery = Rc::new(new_delivery(&config, state.as_deref(), &ledger));
     let greeting = Rc::clone(&delivery);
     side.spawn_local(greet(greeted, async move || greeting.sink.greet().await));
-    let mut shipped = Box::pin(ship(delivery, receiver, mailbox.clone(), blocks));
+    let mut shipped = Box::pin(deliver_all(delivery, receiver, mailbox.clone(), blocks));
 
     tokio::select! {
         () = stop.cancelled() => {}
@@ -164,7 +146,7 @@ fn warn_of_what_is_open(config: &config::Delivery, registry: &mut Registry) {
 }
 
 /// Delivers what comes, until nothing comes any more and all is settled.
-async fn ship(
+async fn deliver_all(
     delivery: Rc<Delivery>,
     mut batches: mpsc::Receiver<Batch>,
     mailbox: Arc<Mailbox>,

@@ -13,9 +13,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use humantime::parse_rfc3339;
-use pod_contract::run::lifecycle;
+use pod_contract::run::lifecycle::CancellationToken;
 use pod_contract::start::exit::Failure;
-use pod_contract::start::last_words::LastWords;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -35,48 +34,38 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_RECORDS: usize = 4096;
 
 /// Sends all of it once, and says what became of it.
-pub(crate) fn run(
+pub(crate) async fn send_again(
     config: config::Delivery,
-    state: Option<PathBuf>,
-    grace: Duration,
-    words: LastWords,
+    state: PathBuf,
+    ledger: Ledger,
+    stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let state = state.unwrap_or_default();
-    let ledger = Ledger::default();
-    let left = ledger.clone();
-    lifecycle::run(
-        grace,
-        &words,
-        move || left.summary(),
-        async |stop| {
-            let failed = |error: io::Error| {
-                Failure::failed(format!(
-                    "cannot send what is in {} again: {error}",
-                    path_in(&state).display()
-                ))
-            };
-            let again = async || {
-                // The rest of a replay that was ended, and then what was rejected before this one.
-                let files = if state.join(TAKEN).try_exists()? { 2 } else { 1 };
-                for _ in 0..files {
-                    if let Some(taken) = take(&state).await? {
-                        send(&config, &state, &taken, &ledger).await?;
-                        if ledger.lost.get() > 0 {
-                            break;
-                        }
-                        fs::remove_file(state.join(TAKEN))?;
-                    }
-                }
-                Ok(())
-            };
-            tokio::select! {
-                () = stop.cancelled() => return Err(Failure::failed(format!("stopped: {}", ledger.summary()))
-                    .remedy("run it again: what was taken is known to the sink")),
-                done = again() => done.map_err(failed)?,
-            }
+    tokio::select! {
+        () = stop.cancelled() => Err(Failure::failed(format!("stopped: {}", ledger.summary()))
+            .remedy("run it again: what was taken is known to the sink")),
+        done = send_files(&config, &state, &ledger) => {
+            done.map_err(|error| {
+                let path = path_in(&state);
+                Failure::failed(format!("cannot send what is in {} again: {error}", path.display()))
+            })?;
             conclude(&state, &ledger)
-        },
-    )
+        }
+    }
+}
+
+/// The rest of a replay that was ended, and then what was rejected before this one.
+async fn send_files(config: &config::Delivery, state: &Path, ledger: &Ledger) -> io::Result<()> {
+    let files = if state.join(TAKEN).try_exists()? { 2 } else { 1 };
+    for _ in 0..files {
+        if let Some(taken) = take(state).await? {
+            send(config, state, &taken, ledger).await?;
+            if ledger.lost.get() > 0 {
+                break;
+            }
+            fs::remove_file(state.join(TAKEN))?;
+        }
+    }
+    Ok(())
 }
 
 fn conclude(state: &Path, ledger: &Ledger) -> Result<(), Failure> {

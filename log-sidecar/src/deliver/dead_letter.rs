@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Mark, Record};
 
+/// All files of ours for rejected records begin with this.
+pub(crate) const PREFIX: &str = "dead-letter.";
 const NAME: &str = "dead-letter.ndjson";
 /// Records may hold what not everybody is to read.
 const MODE: u32 = 0o640;
@@ -82,7 +84,7 @@ impl DeadLetter {
         let first = rejected.first().map_or("", |(_, why)| why);
         let Some(path) = self.path.clone() else {
             for (record, why) in rejected {
-                let record = line(record, why, read_at)?;
+                let record = line(record, &record.id(), why, read_at)?;
                 tracing::error!(record, "rejected; there is no --state to keep it in");
             }
             return Ok(0);
@@ -162,11 +164,12 @@ impl Open {
     fn add(&mut self, rejected: &[(Record<'_>, String)], read_at: SystemTime, max: u64) -> io::Result<usize> {
         let (mut lines, mut added, mut lost) = (Vec::new(), Vec::new(), 0);
         for (record, why) in rejected {
-            let digest = digest(&record.id());
+            let id = record.id();
+            let digest = digest(&id);
             if self.known.contains(&digest) {
                 continue;
             }
-            let line = line(record, why, read_at)?;
+            let line = line(record, &id, why, read_at)?;
             if self.length + (lines.len() + line.len()) as u64 <= max {
                 lines.extend_from_slice(line.as_bytes());
                 added.push(digest);
@@ -206,10 +209,10 @@ fn digest(id: &str) -> u64 {
     hasher.finish()
 }
 
-fn line(record: &Record<'_>, why: &str, read_at: SystemTime) -> io::Result<String> {
+fn line(record: &Record<'_>, id: &str, why: &str, read_at: SystemTime) -> io::Result<String> {
     let entry = Entry {
         reason: why.into(),
-        id: record.id().into(),
+        id: id.into(),
         at: format_rfc3339_millis(read_at).to_string().into(),
         path: record.source.path.as_str().into(),
         offset: record.offset,

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use pod_contract::config::Word;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub(crate) use self::dead_letter::{DeadLetter, Entry, path_in};
+pub(crate) use self::dead_letter::{DeadLetter, Entry, PREFIX as DEAD_LETTER, path_in};
 use self::pause::Pause;
 use crate::batch::{Batch, Record};
 use crate::ledger::Ledger;

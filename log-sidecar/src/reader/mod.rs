@@ -233,6 +233,7 @@ impl Reader {
         let inodes: Vec<Inode> = after.chain(dirty.range(..=self.last_served)).copied().collect();
         for inode in inodes {
             if !self.has_room() {
+                self.tell_if_stuck();
                 return Round::NoRoom;
             }
             self.last_served = inode;
@@ -286,20 +287,31 @@ impl Reader {
         }
     }
 
-    fn has_room(&mut self) -> bool {
-        let (batches, bytes) = (self.held.0.min(MAX_HELD), self.held.1.min(self.config.in_flight));
+    fn has_room(&self) -> bool {
+        let (batches, bytes) = self.in_the_way();
         let largest = self.config.batch_size.max(self.config.max_record);
-        let has_room = self.out_bytes - bytes + self.pending_bytes + largest <= self.config.in_flight
-            && self.out_batches - batches < MAX_BATCHES;
-        if !has_room && batches > 0 && batches == self.out_batches && !std::mem::replace(&mut self.is_stuck_told, true)
-        {
+        bytes + self.pending_bytes + largest <= self.config.in_flight && batches < MAX_BATCHES
+    }
+
+    /// Batches and bytes that are out, but for those that are held, as far as these do not stop the others.
+    fn in_the_way(&self) -> (usize, usize) {
+        let (batches, bytes) = self.held;
+        (
+            self.out_batches - batches.min(MAX_HELD),
+            self.out_bytes - bytes.min(self.config.in_flight),
+        )
+    }
+
+    /// Once, when nothing but what is held is out, and there is no room for more.
+    fn tell_if_stuck(&mut self) {
+        let (batches, bytes) = self.held;
+        if batches > 0 && batches == self.out_batches && !std::mem::replace(&mut self.is_stuck_told, true) {
             tracing::error!(
                 batches,
                 bytes,
                 "reading stops: the sink refuses every record of all that was read; mend what it says, or keep them as rejected with --all-refused reject"
             );
         }
-        has_room
     }
 
     fn take_in(&mut self, segment: Segment) {
@@ -322,7 +334,7 @@ impl Reader {
     /// Sends what has waited long enough for company.
     fn hand_out(&mut self) {
         let due = matches!(self.phase, Phase::Ending(_)) || self.pending_since.elapsed() >= self.config.flush_interval;
-        if !self.pending.is_empty() && due && self.out_batches - self.held.0.min(MAX_HELD) < MAX_BATCHES {
+        if !self.pending.is_empty() && due && self.in_the_way().0 < MAX_BATCHES {
             self.seal();
         }
     }

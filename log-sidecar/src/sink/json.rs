@@ -1,5 +1,7 @@
 //! Strings of JSON, written into a body in few large copies. Source: RFC 8259, section 7.
 
+use pod_contract::units::hex_digits;
+
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const TOPS: u64 = ONES << 7;
 
@@ -43,7 +45,6 @@ fn special(eight: u64) -> u64 {
 }
 
 fn escaped(out: &mut Vec<u8>, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),
         b'\\' => out.extend_from_slice(b"\\\\"),
@@ -52,8 +53,7 @@ fn escaped(out: &mut Vec<u8>, byte: u8) {
         b'\n' => out.extend_from_slice(b"\\n"),
         _ => {
             out.extend_from_slice(b"\\u00");
-            out.push(DIGITS[usize::from(byte >> 4)]);
-            out.push(DIGITS[usize::from(byte & 15)]);
+            out.extend(hex_digits(byte));
         }
     }
 }

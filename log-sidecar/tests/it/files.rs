@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use testbed::process::Running;
 use testbed::wait;
 
 use crate::Pod;
@@ -314,39 +316,37 @@ fn braces_in_a_pattern_and_an_exclusion_after_a_restart() {
     pod.assert_lines(11);
 }
 
-/// A crash loop says the same again and again.
-#[test]
-fn equal_short_files_of_a_crash_loop_are_all_sent() {
-    let pod = Pod::new();
+/// A crash loop says the same again and again: three files, of which nobody saw the second one before it was rotated.
+fn crash_loop(pod: &Pod, running: &Running) {
     let crash = "start\npanic at main\n";
     pod.append("app.log", crash);
-    let running = pod.start();
     pod.wait_for(2);
-    // Unseen between two looks: the second one was rotated before anybody looked.
-    running.signal(rustix::process::Signal::STOP);
-    fs::rename(pod.log("app.log"), pod.log("app.log.2")).unwrap();
-    pod.append("app.log", crash);
-    fs::rename(pod.log("app.log"), pod.log("app.log.1")).unwrap();
-    pod.append("app.log", crash);
-    running.signal(rustix::process::Signal::CONT);
-    // What cannot be told from a copy waits for a truncation; the next run, or the end of this one, waits for nothing.
+    running.signal(Signal::STOP);
+    for rotated in ["app.log.2", "app.log.1"] {
+        fs::rename(pod.log("app.log"), pod.log(rotated)).unwrap();
+        pod.append("app.log", crash);
+    }
+    running.signal(Signal::CONT);
     pod.wait_for(4);
+}
+
+#[test]
+fn equal_short_files_of_a_crash_loop_are_all_sent() {
+    // What cannot be told from a copy waits for a truncation; the end waits for nothing.
+    let pod = Pod::new();
+    let running = pod.start();
+    crash_loop(&pod, &running);
     pod.stop(running);
     assert_eq!(pod.store.messages("app").len(), 6);
 
     // Killed while it waits: the next run finds it still.
     let pod = Pod::new();
-    pod.append("app.log", crash);
     let running = pod.start();
-    pod.wait_for(2);
-    running.signal(rustix::process::Signal::STOP);
-    fs::rename(pod.log("app.log"), pod.log("app.log.2")).unwrap();
-    pod.append("app.log", crash);
-    fs::rename(pod.log("app.log"), pod.log("app.log.1")).unwrap();
-    pod.append("app.log", crash);
-    running.signal(rustix::process::Signal::CONT);
-    pod.wait_for(4);
-    std::thread::sleep(Duration::from_millis(1500));
+    crash_loop(&pod, &running);
+    wait::until("a checkpoint of the two that were read", || {
+        let text = fs::read_to_string(pod.state("checkpoint.json")).unwrap_or_default();
+        (text.matches("\"offset\":20,").count() == 2).then_some(())
+    });
     running.kill();
     let running = pod.start();
     running.wait_for_log("the sink is there");
@@ -533,7 +533,7 @@ fn a_file_of_another_name_is_no_copy_and_a_copy_that_grows_is_none() {
     pod.append("a.log", "banner\nx\n");
     let running = pod.start();
     pod.wait_for(2);
-    running.signal(rustix::process::Signal::STOP);
+    running.signal(Signal::STOP);
     pod.append("b.log", "banner\n");
     fs::rename(pod.log("b.log"), pod.log("b.log.1")).unwrap();
     fs::File::options()
@@ -542,7 +542,7 @@ fn a_file_of_another_name_is_no_copy_and_a_copy_that_grows_is_none() {
         .unwrap()
         .set_len(0)
         .unwrap();
-    running.signal(rustix::process::Signal::CONT);
+    running.signal(Signal::CONT);
     running.wait_for_log("truncated");
     pod.append("b.log.1", "y\n");
     pod.wait_for(4);

@@ -8,7 +8,7 @@ mod size;
 mod url;
 
 pub use address::HostPort;
-pub use hex::hex;
+pub use hex::{hex, hex_digits};
 pub use plain::OrOff;
 pub use size::Bytes;
 pub use url::{HttpUrl, Url};

@@ -39,10 +39,10 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: 
     let excerpt = || String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
     match status.as_u16() {
         // The usual case takes no memory.
-        200..=299 if serde_json::from_slice(body).is_ok_and(|AllTaken(items)| items == sent) => {
+        200..=299 if serde_json::from_slice(body).is_ok_and(|all: AllTaken| all.items.0 == sent) => {
             Answer::Each(vec![Verdict::Delivered; sent])
         }
-        200..=299 => match Reply::read(body) {
+        200..=299 => match serde_json::from_slice(body).ok().and_then(|value| Reply::of(&value)) {
             Some(reply) => reply.judge(sent, hold),
             None => Answer::Unclear {
                 why: format!(
@@ -79,17 +79,7 @@ struct Item {
 }
 
 impl Reply {
-    /// As it should be; else, what of it can be understood.
-    fn read(body: &[u8]) -> Option<Self> {
-        match serde_json::from_slice::<Strict>(body) {
-            Ok(strict) => Some(Self {
-                errors: strict.errors,
-                items: strict.items.into_iter().map(Item::from).collect(),
-            }),
-            Err(_) => Self::of(&serde_json::from_slice(body).ok()?),
-        }
-    }
-
+    /// What of it can be understood; `None` if nothing can.
     fn of(value: &Value) -> Option<Self> {
         let errors = value.get("errors").and_then(Value::as_bool);
         let items = match value.get("items") {
@@ -113,19 +103,13 @@ impl Reply {
     }
 }
 
-/// A reply of so many items, each of which was taken.
-struct AllTaken(usize);
-
-impl<'de> Deserialize<'de> for AllTaken {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Whole {
-            items: Taken,
-        }
-        Whole::deserialize(deserializer).map(|whole| Self(whole.items.0))
-    }
+/// A reply of which each item was taken.
+#[derive(Deserialize)]
+struct AllTaken {
+    items: Taken,
 }
 
+/// So many items.
 struct Taken(usize);
 
 impl<'de> Deserialize<'de> for Taken {
@@ -140,7 +124,7 @@ impl<'de> Deserialize<'de> for Taken {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Taken, A::Error> {
                 let mut count = 0;
-                while let Some(item) = items.next_element::<StrictItem>()? {
+                while let Some(item) = items.next_element::<Outer>()? {
                     if !is_taken(item.create.status) {
                         return Err(A::Error::custom("an item was not taken"));
                     }
@@ -158,41 +142,15 @@ fn is_taken(status: u16) -> bool {
     matches!(status, 200..=299 | 409)
 }
 
-/// The reply as it is documented, read without detours.
+/// An item that was taken, as it is documented.
 #[derive(Deserialize)]
-struct Strict {
-    errors: Option<bool>,
-    items: Vec<StrictItem>,
+struct Outer {
+    create: Inner,
 }
 
 #[derive(Deserialize)]
-struct StrictItem {
-    create: StrictOutcome,
-}
-
-#[derive(Deserialize)]
-struct StrictOutcome {
+struct Inner {
     status: u16,
-    error: Option<StrictError>,
-}
-
-#[derive(Deserialize)]
-struct StrictError {
-    #[serde(rename = "type")]
-    kind: String,
-    reason: String,
-}
-
-impl From<StrictItem> for Item {
-    fn from(item: StrictItem) -> Self {
-        let error = item.create.error.map(|error| (error.kind, error.reason));
-        let (kind, reason) = error.unwrap_or_default();
-        Self {
-            status: Some(item.create.status),
-            kind,
-            reason,
-        }
-    }
 }
 
 impl Item {
