@@ -25,6 +25,29 @@ pub(crate) struct Saved {
     /// Everything before is settled.
     pub(crate) offset: u64,
     pub(crate) evidence: Evidence,
+    /// Of a compressed file: `offset` counts what is in it, `evidence` is of its own bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) packed: Option<Packed>,
+}
+
+impl Saved {
+    /// It is to be read from its head, under the same id.
+    pub(crate) fn forget_offset(&mut self) {
+        self.offset = 0;
+        match &mut self.packed {
+            Some(packed) => packed.is_finished = false,
+            None => self.evidence = Evidence::none(),
+        }
+    }
+}
+
+/// A compressed file that is read through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Packed {
+    /// Of the file, bytes.
+    pub(crate) size: u64,
+    /// Everything in it is settled.
+    pub(crate) is_finished: bool,
 }
 
 /// All that outlives the process.
@@ -50,63 +73,49 @@ impl Positions {
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     path: Option<PathBuf>,
-    written: Vec<Saved>,
-    /// Says "in use" to another process; ends with this one, however that ends.
-    _lock: Option<File>,
+    /// What is on disk.
+    written: Option<Vec<Saved>>,
+    /// Says "in use" to another process; ends with this one, however that ends. None as long as the directory cannot be made.
+    lock: Option<File>,
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint in `state` and returns what it holds. A checkpoint that cannot be read as one is an error: to start anew
-    /// without being asked would send everything twice.
-    pub(crate) fn open(state: Option<&Path>, now: i64) -> io::Result<(Self, Positions)> {
-        let fresh = Positions::new(now, Vec::new());
-        let Some(dir) = state else {
-            return Ok((
-                Self {
-                    path: None,
-                    written: Vec::new(),
-                    _lock: None,
-                },
-                fresh,
-            ));
+    /// Opens the checkpoint in `state` and returns what it holds; `None` at a first start. A checkpoint that cannot be read as one is an
+    /// error: to start anew without being asked would send everything twice. A full volume is none: lines go on, and positions follow
+    /// when there is room.
+    pub(crate) fn open(state: Option<&Path>) -> io::Result<(Self, Option<Positions>)> {
+        let mut checkpoint = Self {
+            path: state.map(|dir| dir.join(NAME)),
+            written: None,
+            lock: None,
         };
-        fs::create_dir_all(dir)?;
-        let lock = File::open(dir)?;
-        if matches!(
-            flock(&lock, FlockOperation::NonBlockingLockExclusive),
-            Err(Errno::WOULDBLOCK)
-        ) {
-            return Err(io::Error::other("another log-sidecar uses it"));
+        let Some(path) = checkpoint.path.clone() else {
+            return Ok((checkpoint, None));
+        };
+        match lock(path.parent().unwrap_or(&path)) {
+            Err(error) if is_full(&error) => {}
+            locked => checkpoint.lock = Some(locked?),
         }
-        let path = dir.join(NAME);
-        let positions = match fs::read(&path) {
-            Ok(text) => {
-                let found: Positions = serde_json::from_slice(&text)?;
-                if found.version != VERSION {
-                    return Err(io::Error::other(format!(
-                        "{} has version {}, not {VERSION}",
-                        path.display(),
-                        found.version
-                    )));
-                }
-                found
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => fresh,
+        let found = match fs::read(&path) {
+            Ok(text) => Some(read(&text, &path)?),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        let mut checkpoint = Self {
-            path: Some(path),
-            written: Vec::new(),
-            _lock: Some(lock),
-        };
+        checkpoint.written = found.as_ref().map(|positions| positions.files.clone());
         // Proves now, not at the first acknowledgement, that the directory can be written.
-        checkpoint.write(&positions)?;
-        Ok((checkpoint, positions))
+        match checkpoint.stage(found.as_ref()) {
+            Err(error) if is_full(&error) => tracing::error!(
+                state = %path.display(), %error,
+                "no room for the checkpoint: after a restart, lines may be sent twice; free some, it is tried again"
+            ),
+            staged => drop(staged?),
+        }
+        Ok((checkpoint, found))
     }
 
     /// Writes `positions` unless the files in it are what is on disk already.
     pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
-        if positions.files == self.written {
+        if self.written.as_ref() == Some(&positions.files) {
             Ok(())
         } else {
             self.write(positions)
@@ -115,14 +124,56 @@ impl Checkpoint {
 
     /// Writes `positions`.
     pub(crate) fn write(&mut self, positions: &Positions) -> io::Result<()> {
-        if let Some(path) = &self.path {
-            let mut staged = Staged::create(path)?;
-            staged.file().write_all(&serde_json::to_vec(positions)?)?;
+        if let Some(staged) = self.stage(Some(positions))? {
             staged.publish(0o640)?;
-            self.written.clone_from(&positions.files);
+            self.written = Some(positions.files.clone());
         }
         Ok(())
     }
+
+    /// Would the next run, if this one ended now, give `file` the same id? `initial` is the id of a file that nobody knows.
+    pub(crate) fn would_find(&self, file: &Saved, initial: &str) -> bool {
+        let written = self.written.iter().flatten();
+        match written.clone().find(|known| known.inode.is_likely(&file.inode)) {
+            _ if self.path.is_none() => true,
+            // The next one sees that it is not what it was, and makes it the next generation.
+            Some(known) => known.id == file.id || known.generation + 1 == file.generation,
+            None => file.id == initial,
+        }
+    }
+
+    /// All of `positions` beside the checkpoint, not in its place yet.
+    fn stage(&mut self, positions: Option<&Positions>) -> io::Result<Option<Staged>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        if self.lock.is_none() {
+            self.lock = Some(lock(path.parent().unwrap_or(path))?);
+        }
+        let mut staged = Staged::create(path)?;
+        staged.file().write_all(&serde_json::to_vec(&positions)?)?;
+        Ok(Some(staged))
+    }
+}
+
+fn read(text: &[u8], path: &Path) -> io::Result<Positions> {
+    let found: Positions = serde_json::from_slice(text)?;
+    if found.version == VERSION {
+        return Ok(found);
+    }
+    let (path, version) = (path.display(), found.version);
+    Err(io::Error::other(format!("{path} has version {version}, not {VERSION}")))
+}
+
+fn lock(dir: &Path) -> io::Result<File> {
+    fs::create_dir_all(dir)?;
+    let lock = File::open(dir)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(io::Error::other("another log-sidecar uses it")),
+        locked => locked.map(|()| lock).map_err(Into::into),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]
@@ -138,6 +189,7 @@ mod tests {
             generation: 0,
             offset,
             evidence: Evidence::none(),
+            packed: None,
         }
     }
 
@@ -145,18 +197,18 @@ mod tests {
     fn what_is_saved_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("made");
-        let (mut checkpoint, positions) = Checkpoint::open(Some(&state), 5).unwrap();
-        assert_eq!(positions, Positions::new(5, vec![]));
+        let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
+        assert_eq!(positions, None);
         let positions = Positions::new(6, vec![saved(7)]);
         checkpoint.save(&positions).unwrap();
         assert!(
-            Checkpoint::open(Some(&state), 7)
+            Checkpoint::open(Some(&state))
                 .unwrap_err()
                 .to_string()
                 .contains("another")
         );
         drop(checkpoint);
-        assert_eq!(Checkpoint::open(Some(&state), 8).unwrap().1, positions);
+        assert_eq!(Checkpoint::open(Some(&state)).unwrap().1, Some(positions));
     }
 
     #[test]
@@ -168,7 +220,30 @@ mod tests {
             "{\"version\":2,\"looked_at\":0,\"files\":[]}",
         ] {
             fs::write(dir.path().join(NAME), text).unwrap();
-            Checkpoint::open(Some(dir.path()), 0).unwrap_err();
+            Checkpoint::open(Some(dir.path())).unwrap_err();
         }
+    }
+
+    #[test]
+    fn whether_the_next_run_finds_the_same_id_is_decided_by_what_is_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut checkpoint, _) = Checkpoint::open(Some(dir.path())).unwrap();
+        let file = Saved {
+            id: "initial".into(),
+            ..saved(7)
+        };
+        let of = |id: &str, generation: u32| Saved {
+            id: id.into(),
+            generation,
+            ..file.clone()
+        };
+        assert!(checkpoint.would_find(&file, "initial"));
+        assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
+        checkpoint.save(&Positions::new(6, vec![of("initial", 2)])).unwrap();
+        for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
+            assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
+        }
+        let (nowhere, _) = Checkpoint::open(None).unwrap();
+        assert!(nowhere.would_find(&of("later", 9), "initial"));
     }
 }

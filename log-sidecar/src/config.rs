@@ -15,6 +15,7 @@ use pod_contract::units::Bytes;
 
 use crate::deliver::AllRefused;
 use crate::discover::{Pattern, Patterns};
+use crate::reader::Start;
 use crate::sink::{Network, Target};
 
 pub(crate) const ADMIN_PORT: u16 = 9601;
@@ -57,7 +58,24 @@ fn reading_flags() -> Vec<Flag> {
             "GLOB",
             "Files to read: absolute, with *, ?, [a-z], {a,b} (in quotes) and ** for any depth; repeat the flag for more",
         ),
+        list::<Pattern>(
+            "rotated",
+            "GLOB",
+            "Where rotation puts files, if neither beside them nor under their name with something added; repeat the flag for more",
+        ),
         list::<Pattern>("exclude", "GLOB", "Files to leave out; repeat the flag for more"),
+        setting::<Start>(
+            "start",
+            "WHERE",
+            "checkpoint: where the last run ended, at a first start from the head; head: all of it again; tail: as checkpoint, but at a \
+             first start only what comes [default: checkpoint]",
+        ),
+        setting::<Duration>(
+            "ignore-older",
+            "DURATION",
+            "At a first start, what was not written to for so long is passed over, and told [default: 1h for rotated files, no limit for \
+             the others]",
+        ),
         setting::<Bytes>(
             "max-record",
             "SIZE",
@@ -173,6 +191,8 @@ pub(crate) struct Shipping {
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
     pub(crate) patterns: Patterns,
+    pub(crate) start: Start,
+    pub(crate) ignore_older: Option<Duration>,
     pub(crate) max_record: usize,
     pub(crate) batch_size: usize,
     pub(crate) flush_interval: Duration,
@@ -227,6 +247,9 @@ impl Reading {
     fn prove(s: &mut Settings<'_>, state: Option<PathBuf>, grace: Duration, may_be_none: bool) -> Option<Self> {
         let include = s.values::<Pattern>("include");
         let exclude = s.values::<Pattern>("exclude");
+        let rotated = s.values::<Pattern>("rotated");
+        let start = s.or("start", Start::Checkpoint);
+        let ignore_older = s.optional::<Duration>("ignore-older");
         let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
         let flush_interval = s.or("flush-interval", Duration::from_millis(200));
@@ -257,7 +280,9 @@ impl Reading {
             return s.refuse_together(&["poll"], "poll has to be at least 10ms");
         }
         Some(Self {
-            patterns: Patterns::new(include, exclude?, state),
+            patterns: Patterns::new(include, exclude?, rotated?, state),
+            start: start?,
+            ignore_older: ignore_older?,
             max_record: max_record.as_usize(),
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,

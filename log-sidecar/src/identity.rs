@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use pod_contract::units::hex;
-use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, StatxTimestamp, statx};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -32,13 +32,6 @@ impl Inode {
         Ok(Self::from(&statx(file, "", AtFlags::EMPTY_PATH, wanted())?))
     }
 
-    /// Of the regular file behind `path`, links followed; `None` for anything else.
-    pub(crate) fn of_file_at(path: &Path) -> std::io::Result<Option<Self>> {
-        let stat = statx(CWD, path, AtFlags::empty(), wanted())?;
-        let regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
-        Ok(regular.then(|| Self::from(&stat)))
-    }
-
     /// Did it come into being at `time` (nanoseconds since 1970) or later? False where birth is not known.
     pub(crate) fn is_born_since(&self, time: i64) -> bool {
         self.born != 0 && self.born >= time
@@ -55,21 +48,45 @@ impl Inode {
     }
 }
 
+/// A regular file as it was at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) inode: Inode,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// When it was written to last, nanoseconds since 1970.
+    pub(crate) modified: i64,
+}
+
+impl Seen {
+    /// The regular file behind `path`, links followed; `None` for anything else.
+    pub(crate) fn at(path: &Path) -> std::io::Result<Option<Self>> {
+        let stat = statx(CWD, path, AtFlags::empty(), wanted())?;
+        let regular = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile;
+        Ok(regular.then(|| Self {
+            inode: Inode::from(&stat),
+            size: stat.stx_size,
+            modified: nanos(&stat.stx_mtime),
+        }))
+    }
+}
+
 fn wanted() -> StatxFlags {
     StatxFlags::BASIC_STATS | StatxFlags::BTIME
 }
 
+fn nanos(time: &StatxTimestamp) -> i64 {
+    time.tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(i64::from(time.tv_nsec))
+}
+
 impl From<&Statx> for Inode {
     fn from(stat: &Statx) -> Self {
-        let born = stat
-            .stx_btime
-            .tv_sec
-            .saturating_mul(1_000_000_000)
-            .saturating_add(i64::from(stat.stx_btime.tv_nsec));
         Self {
             device: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
             number: stat.stx_ino,
-            born,
+            born: nanos(&stat.stx_btime),
         }
     }
 }
@@ -115,6 +132,11 @@ impl Evidence {
         let start = offset.saturating_sub(GUARD);
         let guard = read_exact(file, start, offset - start)?;
         Ok(Self::of(&head, &guard))
+    }
+
+    /// Is it of a file that begins with `head`? That has to be as long as what it was taken of, or [`HEAD`].
+    pub(crate) fn has_head(&self, head: &[u8]) -> bool {
+        self.head == digest(head)
     }
 
     /// Does `file` still hold the same before `offset`? A shorter file does not.

@@ -27,7 +27,6 @@ mod reader;
 mod recycle;
 mod replay;
 mod sink;
-mod watch;
 
 use pod_contract::run::lifecycle;
 use pod_contract::start::cli::Program;

@@ -12,7 +12,7 @@ use crate::batch::Settled;
 pub(crate) struct News {
     /// Names came or went in a watched directory, or nobody knows what changed.
     pub(crate) changed: bool,
-    /// Files that were written to, by their names; bounded, see [`crate::watch`].
+    /// Files that were written to, by their names; bounded, see [`crate::discover`].
     pub(crate) touched: HashSet<PathBuf>,
     /// A batch is done: its ranges and its bytes. Bounded by what is in flight.
     pub(crate) settled: Vec<(Vec<Settled>, usize)>,

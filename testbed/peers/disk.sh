@@ -35,12 +35,43 @@ check_disk() {
     else
         echo "WARNING: no ext4 was filled, only memory: this machine mounts no images ($(cat "$work/disk/why"))" >&2
     fi
+    subject="full state volume"
+    full_state
     subject="volumes below DEST"
     mounted_below
     subject="closed folders"
     closed_to_their_owner
     unmount_disks
     stop_server nginx
+}
+
+# log-sidecar goes on without positions, and has them as soon as there is room.
+full_state() {
+    logs=$work/disk/logs state=$work/disk/state
+    mkdir "$state"
+    new_volumes
+    mkdir -p "$state"
+    mount -t tmpfs -o size=64k tmpfs "$state"
+    disks+=("$state")
+    head -c 65536 /dev/zero >"$state/full" 2>/dev/null || true
+    seq 100 >"$logs/app.log"
+    ship stdout
+    expect "lines go on" log-sidecar eventually 20 records 100
+    expect "and it is told" log-sidecar said "no room for the checkpoint"
+    expect "that nothing is written" - test ! -s "$state/checkpoint.json"
+    rm "$state/full"
+    expect "with room, it is written" log-sidecar eventually 20 grep --quiet '"offset":292' "$state/checkpoint.json"
+    expect_stop "it ends well"
+    : >"$work/log-sidecar.log"
+    ship stdout
+    expect "the next run starts" log-sidecar eventually 20 said "the sink is there"
+    expect_stop "and ends well"
+    expect "without a line sent twice" log-sidecar records 0
+}
+
+# records COUNT: what was shipped to stdout.
+records() {
+    [ "$(grep --count '"message":"[0-9]' "$work/log-sidecar.log")" -eq "$1" ]
 }
 
 # A volume of its own and a bind mount of the same one, between which nothing is renamed.

@@ -39,16 +39,27 @@ impl Ends {
 
     /// Does `file`, of `size` bytes, end where one of these lines did, after the same?
     pub(super) fn agree(&self, file: &File, size: u64) -> bool {
-        let Some((_, known)) = self.last.iter().find(|(offset, _)| *offset == size) else {
-            return false;
+        let read = |from: u64, to: u64| pread_at(file, from, to - from);
+        self.checksum_at(size).is_some()
+            && matches!(
+                (read(0, size.min(HEAD)), read(size.saturating_sub(GUARD), size)),
+                (Ok(head), Ok(guard)) if self.agree_with(size, &head, &guard)
+            )
+    }
+
+    /// The same, of something that begins with `head` and ends with `guard`.
+    pub(super) fn agree_with(&self, size: u64, head: &[u8], guard: &[u8]) -> bool {
+        let found = if size <= HEAD {
+            crc32fast::hash(head)
+        } else {
+            checksum(head, guard)
         };
-        let Ok(head) = pread_at(file, 0, size.min(HEAD)) else {
-            return false;
-        };
-        if size <= HEAD {
-            return crc32fast::hash(&head) == *known;
-        }
-        pread_at(file, size - GUARD, GUARD).is_ok_and(|guard| checksum(&head, &guard) == *known)
+        self.checksum_at(size) == Some(found)
+    }
+
+    fn checksum_at(&self, size: u64) -> Option<u32> {
+        let known = self.last.iter().find(|(offset, _)| *offset == size);
+        known.map(|(_, checksum)| *checksum)
     }
 }
 

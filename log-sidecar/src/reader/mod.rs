@@ -1,5 +1,6 @@
 //! The one blocking thread: reads files in turns, hands out batches within the budget, and keeps the checkpoint.
 
+mod archive;
 mod ends;
 mod files;
 mod framing;
@@ -17,16 +18,18 @@ use pod_contract::start::exit::Failure;
 use pod_contract::start::explain;
 use tokio::sync::mpsc::Sender;
 
-use self::files::{Files, nanos_now};
+use self::archive::{Archive, Passage};
+use self::files::Files;
+pub(crate) use self::files::Start;
 use self::tail::{Tail, Turn};
 use crate::batch::{Batch, Mark, Segment};
 use crate::checkpoint::{Checkpoint, Positions};
 use crate::config::Reading;
+use crate::discover::Watch;
 use crate::identity::Inode;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::recycle::Pool;
-use crate::watch::Watch;
 
 /// More batches than this are never out: the byte budget ends first, and tiny batches wait for each other.
 pub(crate) const MAX_BATCHES: usize = 16;
@@ -90,6 +93,8 @@ pub(crate) struct Reader {
     is_stuck_told: bool,
     reconcile_at: Instant,
     save_at: Instant,
+    /// What the last checkpoint could not be written for.
+    unsaved: Option<String>,
     first_scan: Option<Latch>,
     blocks: Arc<Pool>,
     phase: Phase,
@@ -98,7 +103,7 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(
         config: Reading,
-        (checkpoint, positions): (Checkpoint, Positions),
+        (checkpoint, positions): (Checkpoint, Option<Positions>),
         mailbox: Arc<Mailbox>,
         ledger: Ledger,
         batches: Sender<Batch>,
@@ -127,6 +132,7 @@ impl Reader {
             is_stuck_told: false,
             reconcile_at: now,
             save_at: now,
+            unsaved: None,
             first_scan: Some(first_scan),
             blocks,
             phase: Phase::Running,
@@ -177,7 +183,7 @@ impl Reader {
         for inode in cut {
             self.read_turn(inode);
         }
-        if self.files.reconcile() {
+        if self.files.reconcile() || self.first_scan.is_some() {
             // The id of a file has to be on disk before any record with it can be sent.
             self.save();
         }
@@ -243,7 +249,35 @@ impl Reader {
                 self.files.dirty.remove(&inode);
             }
         }
+        if self.has_room() && self.read_archive() {
+            round = Round::Progress;
+        }
         round
+    }
+
+    /// The same of the first archive that is not read yet.
+    fn read_archive(&mut self) -> bool {
+        let Some(archive) = self.files.archives.iter_mut().find(|archive| !archive.is_read) else {
+            return false;
+        };
+        // After a crash, its records might come again under other ids.
+        if self.unsaved.is_some() {
+            return false;
+        }
+        let path = archive.source.path.clone();
+        match archive.turn(&self.blocks, self.config.max_record) {
+            Ok(Passage::Segment(segment)) => self.take_in(segment),
+            Ok(Passage::End) => {}
+            Ok(Passage::Broken(error)) => {
+                let bytes = archive.position;
+                tracing::error!(path, bytes, %error, "a compressed file is broken: what is in it after so many bytes is lost");
+            }
+            Err(error) => {
+                self.files.complain(Path::new(&path), &error);
+                return false;
+            }
+        }
+        true
     }
 
     /// True when the file gave something.
@@ -251,6 +285,10 @@ impl Reader {
         let Some(tail) = self.files.tails.get_mut(&inode) else {
             return false;
         };
+        // After a crash, its records would come again under other ids.
+        if self.unsaved.is_some() && !self.checkpoint.would_find(&tail.saved(), &tail.initial_id()) {
+            return false;
+        }
         let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
         match tail.turn(&self.blocks, self.config.max_record, last) {
             Ok(Turn::Segment(segment)) => {
@@ -281,7 +319,8 @@ impl Reader {
                 true
             }
             Err(error) => {
-                tracing::error!(path = tail.source.path, %error, "cannot read");
+                let path = tail.source.path.clone();
+                self.files.complain(Path::new(&path), &error);
                 false
             }
         }
@@ -361,7 +400,10 @@ impl Reader {
             Phase::Draining(since) => {
                 let quiet = self.config.drain_quiet;
                 let still = |tail: &Tail| tail.is_at_end() && tail.grew_at.elapsed() >= quiet;
-                let quiet_now = since.elapsed() >= quiet && self.files.tails.values().all(still);
+                let is_read = |archive: &Archive| archive.is_read;
+                let quiet_now = since.elapsed() >= quiet
+                    && self.files.tails.values().all(still)
+                    && self.files.archives.iter().all(is_read);
                 if quiet_now || since.elapsed() >= self.config.drain_limit {
                     self.phase = Phase::Ending(since);
                 }
@@ -371,7 +413,9 @@ impl Reader {
                 // Writers that never rest: what they have written since waits for the next run.
                 let late = since.elapsed() >= self.config.drain_limit + self.config.drain_limit / 6;
                 if read || late {
-                    self.ledger.cut_off.store(!read, Ordering::Relaxed);
+                    // What waits for the checkpoint is not read either.
+                    let is_left = self.unsaved.is_some() && self.files.tails.values().any(|tail| tail.backlog() > 0);
+                    self.ledger.cut_off.store(!read || is_left, Ordering::Relaxed);
                     if !self.pending.is_empty() {
                         self.seal();
                     }
@@ -398,8 +442,20 @@ impl Reader {
 
     fn save(&mut self) {
         let started = Instant::now();
-        if let Err(error) = self.checkpoint.save(&self.files.positions()) {
-            tracing::error!(%error, "cannot write the checkpoint; after a restart, lines may be sent twice");
+        match self.checkpoint.save(&self.files.positions()) {
+            Ok(()) => {
+                if self.unsaved.take().is_some() {
+                    tracing::info!("the checkpoint is written again");
+                    self.files.dirty = self.files.tails.keys().copied().collect();
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                if self.unsaved.as_ref() != Some(&why) {
+                    tracing::error!(%error, "cannot write the checkpoint; after a restart, lines may be sent twice; it is tried again");
+                }
+                self.unsaved = Some(why);
+            }
         }
         // A checkpoint of thousands of files takes its time.
         self.save_at = Instant::now() + SAVE_INTERVAL.max((started.elapsed() * RARE).min(MAX_SAVE));
@@ -407,11 +463,11 @@ impl Reader {
 }
 
 /// Opens the checkpoint, or says what to do about it.
-pub(crate) fn open_checkpoint(state: Option<&Path>) -> Result<(Checkpoint, Positions), Failure> {
+pub(crate) fn open_checkpoint(state: Option<&Path>) -> Result<(Checkpoint, Option<Positions>), Failure> {
     if state.is_none() {
         tracing::warn!("no --state: after a restart of the container every file is sent from its head again");
     }
-    Checkpoint::open(state, nanos_now()).map_err(|error| {
+    Checkpoint::open(state).map_err(|error| {
         let dir = state.unwrap_or(Path::new(""));
         let failure = Failure::failed(format!("cannot use the state directory {}: {error}", dir.display()));
         match error.kind() {

@@ -10,6 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::pread;
 
+use super::archive::Unpacked;
 use super::ends::Ends;
 use super::framing::{frame, line};
 use crate::batch::{Line, Mark, Segment, Source};
@@ -49,11 +50,11 @@ pub(super) struct Twin {
 pub(super) struct Former {
     pub(super) source: Arc<Source>,
     pub(super) inode: Inode,
-    generation: u32,
+    pub(super) generation: u32,
     /// Everything before was read.
-    offset: u64,
+    pub(super) offset: u64,
     pub(super) frontier: Frontier,
-    evidence: Evidence,
+    pub(super) evidence: Evidence,
     ends: Ends,
     /// When the truncation was noticed, nanoseconds since 1970.
     pub(super) noticed: i64,
@@ -61,7 +62,7 @@ pub(super) struct Former {
 
 impl Former {
     /// Of a file that the checkpoint knew.
-    fn of(saved: &Saved) -> Self {
+    pub(super) fn of(saved: &Saved) -> Self {
         Self {
             source: Arc::new(Source {
                 id: saved.id.clone(),
@@ -77,10 +78,26 @@ impl Former {
         }
     }
 
-    /// May what stands at `path` be a copy? A short file says what many say, so its name has to speak for it.
+    /// Of a file of which nothing was read.
+    pub(super) fn unread(inode: Inode, path: &Path, scope: &str) -> Self {
+        Self {
+            source: Arc::new(Source {
+                id: content_id(scope, &inode, 0),
+                path: path.to_string_lossy().into_owned(),
+            }),
+            inode,
+            generation: 0,
+            offset: 0,
+            frontier: Frontier::at(0),
+            evidence: Evidence::none(),
+            ends: Ends::default(),
+            noticed: 0,
+        }
+    }
+
+    /// May what stands at `path` be a copy?
     pub(super) fn may_be_in(&self, path: &Path) -> bool {
-        let own = Path::new(&self.source.path);
-        self.offset > HEAD || own == path || is_rotation_of(own, path)
+        may_be_copy(Path::new(&self.source.path), self.offset, path)
     }
 
     /// Does `file` hold what was read before the truncation? A copy was made before it.
@@ -92,6 +109,12 @@ impl Former {
     /// is shorter.
     pub(super) fn was_all_of(&self, file: &File, inode: &Inode, size: u64) -> bool {
         size <= self.offset && !inode.is_born_since(self.noticed) && self.ends.agree(file, size)
+    }
+
+    /// The same, of what is in an archive.
+    pub(super) fn was_all_in(&self, unpacked: &Unpacked) -> bool {
+        let size = unpacked.position;
+        size <= self.offset && self.ends.agree_with(size, &unpacked.head, &unpacked.guard)
     }
 
     /// The same, of a file that was found to equal this one, `size` bytes long, before the truncation.
@@ -170,6 +193,18 @@ impl Tail {
             Frontier::at(0),
             scope,
         )
+    }
+
+    /// A file of which only what comes is wanted: from its last line on, if that has not ended.
+    pub(super) fn at_end(file: File, inode: Inode, path: &str, scope: &Arc<str>) -> std::io::Result<Self> {
+        let size = file.metadata()?.len();
+        let start = size.saturating_sub(BLOCK as u64);
+        let block = pread_at(&file, start, size - start)?;
+        let offset = memchr::memrchr(b'\n', &block).map_or(size, |newline| start + newline as u64 + 1);
+        let mut former = Former::unread(inode, Path::new(path), scope);
+        former.evidence = Evidence::take(&file, offset)?;
+        (former.offset, former.frontier) = (offset, Frontier::at(offset));
+        Self::adopt(file, inode, former, scope)
     }
 
     /// A file that the checkpoint knows: where that ended. If it is not that file any more, from its head, and the former one is given back.
@@ -255,6 +290,20 @@ impl Tail {
         }
     }
 
+    /// Does what begins an archive begin this file, too?
+    pub(super) fn begins_like(&self, unpacked: &Unpacked) -> bool {
+        let length = self.size().min(unpacked.head.len() as u64);
+        length > 0 && self.pread(0, length).is_ok_and(|head| head == unpacked.head_of(length))
+    }
+
+    /// Does what was unpacked of an archive begin as this file does, and end as it does there?
+    pub(super) fn is_like(&self, unpacked: &Unpacked) -> bool {
+        let (at, guard) = (unpacked.position, unpacked.guard.len() as u64);
+        let head = self.pread(0, at.min(HEAD));
+        head.is_ok_and(|head| head == unpacked.head_of(at))
+            && self.pread(at - guard, guard).is_ok_and(|bytes| bytes == unpacked.guard)
+    }
+
     /// Bytes not read yet.
     pub(super) fn backlog(&self) -> u64 {
         if self.in_nuls {
@@ -321,14 +370,25 @@ impl Tail {
         if self.in_nuls && size == self.looked_at && block[behind..].iter().all(|&byte| byte == 0) {
             return Ok(Turn::Idle);
         }
+        let before = (self.looked_at, self.long, self.in_nuls);
         self.looked_at = self.position + (block.len() - behind) as u64;
-        match self.long.take() {
+        let turn = match self.long.take() {
             Some(start) => self.in_long_line(start, &block, behind, max_record, last),
-            None => Ok(self.at_line_start(block, behind, max_record, last)),
+            None => self.at_line_start(block, behind, max_record, last),
+        };
+        if turn.is_err() {
+            (self.looked_at, self.long, self.in_nuls) = before;
         }
+        turn
     }
 
-    fn at_line_start(&mut self, mut block: Recycled, behind: usize, max_record: usize, last: bool) -> Turn {
+    fn at_line_start(
+        &mut self,
+        mut block: Recycled,
+        behind: usize,
+        max_record: usize,
+        last: bool,
+    ) -> std::io::Result<Turn> {
         // NULs up to the end of the file are room that somebody has made for lines to come.
         let text = block
             .iter()
@@ -340,7 +400,7 @@ impl Tail {
             block.truncate(text);
             self.looked_at = self.size();
         }
-        if block[behind..].iter().take_while(|&&byte| byte == 0).count() >= LEAST_HOLE {
+        if hole_at(&block[behind..]) > 0 {
             return self.at_hole();
         }
         let mut framed = frame(&block, behind, max_record);
@@ -351,7 +411,7 @@ impl Tail {
         if framed.consumed == 0 && unread > max_record {
             self.long = Some(self.position);
             self.advance(&block, unread);
-            return Turn::More;
+            return Ok(Turn::More);
         }
         let is_end = self.looked_at == self.size();
         if last && is_end && framed.consumed < unread {
@@ -362,21 +422,21 @@ impl Tail {
             framed.consumed = unread;
         }
         if framed.lines.is_empty() {
-            return Turn::Idle;
+            return Ok(Turn::Idle);
         }
         let start = self.position;
         self.advance(&block, framed.consumed);
         block.truncate(behind + framed.consumed);
         let base = start - behind as u64;
         self.ends.note(base, &block, &framed.lines, &self.head);
-        Turn::Segment(Segment {
+        Ok(Turn::Segment(Segment {
             source: Arc::clone(&self.source),
             start,
             end: self.position,
             base,
             data: block,
             lines: framed.lines,
-        })
+        }))
     }
 
     /// Of `unread` bytes, those from `text` on are NULs: is there nothing else up to the end of the file? That is looked at once for a
@@ -395,24 +455,21 @@ impl Tail {
         is_room
     }
 
-    /// A writer without `O_APPEND` goes on where it was when the file was truncated, and leaves a hole before that; no line begins with
-    /// so many NULs.
-    fn at_hole(&mut self) -> Turn {
+    /// Passes over a hole, see [`hole_at`].
+    fn at_hole(&mut self) -> std::io::Result<Turn> {
         let start = self.position;
         let Some(end) = self.end_of_nuls(start) else {
             self.in_nuls = true;
             self.looked_at = self.size();
-            return Turn::Idle;
+            return Ok(Turn::Idle);
         };
         let guarded = end.saturating_sub(GUARD);
-        let (Ok(head), Ok(guard)) = (self.pread(0, end.min(HEAD)), self.pread(guarded, end - guarded)) else {
-            return Turn::Idle;
-        };
+        let (head, guard) = (self.pread(0, end.min(HEAD))?, self.pread(guarded, end - guarded)?);
         (self.head, self.guard) = (head, guard);
         self.position = end;
         self.looked_at = end;
         self.frontier.settle(start, end);
-        Turn::Hole(end - start)
+        Ok(Turn::Hole(end - start))
     }
 
     /// Where something else than a NUL stands, from `offset` on.
@@ -443,14 +500,15 @@ impl Tail {
             Some(newline) => (newline + 1, true),
             None => (unread.len(), last && self.looked_at == self.size()),
         };
-        self.advance(block, consumed);
         if !ends {
+            self.advance(block, consumed);
             self.long = Some(start);
             return Ok(Turn::More);
         }
+        let data = self.pread(start, max_record as u64)?;
+        self.advance(block, consumed);
         // The rest of the block was not looked at.
         self.looked_at = self.position;
-        let data = self.pread(start, max_record as u64)?;
         let lines = vec![Line::new(0, data.len(), Mark::Truncated)];
         Ok(Turn::Segment(Segment {
             source: Arc::clone(&self.source),
@@ -527,12 +585,31 @@ impl Tail {
             generation: self.generation,
             offset,
             evidence,
+            packed: None,
         }
+    }
+
+    /// The id that a file of this inode has if nobody knows it.
+    pub(super) fn initial_id(&self) -> String {
+        content_id(&self.scope, &self.inode, 0)
     }
 
     fn pread(&self, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
         pread_at(&self.file, offset, length)
     }
+}
+
+/// May what stands at `path` be a copy of what was read of `own` up to `offset`? A short file says what many say, so its name has to
+/// speak for it.
+pub(super) fn may_be_copy(own: &Path, offset: u64, path: &Path) -> bool {
+    offset > HEAD || own == path || is_rotation_of(own, path)
+}
+
+/// How many of the `bytes` that begin a line belong to a hole: a writer without `O_APPEND` goes on where it was when the file was
+/// truncated, and no line begins with so many NULs.
+pub(super) fn hole_at(bytes: &[u8]) -> usize {
+    let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
+    if nuls < LEAST_HOLE { 0 } else { nuls }
 }
 
 /// Up to `length` bytes from `offset`; fewer at the end of the file.
@@ -554,4 +631,46 @@ fn pread_into(file: &File, offset: u64, bytes: &mut Vec<u8>, length: u64) -> std
     }
     bytes.truncate(length);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// As when the volume is away for a moment.
+    #[test]
+    fn a_failed_read_does_not_advance() {
+        const MAX: usize = 1000;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"first\n").unwrap();
+        let inode = Inode::of(file.as_file()).unwrap();
+        let open = |may_read| File::options().read(may_read).write(true).open(file.path()).unwrap();
+        let blocks = Pool::new(1, 1);
+        let mut tail = Tail::new(open(true), inode, "a", &Arc::from("pod")).unwrap();
+        let mut texts = Vec::new();
+        // A line, one that is too long for a block, its end, and a hole.
+        let long = vec![b'x'; BLOCK + 1];
+        for more in [b"second\n".as_slice(), &long, b"end\n", &[0; 100], b"third\n"] {
+            file.as_file().write_all(more).unwrap();
+            tail.file = open(false);
+            for _ in 0..3 {
+                tail.turn(&blocks, MAX, false).unwrap_err();
+            }
+            tail.file = open(true);
+            loop {
+                match tail.turn(&blocks, MAX, false).unwrap() {
+                    Turn::Idle => break,
+                    Turn::Segment(segment) => {
+                        texts.extend(segment.lines.iter().map(|line| segment.data[line.range()].to_vec()));
+                    }
+                    Turn::More | Turn::Hole(_) => {}
+                    Turn::Reset(former) => panic!("{former:?}"),
+                }
+            }
+        }
+        let lengths: Vec<_> = texts.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [5, 6, MAX, 5], "{texts:?}");
+    }
 }

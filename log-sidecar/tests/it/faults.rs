@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use testbed::peer::{Store, Verdict};
 use testbed::process::{Running, run, unprivileged};
@@ -127,12 +128,65 @@ fn reading_stops_when_nothing_is_acknowledged() {
 
 /// The sidecar as a user who may read only what everybody may, without a state directory.
 fn start_unprivileged(pod: &Pod, pattern: &str) -> Running {
+    start_unprivileged_with(pod, pattern, &[])
+}
+
+fn start_unprivileged_with(pod: &Pod, pattern: &str, more: &[&str]) -> Running {
     let include = pod.log(pattern);
     let to = format!("elasticsearch+http://{}/app", pod.store.address());
     let mut command = unprivileged(BIN, pod.dir.path());
     command.args(["--include", include.to_str().unwrap(), "--to", &to, "--admin", "off"]);
     command.args(["--poll", "50ms", "--drain-quiet", "10ms", "--hold-deleted", "10s"]);
-    Running::spawn(&mut command)
+    Running::spawn(command.args(more))
+}
+
+#[test]
+fn what_would_have_another_id_after_a_crash_waits_for_the_checkpoint() {
+    let pod = Pod::new();
+    let state = pod.state("");
+    let may_write = |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+    fs::create_dir(&state).unwrap();
+    may_write(0o777);
+    let start = || start_unprivileged_with(&pod, "*.log", &["--state", state.to_str().unwrap()]);
+    pod.append_lines("app.log", 0..10);
+    let running = start();
+    pod.wait_for(10);
+    wait::until("the checkpoint", || {
+        let text = fs::read_to_string(pod.state("checkpoint.json")).unwrap_or_default();
+        text.contains("\"offset\":70").then_some(())
+    });
+    may_write(0o555);
+    let truncate = |times: usize| {
+        fs::write(pod.log("app.log"), "").unwrap();
+        wait::until("the truncation to be seen", || {
+            let lines = running.stderr();
+            (lines.iter().filter(|line| line.contains("truncated")).count() == times).then_some(())
+        });
+    };
+    // The next run, too, would take it for the next generation.
+    truncate(1);
+    pod.append_lines("app.log", 10..20);
+    pod.wait_for(20);
+    // But not for the one after that.
+    truncate(2);
+    pod.append_lines("app.log", 20..30);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(pod.store.documents("app").len(), 20);
+    let complaints = running
+        .stderr()
+        .iter()
+        .filter(|line| line.contains("cannot write the checkpoint"))
+        .count();
+    assert_eq!(complaints, 1, "told once");
+    may_write(0o777);
+    running.wait_for_log("the checkpoint is written again");
+    pod.wait_for(30);
+    running.kill();
+    let running = start();
+    pod.append_lines("app.log", 30..40);
+    pod.wait_for(40);
+    pod.stop(running);
+    pod.assert_lines(40);
 }
 
 #[test]

@@ -196,18 +196,6 @@ fn the_copy_that_copytruncate_makes_is_not_sent_again() {
 }
 
 #[test]
-fn archives_from_before_are_left_alone() {
-    let pod = Pod::new();
-    pod.append_lines("app.log.1", 900..910);
-    std::thread::sleep(Duration::from_millis(50));
-    pod.append_lines("app.log", 0..10);
-    let running = pod.start();
-    pod.wait_for(10);
-    pod.stop(running);
-    pod.assert_lines(10);
-}
-
-#[test]
 fn what_copytruncate_cut_off_is_read_from_the_copy() {
     let pod = Pod::new();
     pod.store.refuse_all(Some(503));
@@ -393,31 +381,6 @@ fn deleted_files_are_let_go_beyond_their_limit() {
         .count();
     assert_eq!(done, 1, "the other one fits");
     pod.stop(running);
-}
-
-#[test]
-fn compressed_files_that_match_are_left_out_and_told() {
-    let pod = Pod::new();
-    fs::write(pod.log("app.log.1.gz"), b"\x1f\x8b\x08\0binary\nlines\n").unwrap();
-    fs::write(pod.log("app.log.2.gz"), "").unwrap();
-    fs::write(pod.log("app.log.zip"), "line 0\n").unwrap();
-    pod.append_lines("app.log", 1..3);
-    let pattern = pod.log("app.log*");
-    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
-    pod.wait_for(3);
-    // Empty when it was found, as when gzip has just begun.
-    fs::write(pod.log("app.log.2.gz"), b"\x1f\x8b\x08\0more\n").unwrap();
-    wait::until("both to be told", || {
-        let lines = running.stderr();
-        (lines
-            .iter()
-            .filter(|line| line.contains("compressed, and so left out"))
-            .count()
-            == 2)
-            .then_some(())
-    });
-    pod.stop(running);
-    pod.assert_lines(3);
 }
 
 /// copytruncate under a writer that goes on: what it writes between copy and truncation makes the file longer than the copy.

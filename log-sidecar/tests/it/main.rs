@@ -8,6 +8,7 @@
 mod faults;
 mod files;
 mod flags;
+mod history;
 mod refusals;
 mod secure;
 mod stops;

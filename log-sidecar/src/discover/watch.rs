@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::discover::Base;
+use super::patterns::Base;
 use crate::mailbox::Mailbox;
 
 /// Hints that come within this time after one are told together.

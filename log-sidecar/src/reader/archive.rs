@@ -1,0 +1,411 @@
+//! A rotated file that was compressed by gzip, read through as if it were the file that it was.
+//!
+//! Format: RFC 1952, also of several members.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use memchr::memchr;
+
+use super::framing::{frame, line};
+use super::tail::{BLOCK, Former, hole_at};
+use crate::batch::{Mark, Segment, Source};
+use crate::checkpoint::{Packed, Saved};
+use crate::frontier::Frontier;
+use crate::identity::{Evidence, GUARD, HEAD, Inode};
+use crate::recycle::Pool;
+
+/// What is passed over at a time, bytes.
+const STEP: usize = 16 << 10;
+
+/// A file read at an offset of its own: who else has it open does not matter.
+#[derive(Debug)]
+struct Packing {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for Packing {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(bytes, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+/// What is in an archive, from its start on, and what has passed of it.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    decoder: MultiGzDecoder<Packing>,
+    pub(super) position: u64,
+    /// The first bytes.
+    pub(super) head: Vec<u8>,
+    /// The bytes before the position.
+    pub(super) guard: Vec<u8>,
+}
+
+impl Unpacked {
+    pub(super) fn of(file: &Arc<File>) -> Self {
+        let file = Arc::clone(file);
+        Self {
+            decoder: MultiGzDecoder::new(Packing { file, offset: 0 }),
+            position: 0,
+            head: Vec::new(),
+            guard: Vec::new(),
+        }
+    }
+
+    /// Passes over what stands before `offset`; false if there is less, also since the archive is broken.
+    pub(super) fn advance_to(&mut self, offset: u64) -> io::Result<bool> {
+        let mut step = Vec::new();
+        while self.position < offset {
+            step.clear();
+            let count = (offset - self.position).min(STEP as u64);
+            match self.read(&mut step, count) {
+                Err(error) if error.raw_os_error().is_none() && self.position > 0 => return Ok(false),
+                Ok(0) => return Ok(false),
+                read => read?,
+            };
+        }
+        Ok(true)
+    }
+
+    /// The first bytes, as far as they stand before `offset`.
+    pub(super) fn head_of(&self, offset: u64) -> &[u8] {
+        let most = usize::try_from(offset).unwrap_or(usize::MAX);
+        &self.head[..self.head.len().min(most)]
+    }
+
+    /// Is `evidence` of what stands before the position?
+    pub(super) fn agrees(&self, evidence: &Evidence) -> bool {
+        *evidence == Evidence::of(self.head_of(self.position), &self.guard)
+    }
+
+    /// Passes over the rest of a line, and puts what was read of the next into `rest`; returns how many bytes the line had. What is broken
+    /// ends it.
+    fn pass_line(&mut self, rest: &mut Vec<u8>) -> io::Result<usize> {
+        let mut passed = 0;
+        loop {
+            rest.clear();
+            match self.read(rest, STEP as u64) {
+                Err(error) if error.raw_os_error().is_some() => return Err(error),
+                Err(_) | Ok(0) => return Ok(passed),
+                Ok(count) => match memchr(b'\n', rest) {
+                    Some(newline) => {
+                        rest.drain(..=newline);
+                        return Ok(passed + newline + 1);
+                    }
+                    None => passed += count,
+                },
+            }
+        }
+    }
+
+    /// Appends up to `count` bytes; fewer at the end.
+    fn read(&mut self, out: &mut Vec<u8>, count: u64) -> io::Result<usize> {
+        let before = out.len();
+        let read = Read::by_ref(&mut self.decoder).take(count).read_to_end(out);
+        // What came before an error counts.
+        let new = &out[before..];
+        self.position += new.len() as u64;
+        let more = (HEAD as usize - self.head.len()).min(new.len());
+        self.head.extend_from_slice(&new[..more]);
+        self.guard
+            .extend_from_slice(&new[new.len().saturating_sub(GUARD as usize)..]);
+        self.guard.drain(..self.guard.len().saturating_sub(GUARD as usize));
+        match read {
+            Err(error) if new.is_empty() => Err(error),
+            _ => Ok(new.len()),
+        }
+    }
+}
+
+/// What one turn of reading found.
+#[derive(Debug)]
+pub(super) enum Passage {
+    Segment(Segment),
+    /// All of it is read.
+    End,
+    /// It ends in the middle, or is no gzip from here on.
+    Broken(io::Error),
+}
+
+/// An archive that is read, from one line to the next.
+#[derive(Debug)]
+pub(super) struct Archive {
+    file: Arc<File>,
+    pub(super) inode: Inode,
+    pub(super) source: Arc<Source>,
+    generation: u32,
+    pub(super) frontier: Frontier,
+    /// None before the first turn, after a failed one, and once all is read.
+    unpacked: Option<Unpacked>,
+    /// Where the next line begins.
+    pub(super) position: u64,
+    /// What is read of it.
+    rest: Vec<u8>,
+    pub(super) is_read: bool,
+    size: u64,
+    evidence: Evidence,
+}
+
+impl Archive {
+    /// The rest of what `known` was, which `file` holds.
+    pub(super) fn of(known: Former, file: Arc<File>, inode: Inode) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Self {
+            evidence: Evidence::take(&file, size)?,
+            file,
+            inode,
+            source: known.source,
+            generation: known.generation,
+            unpacked: None,
+            position: known.offset,
+            frontier: known.frontier,
+            rest: Vec::new(),
+            is_read: false,
+            size,
+        })
+    }
+
+    /// Reads up to one block of lines. The last one may lack its end.
+    ///
+    /// # Errors
+    /// When the file cannot be read; the next turn goes on where this one was.
+    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, max_record: usize) -> io::Result<Passage> {
+        let unpacked = match &mut self.unpacked {
+            Some(unpacked) => unpacked,
+            None => {
+                self.rest.clear();
+                self.unpacked.insert(Unpacked::of(&self.file))
+            }
+        };
+        let (start, want) = (self.position, BLOCK.max(max_record + 1));
+        let mut block = blocks.take(want);
+        let read = unpacked.advance_to(start).and_then(|_| {
+            block.append(&mut self.rest);
+            let room = want - block.len();
+            unpacked.read(&mut block, room as u64)
+        });
+        match read {
+            Err(error) if error.raw_os_error().is_some() => {
+                self.unpacked = None;
+                return Err(error);
+            }
+            Err(error) if block.is_empty() => return Ok(self.end(Passage::Broken(error))),
+            _ if block.is_empty() => return Ok(self.end(Passage::End)),
+            _ => {}
+        }
+        let is_last = block.len() < want;
+        let hole = hole_at(&block);
+        let mut framed = frame(&block, hole, max_record);
+        // A hole that a truncation left is no line; the next turn begins with it.
+        let next_hole = framed
+            .lines
+            .iter()
+            .position(|line| hole_at(&block[line.start as usize..]) > 0);
+        if let Some(index) = next_hole {
+            framed.consumed = framed.lines[index].start as usize - hole;
+            framed.lines.truncate(index);
+        }
+        let mut consumed = hole + framed.consumed;
+        if consumed == hole && hole < block.len() {
+            let mark = if is_last { Mark::Partial } else { Mark::Truncated };
+            framed.lines.push(line(&block, hole, block.len(), max_record, mark));
+            consumed = block.len();
+            if !is_last {
+                consumed += unpacked
+                    .pass_line(&mut self.rest)
+                    .inspect_err(|_| self.unpacked = None)?;
+            }
+        }
+        let end = start + consumed as u64;
+        if consumed < block.len() {
+            self.rest.extend_from_slice(&block[consumed..]);
+        }
+        block.truncate(consumed);
+        self.position = end;
+        Ok(Passage::Segment(Segment {
+            source: Arc::clone(&self.source),
+            start,
+            end,
+            base: start,
+            data: block,
+            lines: framed.lines,
+        }))
+    }
+
+    fn end(&mut self, passage: Passage) -> Passage {
+        self.unpacked = None;
+        self.is_read = true;
+        passage
+    }
+
+    /// Of the file, bytes: those that are not read yet, about.
+    pub(super) fn backlog(&self) -> u64 {
+        match &self.unpacked {
+            _ if self.is_read => 0,
+            Some(unpacked) => self.size.saturating_sub(unpacked.decoder.get_ref().offset),
+            None => self.size,
+        }
+    }
+
+    /// Is everything read and settled?
+    pub(super) fn is_done(&self) -> bool {
+        self.is_read && self.frontier.settled() == self.position
+    }
+
+    /// What a checkpoint says of it.
+    pub(super) fn saved(&self) -> Saved {
+        Saved {
+            id: self.source.id.clone(),
+            path: self.source.path.clone(),
+            inode: self.inode,
+            generation: self.generation,
+            offset: self.frontier.settled(),
+            evidence: self.evidence.clone(),
+            packed: Some(Packed {
+                size: self.size,
+                is_finished: self.is_done(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::Batch;
+    use crate::reader::tail::{Tail, Turn};
+
+    const MAX: usize = 300_000;
+    type Records = Vec<(u64, Vec<u8>, Mark)>;
+
+    /// The records of segments that leave no gap, and where they end.
+    fn records(segments: Vec<Segment>) -> (Records, u64) {
+        let end = segments.iter().fold(0, |at, segment| {
+            assert_eq!(segment.start, at);
+            segment.end
+        });
+        let read_at = std::time::SystemTime::now();
+        let batch = Batch { segments, read_at };
+        let records = batch
+            .records()
+            .map(|record| (record.offset, record.text.to_vec(), record.mark));
+        (records.collect(), end)
+    }
+
+    fn packed(texts: &[&[u8]]) -> Archive {
+        let mut file = tempfile::tempfile().unwrap();
+        for text in texts {
+            let mut encoder = GzEncoder::new(&file, Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap();
+        }
+        file.flush().unwrap();
+        let inode = Inode::of(&file).unwrap();
+        Archive::of(Former::unread(inode, "a.gz".as_ref(), "pod"), Arc::new(file), inode).unwrap()
+    }
+
+    fn read(archive: &mut Archive) -> (Records, u64) {
+        let (blocks, mut segments) = (Pool::new(1, 1), Vec::new());
+        loop {
+            match archive.turn(&blocks, MAX).unwrap() {
+                Passage::Segment(segment) => segments.push(segment),
+                Passage::End => return records(segments),
+                Passage::Broken(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn read_plain(text: &[u8]) -> (Records, u64) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        let inode = Inode::of(&file).unwrap();
+        let mut tail = Tail::new(file, inode, "a", &Arc::from("pod")).unwrap();
+        let (blocks, mut segments) = (Pool::new(1, 1), Vec::new());
+        loop {
+            match tail.turn(&blocks, MAX, true).unwrap() {
+                Turn::Segment(segment) => segments.push(segment),
+                Turn::More => {}
+                Turn::Idle => return records(segments),
+                turn => panic!("{turn:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn an_archive_reads_as_the_file_that_it_was(
+            lines in prop::collection::vec((0usize..3, any::<u8>()), 0..40),
+            members in prop::collection::vec(0usize..1000, 0..4),
+            is_ended in any::<bool>(),
+        ) {
+            let mut text = Vec::new();
+            for (length, letter) in lines {
+                // Short ones, some that fill a block, and some that are too long.
+                let length = [usize::from(letter), 20_000, MAX + usize::from(letter) * 3000][length / usize::from(letter % 8 + 1)];
+                text.extend(std::iter::repeat_n(letter % 26 + b'a', length));
+                text.push(b'\n');
+            }
+            if !is_ended {
+                text.pop();
+            }
+            let mut cuts: Vec<_> = members.iter().map(|at| at * text.len() / 1000).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let parts: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(read(&mut packed(&parts)), read_plain(&text));
+        }
+    }
+
+    #[test]
+    fn a_hole_in_an_archive_is_no_line_wherever_it_is() {
+        for hole in [64, 1000, BLOCK, MAX + BLOCK] {
+            let nuls = vec![0; hole];
+            let text = [b"a\n".as_slice(), &nuls, b"b\n", &nuls, b"c\nd"].concat();
+            let (records, end) = read(&mut packed(&[&text]));
+            let texts: Vec<_> = records.iter().map(|(_, text, _)| text.as_slice()).collect();
+            assert_eq!(texts, [b"a", b"b", b"c", b"d"], "{hole}");
+            assert_eq!((records[2].0, end), (4 + 2 * hole as u64, text.len() as u64));
+        }
+        let text = [b"a\n".as_slice(), &[0; 63], b"b\n"].concat();
+        assert_eq!(
+            read(&mut packed(&[&text])).0[1].1.len(),
+            64,
+            "a line may begin with some"
+        );
+    }
+
+    #[test]
+    fn it_goes_on_where_it_was_also_after_an_error() {
+        let text: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
+        let (whole, _) = read(&mut packed(&[text.as_bytes()]));
+        let mut archive = packed(&[text.as_bytes()]);
+        let blocks = Pool::new(1, 1);
+        let Passage::Segment(first) = archive.turn(&blocks, MAX).unwrap() else {
+            panic!()
+        };
+        let (packed, unreadable) = (Arc::clone(&archive.file), tempfile::NamedTempFile::new().unwrap());
+        // It cannot be read for a while.
+        archive.unpacked = None;
+        archive.file = Arc::new(File::options().write(true).open(unreadable.path()).unwrap());
+        archive.turn(&blocks, MAX).unwrap_err();
+        archive.file = packed;
+        let mut segments = vec![first];
+        while let Passage::Segment(segment) = archive.turn(&blocks, MAX).unwrap() {
+            segments.push(segment);
+        }
+        assert_eq!(records(segments).0, whole);
+    }
+}

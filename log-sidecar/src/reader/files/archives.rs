@@ -1,0 +1,254 @@
+//! Compressed files: which are read through, and which hold what is known already.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::rotated::Young;
+use super::{Files, nanos_now};
+use crate::checkpoint::Saved;
+use crate::discover::{Found, Kind, is_compressed_name};
+use crate::identity::{Evidence, HEAD, Inode};
+use crate::reader::archive::{Archive, Unpacked};
+use crate::reader::tail::{Former, Tail, may_be_copy, pread_at};
+
+/// An archive rests for so long before it is read: gzip may still be writing it.
+const QUIET: Duration = Duration::from_nanos(QUIET_NANOS.cast_unsigned());
+const QUIET_NANOS: i64 = 2_000_000_000;
+
+const GZIP: &[u8] = b"\x1f\x8b";
+/// How other compressed files begin: bzip2, xz, zstd, lz4, zip.
+const OTHERS: [&[u8]; 5] = [
+    b"BZh",
+    b"\xfd7zXZ\0",
+    b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18",
+    b"PK\x03\x04",
+];
+const LONGEST_MAGIC: u64 = 6;
+
+/// What an archive holds.
+enum Origin {
+    /// What is read already, or is read from elsewhere.
+    Copy,
+    /// The rest of a file that is gone, or was truncated.
+    Rest(Known),
+    Unknown,
+}
+
+/// Where a file is known from that is not there any more.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    Closed(usize),
+    Former(usize),
+}
+
+/// Something that an archive may hold, to be compared where it ends.
+struct Candidate<'f> {
+    offset: u64,
+    of: Of<'f>,
+}
+
+enum Of<'f> {
+    Tail(&'f Tail),
+    /// Is what it was read from still there?
+    Known(Known, &'f Evidence, bool),
+}
+
+impl Files {
+    /// Takes a file as an archive, if it is one by its name and how it begins.
+    pub(super) fn takes_as_archive(&mut self, file: &Found, is_there: &dyn Fn(&Inode) -> bool) -> bool {
+        if file.kind == Kind::Other || !is_compressed_name(&file.path) {
+            return false;
+        }
+        if self.left_out.contains(&file.inode) || self.archives.iter().any(|known| known.inode == file.inode) {
+            return true;
+        }
+        let start = File::open(&file.path).and_then(|file| pread_at(&file, 0, LONGEST_MAGIC));
+        // Whoever opens it as a file of lines tells why it cannot be read.
+        let Ok(start) = start else { return false };
+        if start.starts_with(GZIP) {
+            self.consider(file, is_there);
+        } else if OTHERS.iter().any(|magic| start.starts_with(magic)) {
+            self.left_out.insert(file.inode);
+            self.pass_over(file, "compressed, and not by gzip");
+        } else {
+            // One that is empty yet may become one.
+            return start.is_empty();
+        }
+        true
+    }
+
+    fn consider(&mut self, file: &Found, is_there: &dyn Fn(&Inode) -> bool) {
+        let known = |saved: &Saved| saved.packed.is_some() && saved.inode.is_likely(&file.inode);
+        if let Some(index) = self.closed.iter().position(known) {
+            let packed = self.closed[index].packed;
+            if packed.is_some_and(|packed| packed.is_finished && packed.size == file.size) {
+                self.left_out.insert(file.inode);
+            } else {
+                self.resume_archive(file, index);
+            }
+        } else if self.is_new(file) {
+            self.await_archive(file, is_there);
+        } else {
+            self.left_out.insert(file.inode);
+            self.pass_over(file, "compressed before the first start");
+        }
+    }
+
+    fn resume_archive(&mut self, found: &Found, index: usize) {
+        let resumed = self
+            .make_room()
+            .and_then(|()| File::open(&found.path))
+            .and_then(|file| {
+                let (saved, size) = (
+                    &self.closed[index],
+                    self.closed[index].packed.map_or(0, |packed| packed.size),
+                );
+                let known = if saved.evidence.agrees(&file, size) {
+                    Former::of(saved)
+                } else {
+                    Former::unread(found.inode, &found.path, &self.scope)
+                };
+                Archive::of(known, Arc::new(file), found.inode)
+            });
+        match resumed {
+            Ok(archive) => {
+                self.closed.swap_remove(index);
+                self.archives.push(archive);
+            }
+            Err(error) => self.complain(&found.path, &error),
+        }
+    }
+
+    /// It is held until it rests.
+    fn await_archive(&mut self, found: &Found, is_there: &dyn Fn(&Inode) -> bool) {
+        let mut young = self.young.remove(&found.inode).unwrap_or_else(Young::new);
+        young.is_archive = true;
+        young.path.clone_from(&found.path);
+        if young.size != found.size {
+            (young.size, young.noticed) = (found.size, Instant::now());
+        }
+        if young.file.is_none() {
+            match self.make_room().and_then(|()| File::open(&found.path)) {
+                Ok(file) => young.file = Some(file),
+                Err(error) => self.complain(&found.path, &error),
+            }
+        }
+        let is_old = nanos_now().saturating_sub(found.modified) >= QUIET_NANOS;
+        let rests = is_old || self.is_ending || young.noticed.elapsed() >= QUIET;
+        match young.file.take_if(|_| rests) {
+            Some(file) => self.begin_archive(young, file, found.inode, is_there),
+            None => drop(self.young.insert(found.inode, young)),
+        }
+    }
+
+    /// Reads an archive from where what it holds is known to, if there is anything new in it.
+    pub(super) fn begin_archive(
+        &mut self,
+        mut young: Young,
+        file: File,
+        inode: Inode,
+        is_there: &dyn Fn(&Inode) -> bool,
+    ) {
+        let file = Arc::new(file);
+        let begun = self.origin(&young.path, &file, is_there).and_then(|origin| {
+            let known = match origin {
+                Origin::Copy => return Ok(None),
+                Origin::Rest(Known::Closed(index)) => Former::of(&self.closed.swap_remove(index)),
+                Origin::Rest(Known::Former(index)) => self.formers.swap_remove(index),
+                Origin::Unknown => Former::unread(inode, &young.path, &self.scope),
+            };
+            Archive::of(known, Arc::clone(&file), inode).map(Some)
+        });
+        let path = young.path.display();
+        match begun {
+            Ok(Some(archive)) => {
+                tracing::info!(%path, known_as = archive.source.path, offset = archive.position, "reading what was compressed");
+                self.archives.push(archive);
+            }
+            Ok(None) => {
+                tracing::info!(%path, "compressed, and a copy of what is read: left out");
+                self.left_out.insert(inode);
+            }
+            Err(error) if error.raw_os_error().is_some() => {
+                self.complain(&young.path, &error);
+                young.file = Arc::into_inner(file);
+                self.young.insert(inode, young);
+            }
+            Err(error) => {
+                tracing::error!(%path, bytes = young.size, %error, "no gzip, whatever its name says: left out, and its lines are lost");
+                self.left_out.insert(inode);
+            }
+        }
+    }
+
+    /// Evidence that cannot tell decides for reading.
+    fn origin(&self, path: &Path, file: &Arc<File>, is_there: &dyn Fn(&Inode) -> bool) -> io::Result<Origin> {
+        let mut unpacked = Unpacked::of(file);
+        unpacked.advance_to(HEAD)?;
+        let mut candidates = self.candidates(path, &unpacked, is_there);
+        candidates.sort_by_key(|candidate| candidate.offset);
+        let may_be = |former: &&Former| former.may_be_in(path);
+        if candidates.is_empty() && !self.formers.iter().any(|former| may_be(&former)) {
+            return Ok(Origin::Unknown);
+        }
+        let (mut unpacked, mut best) = (Unpacked::of(file), Origin::Unknown);
+        for Candidate { offset, of } in candidates {
+            let reaches = unpacked.advance_to(offset)?;
+            match of {
+                // One that is followed may have grown since the archive was made.
+                Of::Tail(tail) if tail.is_like(&unpacked) => return Ok(Origin::Copy),
+                Of::Known(_, evidence, true) if reaches && unpacked.agrees(evidence) => best = Origin::Copy,
+                Of::Known(place, evidence, false) if reaches && unpacked.agrees(evidence) => best = Origin::Rest(place),
+                _ => {}
+            }
+        }
+        unpacked.advance_to(u64::MAX)?;
+        if matches!(best, Origin::Unknown)
+            && self
+                .formers
+                .iter()
+                .filter(may_be)
+                .any(|former| former.was_all_in(&unpacked))
+        {
+            return Ok(Origin::Copy);
+        }
+        Ok(best)
+    }
+
+    /// What begins as the archive does.
+    fn candidates(&self, path: &Path, head: &Unpacked, is_there: &dyn Fn(&Inode) -> bool) -> Vec<Candidate<'_>> {
+        let tails = self.tails.values().filter(|tail| tail.begins_like(head));
+        let tails = tails.map(|tail| Candidate {
+            offset: tail.size(),
+            of: Of::Tail(tail),
+        });
+        let plain = self
+            .closed
+            .iter()
+            .enumerate()
+            .filter(|(_, saved)| saved.packed.is_none());
+        let closed = plain.filter(|(_, saved)| may_be_copy(Path::new(&saved.path), saved.offset, path));
+        let closed = closed.map(|(index, saved)| Candidate {
+            offset: saved.offset,
+            of: Of::Known(Known::Closed(index), &saved.evidence, is_there(&saved.inode)),
+        });
+        let formers = self
+            .formers
+            .iter()
+            .enumerate()
+            .filter(|(_, former)| former.may_be_in(path));
+        let formers = formers.map(|(index, former)| Candidate {
+            offset: former.offset,
+            of: Of::Known(Known::Former(index), &former.evidence, false),
+        });
+        let begins = |candidate: &Candidate<'_>| match candidate.of {
+            Of::Known(_, evidence, _) => candidate.offset > 0 && evidence.has_head(head.head_of(candidate.offset)),
+            Of::Tail(_) => true,
+        };
+        tails.chain(closed.chain(formers)).filter(begins).collect()
+    }
+}

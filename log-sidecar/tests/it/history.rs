@@ -1,0 +1,292 @@
+//! What is there at a first start, and what was rotated and compressed meanwhile.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use testbed::process::Running;
+use testbed::wait;
+
+use crate::Pod;
+
+/// As `gzip` does: the packed file is written, and then the other one removed.
+fn gzip(pod: &Pod, name: &str, packed: &str) {
+    let mut encoder = GzEncoder::new(File::create(pod.log(packed)).unwrap(), Compression::fast());
+    encoder.write_all(&fs::read(pod.log(name)).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    fs::remove_file(pod.log(name)).unwrap();
+}
+
+fn rename(pod: &Pod, from: &str, to: &str) {
+    fs::rename(pod.log(from), pod.log(to)).unwrap();
+}
+
+/// It was written to so long ago.
+fn age(pod: &Pod, name: &str, age: Duration) {
+    let file = File::options().append(true).open(pod.log(name)).unwrap();
+    file.set_modified(SystemTime::now() - age).unwrap();
+}
+
+/// Births are known to some milliseconds only; what is born just before a look may be new to the next.
+fn pass_the_grain() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn restart(pod: &Pod, running: Running, more: &[&str]) -> Running {
+    pod.stop(running);
+    pod.start_with(more)
+}
+
+#[test]
+fn what_was_rotated_shortly_before_the_first_start_is_read_and_older_ones_are_told() {
+    let pod = Pod::new();
+    pod.append_lines("app.log.3", 900..910);
+    age(&pod, "app.log.3", 2 * HOUR);
+    pod.append_lines("app.log.2", 0..10);
+    gzip(&pod, "app.log.2", "app.log.2.gz");
+    pod.append_lines("app.log.1", 10..20);
+    pod.append_lines("app.log", 20..30);
+    age(&pod, "app.log", 3 * HOUR);
+    pod.append_lines("note.txt", 900..901);
+    pass_the_grain();
+    let running = pod.start();
+    pod.wait_for(30);
+    let told = running.wait_for_log("rotated before the first start");
+    assert!(told.contains("app.log.3 (90 B)") && !told.contains("note"), "{told}");
+    // The second start has no history.
+    let running = restart(&pod, running, &[]);
+    running.wait_for_log("reading");
+    pod.stop(running);
+    pod.assert_lines(30);
+}
+
+#[test]
+fn a_first_start_at_the_end_leaves_out_what_is_there_and_nothing_else() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 900..910);
+    pod.append("app.log", "line");
+    pod.append_lines("app.log.1", 900..910);
+    pod.append("old.log", &"no end".repeat(100_000));
+    pass_the_grain();
+    let running = pod.start_with(&["--start", "tail"]);
+    let told = running.wait_for_log("followed from its end");
+    assert!(told.contains("app.log (94 B)") && told.contains("old.log"), "{told}");
+    running.wait_for_log("rotated before the first start");
+    pod.append("app.log", " 0\n");
+    pod.append_lines("new.log", 1..10);
+    pod.wait_for(10);
+    pod.stop(running);
+    // What comes while it is down is no history.
+    pod.append_lines("app.log", 10..20);
+    let running = pod.start_with(&["--start", "tail"]);
+    pod.wait_for(20);
+    pod.stop(running);
+    pod.assert_lines(20);
+}
+
+#[test]
+fn what_is_too_old_at_a_first_start_is_followed_from_its_end() {
+    let pod = Pod::new();
+    for (name, hours) in [("old.log", 25), ("young.log", 23)] {
+        pod.append_lines(name, 0..10);
+        age(&pod, name, hours * HOUR);
+    }
+    let running = pod.start_with(&["--ignore-older", "24h"]);
+    let told = running.wait_for_log("followed from its end");
+    assert!(told.contains("old.log (70 B)") && !told.contains("young"), "{told}");
+    pod.append_lines("old.log", 10..11);
+    pod.wait_for(11);
+    pod.stop(running);
+    pod.assert_lines(11);
+}
+
+#[test]
+fn from_the_head_again_the_ids_are_the_same() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    fs::write(pod.log("app.log"), "").unwrap();
+    running.wait_for_log("truncated");
+    pod.append_lines("app.log", 10..20);
+    pod.wait_for(20);
+    let running = restart(&pod, running, &["--start", "head"]);
+    wait::until("all to be sent again", || (pod.store.conflicts() == 10).then_some(()));
+    pod.append_lines("app.log", 20..30);
+    pod.wait_for(30);
+    pod.stop(running);
+    pod.assert_lines(30);
+}
+
+#[test]
+fn rotated_twice_and_compressed_while_down() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.append_lines("app.log", 10..20);
+    gzip(&pod, "app.log", "app.log.2.gz");
+    pod.append_lines("app.log", 20..30);
+    gzip(&pod, "app.log", "app.log.1.gz");
+    pod.append_lines("app.log", 30..40);
+    let running = pod.start();
+    pod.wait_for(40);
+    let running = restart(&pod, running, &[]);
+    running.wait_for_log("reading");
+    pod.stop(running);
+    pod.assert_lines(40);
+    let path = |line: &str| {
+        let documents = pod.store.documents("app");
+        let found = documents.iter().find(|d| d.source["message"] == line).unwrap();
+        found.source["log"]["file"]["path"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        path("line 15"),
+        pod.log("app.log").to_str().unwrap(),
+        "it is the rest of a file that is known"
+    );
+    assert_eq!(path("line 25"), pod.log("app.log.1.gz").to_str().unwrap());
+}
+
+#[test]
+fn what_is_compressed_while_it_is_followed_is_not_sent_twice() {
+    let pod = Pod::new();
+    let pattern = pod.log("app.log*");
+    // By its name, the archive is one to look at; by the other pattern, it even matches.
+    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
+    for round in 0..4 {
+        pod.append_lines("app.log", round * 500..round * 500 + 500);
+        if round % 2 == 0 {
+            pod.wait_for(round * 500 + 500);
+        }
+        rename(&pod, "app.log", "rotating.tmp");
+        gzip(&pod, "rotating.tmp", &format!("app.log.{round}.gz"));
+    }
+    pod.wait_for(2000);
+    wait::until("all archives to be judged", || {
+        let lines = running.stderr();
+        let copies = lines
+            .iter()
+            .filter(|line| line.contains("a copy of what is read"))
+            .count();
+        let read = lines
+            .iter()
+            .filter(|line| line.contains("done with what was compressed"))
+            .count();
+        (copies + read == 4).then_some(())
+    });
+    let running = restart(&pod, running, &["--include", pattern.to_str().unwrap()]);
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    pod.assert_lines(2000);
+}
+
+#[test]
+fn killed_in_the_middle_of_an_archive_it_goes_on_there() {
+    let pod = Pod::new();
+    let running = pod.start();
+    running.wait_for_log("no file matches yet");
+    running.kill();
+    pod.append_lines("app.log", 0..100_000);
+    gzip(&pod, "app.log", "app.log.1.gz");
+    for kill in 1..8 {
+        let running = pod.start_with(&["--in-flight", "256KiB", "--batch-size", "32KiB", "--max-record", "8KiB"]);
+        pod.wait_for(kill * 2000);
+        running.kill();
+    }
+    let running = pod.start();
+    pod.wait_for(100_000);
+    pod.stop(running);
+    pod.assert_lines(100_000);
+}
+
+#[test]
+fn what_copytruncate_cut_off_is_read_from_the_compressed_copy() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    running.signal(rustix::process::Signal::STOP);
+    pod.append_lines("app.log", 10..20);
+    fs::copy(pod.log("app.log"), pod.log("copy.tmp")).unwrap();
+    fs::write(pod.log("app.log"), "").unwrap();
+    gzip(&pod, "copy.tmp", "app.log.1.gz");
+    running.signal(rustix::process::Signal::CONT);
+    pod.wait_for(20);
+    pod.append_lines("app.log", 20..30);
+    pod.wait_for(30);
+    pod.stop(running);
+    pod.assert_lines(30);
+}
+
+#[test]
+fn dated_names_and_another_directory() {
+    let pod = Pod::new();
+    let (only, elsewhere) = (pod.log("app.log"), pod.log("old/*.gz"));
+    let start = || {
+        let to = format!("elasticsearch+http://{}/app", pod.store.address());
+        let state = pod.state("");
+        let mut command = testbed::process::command(crate::BIN);
+        command.arg("--include").arg(&only).arg("--rotated").arg(&elsewhere);
+        command
+            .args([
+                "--admin",
+                "off",
+                "--poll",
+                "50ms",
+                "--drain-quiet",
+                "50ms",
+                "--to",
+                &to,
+                "--state",
+            ])
+            .arg(state);
+        Running::spawn(&mut command)
+    };
+    fs::create_dir(pod.log("old")).unwrap();
+    pod.append_lines("app.log", 0..10);
+    let running = start();
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.append_lines("app.log", 10..20);
+    rename(&pod, "app.log", "app.2026-11-25.0.log");
+    pod.append_lines("app.log", 20..30);
+    rename(&pod, "app.log", "app.2026-11-25.1.log");
+    pod.append_lines("app.log", 30..40);
+    gzip(&pod, "app.log", "old/2026-11-26.gz");
+    pod.append_lines("app.log", 40..50);
+    let running = start();
+    pod.wait_for(50);
+    pod.stop(running);
+    pod.assert_lines(50);
+}
+
+#[test]
+fn a_broken_archive_is_read_as_far_as_it_goes_and_told() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..20_000);
+    gzip(&pod, "app.log", "app.log.1.gz");
+    let packed = File::options().write(true).open(pod.log("app.log.1.gz")).unwrap();
+    packed.set_len(packed.metadata().unwrap().len() / 2).unwrap();
+    fs::write(pod.log("app.log.2.gz"), b"\x1f\x8bno header\n").unwrap();
+    fs::write(pod.log("app.log.3.gz"), "").unwrap();
+    fs::write(pod.log("app.log.zip"), b"PK\x03\x04 packed\n").unwrap();
+    // Whatever its name says, this is text.
+    fs::write(pod.log("app.log.bz2"), "line text\n").unwrap();
+    let pattern = pod.log("app.log*");
+    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
+    running.wait_for_log("a compressed file is broken");
+    running.wait_for_log("no gzip, whatever its name says");
+    let told = running.wait_for_log("compressed, and not by gzip");
+    assert!(told.contains("app.log.zip (12 B)"), "{told}");
+    pod.stop(running);
+    let messages = pod.store.messages("app");
+    assert!(messages.contains(&"line text".to_owned()));
+    assert!((5_000..15_000).contains(&messages.len()), "{}", messages.len());
+    assert!((0..messages.len() - 2).all(|n| messages.contains(&format!("line {n}"))));
+}
