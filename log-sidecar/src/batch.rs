@@ -64,6 +64,8 @@ pub(crate) struct Segment {
     pub(crate) base: u64,
     pub(crate) data: Recycled,
     pub(crate) lines: Vec<Line>,
+    /// A run that was killed may have sent it.
+    pub(crate) may_be_known: bool,
 }
 
 impl Segment {
@@ -88,6 +90,8 @@ pub(crate) struct Record<'b> {
     pub(crate) offset: u64,
     pub(crate) text: &'b [u8],
     pub(crate) mark: Mark,
+    /// It may be at the sink already.
+    pub(crate) may_be_known: bool,
 }
 
 impl Record<'_> {
@@ -126,6 +130,7 @@ impl Batch {
                 offset: segment.base + u64::from(line.start),
                 text: &segment.data[line.range()],
                 mark: line.mark,
+                may_be_known: segment.may_be_known,
             })
         })
     }

@@ -56,14 +56,18 @@ pub(crate) struct Positions {
     version: u32,
     /// When the directories were looked at last, nanoseconds since 1970: a file born later was never seen.
     pub(crate) looked_at: i64,
+    /// The run has ended in order: nothing behind the offsets was sent.
+    #[serde(default)]
+    pub(crate) is_clean: bool,
     pub(crate) files: Vec<Saved>,
 }
 
 impl Positions {
-    pub(crate) fn new(looked_at: i64, files: Vec<Saved>) -> Self {
+    pub(crate) fn new(looked_at: i64, files: Vec<Saved>, is_clean: bool) -> Self {
         Self {
             version: VERSION,
             looked_at,
+            is_clean,
             files,
         }
     }
@@ -74,7 +78,7 @@ impl Positions {
 pub(crate) struct Checkpoint {
     path: Option<PathBuf>,
     /// What is on disk.
-    written: Option<Vec<Saved>>,
+    written: Option<Positions>,
     /// Says "in use" to another process; ends with this one, however that ends. None as long as the directory cannot be made.
     lock: Option<File>,
 }
@@ -101,7 +105,7 @@ impl Checkpoint {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        checkpoint.written = found.as_ref().map(|positions| positions.files.clone());
+        checkpoint.written.clone_from(&found);
         // Proves now, not at the first acknowledgement, that the directory can be written.
         match checkpoint.stage(found.as_ref()) {
             Err(error) if is_full(&error) => tracing::error!(
@@ -113,9 +117,10 @@ impl Checkpoint {
         Ok((checkpoint, found))
     }
 
-    /// Writes `positions` unless the files in it are what is on disk already.
+    /// Writes `positions` unless nothing but the time is new.
     pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
-        if self.written.as_ref() == Some(&positions.files) {
+        let is_same = |written: &Positions| written.files == positions.files && written.is_clean == positions.is_clean;
+        if self.written.as_ref().is_some_and(is_same) {
             Ok(())
         } else {
             self.write(positions)
@@ -126,15 +131,15 @@ impl Checkpoint {
     pub(crate) fn write(&mut self, positions: &Positions) -> io::Result<()> {
         if let Some(staged) = self.stage(Some(positions))? {
             staged.publish(0o640)?;
-            self.written = Some(positions.files.clone());
+            self.written = Some(positions.clone());
         }
         Ok(())
     }
 
     /// Would the next run, if this one ended now, give `file` the same id? `initial` is the id of a file that nobody knows.
     pub(crate) fn would_find(&self, file: &Saved, initial: &str) -> bool {
-        let written = self.written.iter().flatten();
-        match written.clone().find(|known| known.inode.is_likely(&file.inode)) {
+        let mut written = self.written.iter().flat_map(|positions| &positions.files);
+        match written.find(|known| known.inode.is_likely(&file.inode)) {
             _ if self.path.is_none() => true,
             // The next one sees that it is not what it was, and makes it the next generation.
             Some(known) => known.id == file.id || known.generation + 1 == file.generation,
@@ -199,7 +204,7 @@ mod tests {
         let state = dir.path().join("made");
         let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
         assert_eq!(positions, None);
-        let positions = Positions::new(6, vec![saved(7)]);
+        let positions = Positions::new(6, vec![saved(7)], true);
         checkpoint.save(&positions).unwrap();
         assert!(
             Checkpoint::open(Some(&state))
@@ -239,7 +244,9 @@ mod tests {
         };
         assert!(checkpoint.would_find(&file, "initial"));
         assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
-        checkpoint.save(&Positions::new(6, vec![of("initial", 2)])).unwrap();
+        checkpoint
+            .save(&Positions::new(6, vec![of("initial", 2)], false))
+            .unwrap();
         for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
             assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
         }

@@ -195,6 +195,8 @@ fn read(line: &[u8]) -> serde_json::Result<(Segment, SystemTime)> {
         base: entry.offset,
         data: data.into(),
         lines,
+        // By a replay that was ended.
+        may_be_known: true,
     };
     Ok((segment, parse_rfc3339(&entry.at).unwrap_or_else(|_| SystemTime::now())))
 }

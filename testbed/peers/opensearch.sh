@@ -34,6 +34,7 @@ check_opensearch() {
     holds_until "a block" blocked '' cluster_block_exception api PUT blocked/_settings '{"index.blocks.write":false}'
     api PUT _index_template/stream '{"index_patterns":["stream-*"],"data_stream":{}}'
     into_a_data_stream
+    killed_before_a_rollover
     records_at_fault
     stop_server opensearch
 }
@@ -176,6 +177,31 @@ into_a_data_stream() {
     seq 101 200 >>"$logs/app.log"
     expect "also after a rollover" log-sidecar eventually 30 has stream-app 200
     expect_stop "and stops"
+}
+
+# What it sends again after a kill is in the index before the rollover already.
+killed_before_a_rollover() {
+    local index=stream-killed life
+    new_volumes
+    for life in 1 2 3; do
+        seq $((life * 20000 - 19999)) $((life * 20000)) >>"$logs/app.log"
+        ship "opensearch+http://127.0.0.1:${server_port[opensearch]}/$index"
+        [ "$life" -gt 1 ] || quietly eventually 20 cp "$state/checkpoint.json" "$work/os/first.json"
+        quietly eventually 60 has "$index" $((life * 20000))
+        kill -KILL "${server_pid[log-sidecar]}"
+        stop_server log-sidecar
+        # As if nothing had been saved since its first look.
+        cp "$work/os/first.json" "$state/checkpoint.json"
+        api POST "$index/_rollover"
+    done
+    ship "opensearch+http://127.0.0.1:${server_port[opensearch]}/$index"
+    expect "60,000 lines, killed before three rollovers" log-sidecar eventually 60 acked 60000
+    expect_stop "stops with everything delivered"
+    expect "each once" - has "$index" 60000
+}
+
+acked() {
+    curl --silent "http://127.0.0.1:${server_port[log-sidecar]}/metrics" | grep --fixed-strings --line-regexp "log_records_acked_total $1"
 }
 
 # Here the records are at fault: a number is wanted, and some are words.

@@ -13,7 +13,7 @@ pub(crate) use self::dead_letter::{DeadLetter, Entry, PREFIX as DEAD_LETTER, pat
 use self::pause::Pause;
 use crate::batch::{Batch, Record};
 use crate::ledger::Ledger;
-use crate::sink::{Answer, Sink, Verdict};
+use crate::sink::{Answer, Known, Sink, Verdict};
 
 /// What becomes of a batch of which every record is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct Delivery {
     dead_letter: RefCell<DeadLetter>,
     /// Requests of which the sink took something.
     accepted: Cell<u64>,
+    /// That the sink does not say what it has.
+    is_silence_told: Cell<bool>,
     retry_max: Duration,
     all_refused: AllRefused,
 }
@@ -75,6 +77,7 @@ impl Delivery {
             ledger,
             dead_letter: RefCell::new(dead_letter),
             accepted: Cell::new(0),
+            is_silence_told: Cell::new(false),
             retry_max,
             all_refused,
         }
@@ -88,7 +91,7 @@ impl Delivery {
     /// Returns when every record of the batch is settled.
     pub(crate) async fn deliver(&self, batch: &Batch, hold: &dyn Fn(bool)) {
         // Parts still to send; a part that the sink calls too large is split.
-        let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
+        let mut parts: Vec<Vec<Record<'_>>> = Vec::new();
         let mut course = Course {
             hold,
             is_held: false,
@@ -96,7 +99,9 @@ impl Delivery {
             is_taken: false,
             refused_at: None,
         };
+        parts.push(batch.records().collect());
         while let Some(part) = parts.pop() {
+            let part = self.without_known(part, &mut course).await;
             if part.is_empty() {
                 continue;
             }
@@ -108,14 +113,17 @@ impl Delivery {
                     let again = self.settle(part, verdicts, batch.read_at, &mut course).await;
                     parts.push(again);
                 }
-                Answer::Later { why, after } => {
+                Answer::Later { why, after, is_unclear } => {
                     self.wait(&mut course.pause, &why, after, part.len()).await;
+                    let mut part = part;
+                    part.iter_mut().for_each(|record| record.may_be_known |= is_unclear);
                     parts.push(part);
                 }
                 Answer::Unclear { why } => {
                     self.wait(&mut course.pause, &why, None, part.len()).await;
                     // A sink that does not know what it says is not sent everything again and again.
                     let mut first = part;
+                    first.iter_mut().for_each(|record| record.may_be_known = true);
                     parts.push(first.split_off(1));
                     parts.push(first);
                 }
@@ -145,6 +153,51 @@ impl Delivery {
         permit.expect("it is never closed")
     }
 
+    /// Leaves out what the sink has already, of what it may have.
+    async fn without_known<'b>(&self, mut part: Vec<Record<'b>>, course: &mut Course<'_>) -> Vec<Record<'b>> {
+        let uncertain: Vec<_> = part.iter().copied().filter(|record| record.may_be_known).collect();
+        if uncertain.is_empty() {
+            return part;
+        }
+        let known = loop {
+            let permit = self.permit().await;
+            let known = self.sink.known(&uncertain).await;
+            drop(permit);
+            match known {
+                Some(Known::Each(known)) => break known,
+                Some(Known::NotNow(why)) => self.wait(&mut course.pause, &why, None, uncertain.len()).await,
+                Some(Known::Never(why)) => {
+                    self.tell_silence(&why);
+                    break Vec::new();
+                }
+                None => break Vec::new(),
+            }
+        };
+        self.note_delivered(known.iter().filter(|&&is_known| is_known).count(), course);
+        let mut known = known.into_iter();
+        part.retain_mut(|record| !(std::mem::take(&mut record.may_be_known) && known.next().unwrap_or_default()));
+        part
+    }
+
+    fn note_delivered(&self, records: usize, course: &mut Course<'_>) {
+        self.ledger.acked.inc_by(records as u64);
+        if records > 0 {
+            self.accepted.set(self.accepted.get() + 1);
+            course.is_taken = true;
+            course.pause.restart();
+        }
+    }
+
+    /// Once.
+    fn tell_silence(&self, why: &str) {
+        if !self.is_silence_told.replace(true) {
+            tracing::warn!(
+                why,
+                "what is sent again may be there twice if the index rolls over; let us read and refresh it"
+            );
+        }
+    }
+
     /// Whose fault is a refusal? The records', if the sink has taken others since, or some of the same batch.
     fn is_at_fault(&self, course: &mut Course<'_>) -> bool {
         let accepted = self.accepted.get();
@@ -161,12 +214,7 @@ impl Delivery {
         course: &mut Course<'_>,
     ) -> Vec<Record<'b>> {
         let delivered = verdicts.iter().filter(|v| **v == Verdict::Delivered).count();
-        self.ledger.acked.inc_by(delivered as u64);
-        if delivered > 0 {
-            self.accepted.set(self.accepted.get() + 1);
-            course.is_taken = true;
-            course.pause.restart();
-        }
+        self.note_delivered(delivered, course);
         let is_refused = verdicts.iter().any(|v| matches!(v, Verdict::Reject(_)));
         let is_held = is_refused && !self.is_at_fault(course);
         course.set_held(is_held);

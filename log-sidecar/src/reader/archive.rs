@@ -148,6 +148,8 @@ pub(super) struct Archive {
     /// What is read of it.
     rest: Vec<u8>,
     pub(super) is_read: bool,
+    /// What stands before this may have been sent by a run that was killed.
+    pub(super) sent_up_to: u64,
     size: u64,
     evidence: Evidence,
 }
@@ -167,6 +169,7 @@ impl Archive {
             frontier: known.frontier,
             rest: Vec::new(),
             is_read: false,
+            sent_up_to: 0,
             size,
         })
     }
@@ -235,6 +238,7 @@ impl Archive {
             base: start,
             data: block,
             lines: framed.lines,
+            may_be_known: start < self.sent_up_to,
         }))
     }
 

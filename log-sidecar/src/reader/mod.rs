@@ -162,7 +162,10 @@ impl Reader {
             self.take_news(wait);
         }
         // Also when no position has moved: what was looked at is not new to the next run.
-        if let Err(error) = self.checkpoint.write(&self.files.positions()) {
+        let mut positions = self.files.positions();
+        // Nothing is out any more.
+        positions.is_clean = true;
+        if let Err(error) = self.checkpoint.write(&positions) {
             tracing::error!(%error, "cannot write the checkpoint");
         }
         self.files.measure();

@@ -152,6 +152,8 @@ pub(super) struct Tail {
     pub(super) exists: bool,
     /// It is not waited for any more.
     pub(super) is_let_go: bool,
+    /// What stands before this may have been sent by a run that was killed.
+    pub(super) sent_up_to: u64,
     pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
     /// The first bytes as they were read.
@@ -259,6 +261,7 @@ impl Tail {
             matched: true,
             exists: true,
             is_let_go: false,
+            sent_up_to: 0,
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
             head: Vec::new(),
@@ -436,6 +439,7 @@ impl Tail {
             base,
             data: block,
             lines: framed.lines,
+            may_be_known: start < self.sent_up_to,
         }))
     }
 
@@ -517,6 +521,7 @@ impl Tail {
             base: start,
             data: data.into(),
             lines,
+            may_be_known: start < self.sent_up_to,
         }))
     }
 
@@ -566,6 +571,7 @@ impl Tail {
         self.head.clear();
         self.long = None;
         self.evidence = (0, Evidence::none());
+        self.sent_up_to = 0;
         Turn::Reset(former)
     }
 

@@ -94,6 +94,7 @@ mod tests {
             offset: 42,
             text: b"tab\t quote\" \xff bell\x07 \xc3\xa9",
             mark: Mark::Truncated,
+            may_be_known: false,
         };
         let encoder = Encoder {
             pod: b",\"kubernetes.pod.name\":\"p\"".to_vec(),

@@ -15,6 +15,7 @@ use pod_contract::tls::Renewing;
 
 use crate::batch::Record;
 use elasticsearch::Elasticsearch;
+pub(crate) use elasticsearch::Known;
 use stdout::Stdout;
 pub(crate) use target::{Cluster, Target};
 
@@ -33,8 +34,12 @@ pub(crate) enum Verdict {
 pub(crate) enum Answer {
     /// One verdict a record, in their order.
     Each(Vec<Verdict>),
-    /// Nothing was taken: send all of it again, not before the given time.
-    Later { why: String, after: Option<Duration> },
+    /// Nothing was taken, or, if it is unclear, nobody knows: send all of it again, not before the given time.
+    Later {
+        why: String,
+        after: Option<Duration>,
+        is_unclear: bool,
+    },
     /// Nobody knows what was taken, since this is not what the sink would say: try it with one record.
     Unclear { why: String },
     /// The request is at fault: send it in halves. A single record that is too large is rejected; one that is refused for another reason,
@@ -99,6 +104,14 @@ impl Sink {
         match self {
             Self::Stdout(_) => Ok(()),
             Self::Elasticsearch(sink) => sink.greet().await,
+        }
+    }
+
+    /// Which of `records` are there already? None if that cannot be asked.
+    pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::Elasticsearch(sink) => Some(sink.known(records).await),
         }
     }
 

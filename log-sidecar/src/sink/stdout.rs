@@ -35,10 +35,12 @@ impl Stdout {
             Ok(Err(e)) => Answer::Later {
                 why: format!("cannot write to stdout: {e}"),
                 after: None,
+                is_unclear: true,
             },
             Err(e) => Answer::Later {
                 why: e.to_string(),
                 after: None,
+                is_unclear: true,
             },
         }
     }

@@ -40,7 +40,7 @@ fn a_lost_answer_doubles_nothing() {
     });
     pod.append_lines("app.log", 0..100);
     let running = pod.start();
-    wait::until("the repeat", || (pod.store.conflicts() == 100).then_some(()));
+    wait::until("the search", || (pod.store.searches() == 1).then_some(()));
     pod.stop(running);
     pod.assert_lines(100);
 }

@@ -10,6 +10,7 @@ mod files;
 mod flags;
 mod history;
 mod refusals;
+mod rollover;
 mod secure;
 mod stops;
 mod works;

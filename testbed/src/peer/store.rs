@@ -1,9 +1,9 @@
 //! A stand-in for Elasticsearch's `_bulk`: keeps documents by id, answers item by item, and refuses on request.
 //!
 //! Wire format: <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>.
-//! `GET /INDEX/_count` counts, `GET /INDEX/_docs` lists one document a line.
+//! `POST /INDEX/_search` finds documents by their ids, `GET /INDEX/_count` counts, `GET /INDEX/_docs` lists one document a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,12 +46,14 @@ type Judge = Box<dyn FnMut(&Document) -> Verdict + Send>;
 #[derive(Default)]
 struct State {
     documents: BTreeMap<String, Vec<Document>>,
-    ids: std::collections::BTreeSet<(String, String)>,
+    ids: BTreeSet<(String, String)>,
     judge: Option<Judge>,
     whole: Option<u16>,
     authorization: Option<String>,
     requests: usize,
     conflicts: usize,
+    searches: usize,
+    is_silent: bool,
 }
 
 impl fmt::Debug for State {
@@ -98,6 +100,21 @@ impl Store {
         lock(&self.state).authorization = Some(authorization.to_owned());
     }
 
+    /// All names lead to a new index from now on, as behind an alias or a data stream that rolls over: no id is known there.
+    pub fn roll_over(&self) {
+        lock(&self.state).ids.clear();
+    }
+
+    /// Nobody may search.
+    pub fn forbid_search(&self) {
+        lock(&self.state).is_silent = true;
+    }
+
+    /// Searches seen.
+    pub fn searches(&self) -> usize {
+        lock(&self.state).searches
+    }
+
     /// Cuts the connections that are open.
     pub fn cut(&self) {
         self.server.cut();
@@ -137,6 +154,11 @@ fn answer(state: &mut State, request: &Request) -> Reply {
     match (request.method.as_str(), parts.as_slice()) {
         ("POST", ["_bulk"]) => bulk(state, "", request),
         ("POST", [index, "_bulk"]) => bulk(state, index, request),
+        ("POST", [_, "_refresh" | "_search"]) if state.is_silent => {
+            Reply::new(403, "application/json", "{\"status\":403}")
+        }
+        ("POST", [_, "_refresh"]) => Reply::new(200, "application/json", "{}"),
+        ("POST", [index, "_search"]) => search(state, index, request),
         ("GET", [index, "_count"]) => {
             let count = state.documents.get(*index).map_or(0, Vec::len);
             Reply::new(200, "application/json", json!({ "count": count }).to_string())
@@ -149,6 +171,20 @@ fn answer(state: &mut State, request: &Request) -> Reply {
         ("GET" | "HEAD", [""]) => Reply::new(200, "application/json", "{\"tagline\":\"a stand-in\"}\n"),
         _ => Reply::text(404, "no such thing\n"),
     }
+}
+
+/// A query for ids: <https://www.elastic.co/docs/reference/query-languages/query-dsl/query-dsl-ids-query>.
+fn search(state: &mut State, index: &str, request: &Request) -> Reply {
+    state.searches += 1;
+    let question: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let size = question["size"].as_u64().unwrap_or(10);
+    let wanted = question["query"]["ids"]["values"].as_array();
+    let wanted: BTreeSet<&str> = wanted.into_iter().flatten().filter_map(Value::as_str).collect();
+    let documents = state.documents.get(index).into_iter().flatten();
+    let found = documents.filter(|d| wanted.contains(d.id.as_str()));
+    let hits: Vec<Value> = found.take(size as usize).map(|d| json!({ "_id": d.id })).collect();
+    let answer = json!({ "timed_out": false, "_shards": { "failed": 0 }, "hits": { "hits": hits } });
+    Reply::new(200, "application/json", answer.to_string())
 }
 
 fn bulk(state: &mut State, default_index: &str, request: &Request) -> Reply {

@@ -115,12 +115,23 @@ impl Files {
                 Archive::of(known, Arc::new(file), found.inode)
             });
         match resumed {
-            Ok(archive) => {
+            Ok(mut archive) => {
                 self.closed.swap_remove(index);
-                self.archives.push(archive);
+                archive.sent_up_to = self.sent_up_to(archive.position);
+                self.start(archive, &found.path);
             }
             Err(error) => self.complain(&found.path, &error),
         }
+    }
+
+    fn start(&mut self, archive: Archive, path: &Path) {
+        tracing::info!(
+            path = %path.display(),
+            known_as = archive.source.path,
+            offset = archive.position,
+            "reading what was compressed"
+        );
+        self.archives.push(archive);
     }
 
     /// It is held until it rests.
@@ -165,9 +176,9 @@ impl Files {
         });
         let path = young.path.display();
         match begun {
-            Ok(Some(archive)) => {
-                tracing::info!(%path, known_as = archive.source.path, offset = archive.position, "reading what was compressed");
-                self.archives.push(archive);
+            Ok(Some(mut archive)) => {
+                archive.sent_up_to = archive.position + self.may_be_sent;
+                self.start(archive, &young.path);
             }
             Ok(None) => {
                 tracing::info!(%path, "compressed, and a copy of what is read: left out");

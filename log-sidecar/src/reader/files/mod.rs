@@ -47,6 +47,8 @@ pub(super) struct Files {
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
     first_look: bool,
+    /// Bytes of a file behind what is settled that a run which was killed may have sent.
+    may_be_sent: u64,
     /// Files of the checkpoint that are gone have been told.
     is_gone_told: bool,
     /// Up to the end of the first look of a first start.
@@ -71,9 +73,14 @@ impl Files {
     /// Without `positions`, this is a first start.
     pub(super) fn new(config: &Reading, positions: Option<Positions>, ledger: Ledger) -> Self {
         let now = nanos_now();
+        // As many bytes as may be in flight may be held beside them.
+        let may_be_sent = match &positions {
+            Some(positions) if !positions.is_clean => 2 * config.in_flight as u64,
+            _ => 0,
+        };
         let is_anew = positions.is_none() || config.start == Start::Head;
         // Nothing is born so late: what is there at a first start is history.
-        let mut positions = positions.unwrap_or_else(|| Positions::new(i64::MAX, Vec::new()));
+        let mut positions = positions.unwrap_or_else(|| Positions::new(i64::MAX, Vec::new(), true));
         if is_anew {
             positions.files.iter_mut().for_each(Saved::forget_offset);
         }
@@ -90,6 +97,7 @@ impl Files {
             formers: Vec::new(),
             looked_at: positions.looked_at,
             first_look: true,
+            may_be_sent,
             is_gone_told: false,
             history: is_anew.then(|| History::new(config.start, config.ignore_older, now)),
             passed_over: PassedOver::default(),
@@ -201,7 +209,7 @@ impl Files {
         let looked_at = waiting.fold(self.looked_at, i64::min);
         let open = self.tails.values_mut().map(Tail::saved);
         let open = open.chain(self.archives.iter().map(Archive::saved));
-        Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect())
+        Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect(), false)
     }
 
     /// Remembers what a file was before it was truncated.
@@ -324,9 +332,15 @@ impl Files {
             Tail::new(file, inode, &path, &self.scope)?
         };
         tail.matched = found.kind == Kind::Matched;
+        tail.sent_up_to = self.sent_up_to(tail.frontier.settled());
         tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
         self.tails.insert(inode, tail);
         Ok(())
+    }
+
+    /// Where what may have been sent ends, of a file that is settled up to `offset`.
+    fn sent_up_to(&self, offset: u64) -> u64 {
+        if self.first_look { offset + self.may_be_sent } else { 0 }
     }
 
     fn former_of(&self, path: &Path, file: &File, inode: &Inode) -> Option<usize> {

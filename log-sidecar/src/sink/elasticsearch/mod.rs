@@ -2,6 +2,7 @@
 //!
 //! `create` with an id of our own makes a repeat harmless: the second answer is 409, and the record is there.
 
+mod known;
 mod reply;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+pub(crate) use self::known::Known;
+use self::known::{SEARCH, answer, question};
 use self::reply::judge;
 use super::connect::{CONNECT_TIMEOUT, Connector, chain};
 use super::document::Encoder;
@@ -31,6 +34,8 @@ const AROUND: usize = 256;
 /// Bodies that are kept for the next ones, and how large one is at least: smaller ones do not come from the kernel.
 const SPARE_BODIES: usize = 2;
 const LEAST_BODY: usize = 128 << 10;
+const NDJSON: &str = "application/x-ndjson";
+const JSON: &str = "application/json";
 /// All that decides; `status` keeps every item in its position.
 const FILTER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
 
@@ -38,6 +43,8 @@ const FILTER: &str = "filter_path=errors,items.*.status,items.*.error.type,items
 pub(crate) struct Elasticsearch {
     client: Client<Connector, Full<Bytes>>,
     bulk: String,
+    /// Of the index, with a slash at its end.
+    index: String,
     root: String,
     network: Network,
     pub(super) bodies: Arc<Pool>,
@@ -56,6 +63,7 @@ impl Elasticsearch {
         Self {
             client,
             bulk: format!("{root}{}/_bulk?{FILTER}{pipeline}", cluster.index),
+            index: format!("{root}{}/", cluster.index),
             root,
             network,
             bodies: Pool::new(LEAST_BODY, SPARE_BODIES),
@@ -82,14 +90,33 @@ impl Elasticsearch {
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let body = self.encode(records, read_at);
-        match tokio::time::timeout(self.network.timeout, self.exchange(body)).await {
-            Ok(Ok((status, headers, body))) => judge(status, &headers, &body, records.len(), &self.network.hold),
-            Ok(Err(why)) => Answer::Later { why, after: None },
-            Err(_) => Answer::Later {
-                why: format!("no answer within {:?}", self.network.timeout),
+        let body = Bytes::from_owner(self.encode(records, read_at));
+        match self.exchange(&self.bulk, NDJSON, body).await {
+            Ok((status, headers, body)) => judge(status, &headers, &body, records.len(), &self.network.hold),
+            Err(Unanswered { why, is_sent }) => Answer::Later {
+                why,
                 after: None,
+                is_unclear: is_sent,
             },
+        }
+    }
+
+    /// Asks everything behind the name of the index. What was taken just now shows after a refresh only.
+    pub(crate) async fn known(&self, records: &[Record<'_>]) -> Known {
+        let ids: Vec<String> = records.iter().map(Record::id).collect();
+        let refreshed = self
+            .exchange(&format!("{}_refresh", self.index), JSON, Bytes::new())
+            .await;
+        let found = match refreshed {
+            Ok((StatusCode::OK | StatusCode::NOT_FOUND, ..)) => {
+                self.exchange(&format!("{}{SEARCH}", self.index), JSON, question(&ids).into())
+                    .await
+            }
+            other => other,
+        };
+        match found {
+            Ok((status, _, body)) => answer(status, &body, &ids),
+            Err(unanswered) => Known::NotNow(unanswered.why),
         }
     }
 
@@ -115,15 +142,37 @@ impl Elasticsearch {
         }
     }
 
-    async fn exchange(&self, body: Recycled) -> Result<(StatusCode, HeaderMap, Bytes), String> {
-        let request = self.request(Method::POST, &self.bulk)?;
-        let request = request.header(CONTENT_TYPE, "application/x-ndjson");
-        let request = request
-            .body(Full::new(Bytes::from_owner(body)))
-            .map_err(|e| e.to_string())?;
-        let response = self.client.request(request).await.map_err(|e| chain(&e))?;
-        let (head, body) = response.into_parts();
-        Ok((head.status, head.headers, whole(body).await?))
+    async fn exchange(&self, url: &str, kind: &str, body: Bytes) -> Result<(StatusCode, HeaderMap, Bytes), Unanswered> {
+        let request = self.request(Method::POST, url).map_err(Unanswered::unsent)?;
+        let request = request.header(CONTENT_TYPE, kind).body(Full::new(body));
+        let request = request.map_err(|e| Unanswered::unsent(e.to_string()))?;
+        let answered = async {
+            let response = self.client.request(request).await.map_err(|e| Unanswered {
+                why: chain(&e),
+                is_sent: !e.is_connect(),
+            })?;
+            let (head, body) = response.into_parts();
+            let body = whole(body).await.map_err(|why| Unanswered { why, is_sent: true })?;
+            Ok((head.status, head.headers, body))
+        };
+        let timeout = self.network.timeout;
+        let answered = tokio::time::timeout(timeout, answered).await;
+        answered.unwrap_or_else(|_| {
+            let why = format!("no answer within {timeout:?}");
+            Err(Unanswered { why, is_sent: true })
+        })
+    }
+}
+
+/// Why there is no answer, and whether the sink may have acted on the request all the same.
+struct Unanswered {
+    why: String,
+    is_sent: bool,
+}
+
+impl Unanswered {
+    fn unsent(why: String) -> Self {
+        Self { why, is_sent: false }
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: 
         _ => Answer::Later {
             why: format!("status {status}: {}", excerpt()),
             after,
+            // Of a gateway, after the request went on.
+            is_unclear: status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
         },
     }
 }
