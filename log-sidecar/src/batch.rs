@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use pod_contract::units::hex_digits;
 use serde::{Deserialize, Serialize};
 
+use crate::parse::Millis;
 use crate::recycle::Recycled;
 
 /// Where lines come from.
@@ -64,6 +65,8 @@ pub(crate) struct Segment {
     pub(crate) base: u64,
     pub(crate) data: Recycled,
     pub(crate) lines: Vec<Line>,
+    /// When each line was written, as it says itself; empty if nobody wants to know.
+    pub(crate) times: Vec<Option<Millis>>,
     /// A run that was killed may have sent it.
     pub(crate) may_be_known: bool,
 }
@@ -71,7 +74,10 @@ pub(crate) struct Segment {
 impl Segment {
     /// Memory in use.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.data.capacity() + self.lines.capacity() * size_of::<Line>()
+        size_of::<Self>()
+            + self.data.capacity()
+            + self.lines.capacity() * size_of::<Line>()
+            + self.times.capacity() * size_of::<Option<Millis>>()
     }
 }
 
@@ -90,6 +96,8 @@ pub(crate) struct Record<'b> {
     pub(crate) offset: u64,
     pub(crate) text: &'b [u8],
     pub(crate) mark: Mark,
+    /// When it was written, as far as that is known.
+    pub(crate) time: Option<Millis>,
     /// It may be at the sink already.
     pub(crate) may_be_known: bool,
 }
@@ -125,11 +133,12 @@ pub(crate) struct Settled {
 impl Batch {
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.segments.iter().flat_map(|segment| {
-            segment.lines.iter().map(|line| Record {
+            segment.lines.iter().enumerate().map(|(index, line)| Record {
                 source: &segment.source,
                 offset: segment.base + u64::from(line.start),
                 text: &segment.data[line.range()],
                 mark: line.mark,
+                time: segment.times.get(index).copied().flatten(),
                 may_be_known: segment.may_be_known,
             })
         })

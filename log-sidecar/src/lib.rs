@@ -21,6 +21,7 @@ mod frontier;
 mod identity;
 mod ledger;
 mod mailbox;
+mod parse;
 mod pipeline;
 mod pod;
 mod reader;

@@ -22,6 +22,7 @@ use crate::batch::{Batch, Line, Segment, Source};
 use crate::config;
 use crate::deliver::{AllRefused, Entry, path_in};
 use crate::ledger::Ledger;
+use crate::parse::millis;
 use crate::pipeline::new_delivery;
 
 const TAKEN: &str = "dead-letter.replay.ndjson";
@@ -129,7 +130,6 @@ async fn send(config: &config::Delivery, state: &Path, taken: &File, ledger: &Le
     let delivery = new_delivery(&config, Some(state), ledger);
     let mut lines = BufReader::new(taken);
     let (mut text, mut segments, mut bytes, mut number) = (Vec::new(), Vec::new(), 0, 0_u64);
-    let mut at = SystemTime::now();
     loop {
         text.clear();
         let is_end = lines.read_until(b'\n', &mut text)? == 0;
@@ -145,10 +145,12 @@ async fn send(config: &config::Delivery, state: &Path, taken: &File, ledger: &Le
                 None
             }
         };
-        let is_other = entry.as_ref().is_some_and(|(_, read_at)| *read_at != at);
-        if is_end || is_other || bytes > MAX_BYTES || segments.len() >= MAX_RECORDS {
+        if is_end || bytes > MAX_BYTES || segments.len() >= MAX_RECORDS {
             let segments = std::mem::take(&mut segments);
-            let batch = Batch { segments, read_at: at };
+            let batch = Batch {
+                segments,
+                read_at: SystemTime::now(),
+            };
             ledger.read.inc_by(batch.segments.len() as u64);
             delivery.deliver(&batch, &|_| ()).await;
             bytes = 0;
@@ -156,10 +158,9 @@ async fn send(config: &config::Delivery, state: &Path, taken: &File, ledger: &Le
         if is_end {
             return Ok(());
         }
-        if let Some((segment, read_at)) = entry {
+        if let Some(segment) = entry {
             bytes += segment.bytes();
             segments.push(segment);
-            at = read_at;
         }
     }
 }
@@ -176,8 +177,8 @@ fn put_aside(state: &Path, line: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// The record of a line, and when it was read first.
-fn read(line: &[u8]) -> serde_json::Result<(Segment, SystemTime)> {
+/// The record of a line.
+fn read(line: &[u8]) -> serde_json::Result<Segment> {
     let entry: Entry<'_> = serde_json::from_slice(line)?;
     let bytes = entry.bytes.and_then(|bytes| STANDARD.decode(&*bytes).ok());
     let data = bytes.unwrap_or_else(|| entry.message.into_owned().into_bytes());
@@ -188,7 +189,7 @@ fn read(line: &[u8]) -> serde_json::Result<(Segment, SystemTime)> {
         id,
         path: entry.path.into_owned(),
     });
-    let segment = Segment {
+    Ok(Segment {
         source,
         start: entry.offset,
         end: entry.offset + data.len() as u64,
@@ -197,6 +198,6 @@ fn read(line: &[u8]) -> serde_json::Result<(Segment, SystemTime)> {
         lines,
         // By a replay that was ended.
         may_be_known: true,
-    };
-    Ok((segment, parse_rfc3339(&entry.at).unwrap_or_else(|_| SystemTime::now())))
+        times: vec![parse_rfc3339(&entry.at).ok().map(millis)],
+    })
 }

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Mark, Record};
+use crate::parse::system_time;
 
 /// All files of ours for rejected records begin with this.
 pub(crate) const PREFIX: &str = "dead-letter.";
@@ -34,7 +35,7 @@ pub(crate) struct Entry<'e> {
     pub(crate) reason: Cow<'e, str>,
     #[serde(rename = "_id", borrow)]
     pub(crate) id: Cow<'e, str>,
-    /// When it was read, as it is told to the sink.
+    /// Its time, as it is told to the sink.
     #[serde(rename = "@timestamp", borrow, default)]
     pub(crate) at: Cow<'e, str>,
     #[serde(borrow)]
@@ -213,7 +214,9 @@ fn line(record: &Record<'_>, id: &str, why: &str, read_at: SystemTime) -> io::Re
     let entry = Entry {
         reason: why.into(),
         id: id.into(),
-        at: format_rfc3339_millis(read_at).to_string().into(),
+        at: format_rfc3339_millis(record.time.map_or(read_at, system_time))
+            .to_string()
+            .into(),
         path: record.source.path.as_str().into(),
         offset: record.offset,
         mark: record.mark,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use memchr::memchr;
 
+use super::clock::Clock;
 use super::framing::{frame, line};
 use super::tail::{BLOCK, Former, hole_at};
 use crate::batch::{Mark, Segment, Source};
@@ -150,6 +151,7 @@ pub(super) struct Archive {
     pub(super) is_read: bool,
     /// What stands before this may have been sent by a run that was killed.
     pub(super) sent_up_to: u64,
+    pub(super) clock: Clock,
     size: u64,
     evidence: Evidence,
 }
@@ -170,6 +172,7 @@ impl Archive {
             rest: Vec::new(),
             is_read: false,
             sent_up_to: 0,
+            clock: Clock::default(),
             size,
         })
     }
@@ -238,6 +241,7 @@ impl Archive {
             base: start,
             data: block,
             lines: framed.lines,
+            times: Vec::new(),
             may_be_known: start < self.sent_up_to,
         }))
     }

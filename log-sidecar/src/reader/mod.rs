@@ -1,6 +1,7 @@
 //! The one blocking thread: reads files in turns, hands out batches within the budget, and keeps the checkpoint.
 
 mod archive;
+mod clock;
 mod ends;
 mod files;
 mod framing;
@@ -29,6 +30,7 @@ use crate::discover::Watch;
 use crate::identity::Inode;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
+use crate::parse::millis;
 use crate::recycle::Pool;
 
 /// More batches than this are never out: the byte budget ends first, and tiny batches wait for each other.
@@ -269,7 +271,12 @@ impl Reader {
         }
         let path = archive.source.path.clone();
         match archive.turn(&self.blocks, self.config.max_record) {
-            Ok(Passage::Segment(segment)) => self.take_in(segment),
+            Ok(Passage::Segment(mut segment)) => {
+                if let Some(zone) = self.config.zone {
+                    archive.clock.note(&mut segment, zone, millis(SystemTime::now()));
+                }
+                self.take_in(segment);
+            }
             Ok(Passage::End) => {}
             Ok(Passage::Broken(error)) => {
                 let bytes = archive.position;
@@ -294,7 +301,10 @@ impl Reader {
         }
         let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
         match tail.turn(&self.blocks, self.config.max_record, last) {
-            Ok(Turn::Segment(segment)) => {
+            Ok(Turn::Segment(mut segment)) => {
+                if let Some(zone) = self.config.zone {
+                    tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
+                }
                 self.take_in(segment);
                 true
             }

@@ -11,6 +11,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::pread;
 
 use super::archive::Unpacked;
+use super::clock::{Clock, LOOK_BACK};
 use super::ends::Ends;
 use super::framing::{frame, line};
 use crate::batch::{Line, Mark, Segment, Source};
@@ -154,6 +155,7 @@ pub(super) struct Tail {
     pub(super) is_let_go: bool,
     /// What stands before this may have been sent by a run that was killed.
     pub(super) sent_up_to: u64,
+    pub(super) clock: Clock,
     pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
     /// The first bytes as they were read.
@@ -262,6 +264,7 @@ impl Tail {
             exists: true,
             is_let_go: false,
             sent_up_to: 0,
+            clock: Clock::default(),
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
             head: Vec::new(),
@@ -439,6 +442,7 @@ impl Tail {
             base,
             data: block,
             lines: framed.lines,
+            times: Vec::new(),
             may_be_known: start < self.sent_up_to,
         }))
     }
@@ -521,6 +525,7 @@ impl Tail {
             base: start,
             data: data.into(),
             lines,
+            times: Vec::new(),
             may_be_known: start < self.sent_up_to,
         }))
     }
@@ -572,6 +577,7 @@ impl Tail {
         self.long = None;
         self.evidence = (0, Evidence::none());
         self.sent_up_to = 0;
+        self.clock = Clock::default();
         Turn::Reset(former)
     }
 
@@ -593,6 +599,12 @@ impl Tail {
             evidence,
             packed: None,
         }
+    }
+
+    /// What stands before the position, as far as a time of earlier lines is looked for in it.
+    pub(super) fn before(&self) -> std::io::Result<Vec<u8>> {
+        let length = self.position.min(LOOK_BACK);
+        self.pread(self.position - length, length)
     }
 
     /// The id that a file of this inode has if nobody knows it.

@@ -8,6 +8,7 @@ use humantime::format_rfc3339_millis;
 
 use super::json::{escape, string};
 use crate::batch::{Mark, Record, Source};
+use crate::parse::{Millis, system_time};
 use crate::pod;
 
 /// Writes documents; knows what all of them have in common.
@@ -32,7 +33,8 @@ impl Encoder {
     /// For records that were read at `read_at`.
     pub(crate) fn documents(&self, read_at: SystemTime) -> Documents<'_> {
         Documents {
-            start: format!("{{\"@timestamp\":\"{}\",\"message\":\"", format_rfc3339_millis(read_at)).into(),
+            start: start(read_at),
+            dated: None,
             source: None,
             middle: Vec::new(),
             encoder: self,
@@ -44,8 +46,10 @@ impl Encoder {
 #[derive(Debug)]
 pub(crate) struct Documents<'r> {
     encoder: &'r Encoder,
-    /// Up to the message.
+    /// Up to the message, for records that do not say their time.
     start: Vec<u8>,
+    /// The same, for those of one time.
+    dated: Option<(Millis, Vec<u8>)>,
     /// From the message to the offset, for records of this source.
     middle: Vec<u8>,
     source: Option<&'r Source>,
@@ -61,7 +65,14 @@ impl<'r> Documents<'r> {
             string(&mut self.middle, &record.source.path);
             self.middle.extend_from_slice(b"},\"offset\":");
         }
-        out.extend_from_slice(&self.start);
+        match (record.time, &mut self.dated) {
+            (None, _) => out.extend_from_slice(&self.start),
+            (Some(time), Some((known, start))) if *known == time => out.extend_from_slice(start),
+            (Some(time), dated) => {
+                let (_, start) = dated.insert((time, start(system_time(time))));
+                out.extend_from_slice(start);
+            }
+        }
         escape(out, &String::from_utf8_lossy(record.text));
         out.extend_from_slice(&self.middle);
         out.extend_from_slice(itoa::Buffer::new().format(record.offset).as_bytes());
@@ -74,6 +85,10 @@ impl<'r> Documents<'r> {
         out.extend_from_slice(&self.encoder.pod);
         out.extend_from_slice(b"}\n");
     }
+}
+
+fn start(time: SystemTime) -> Vec<u8> {
+    format!("{{\"@timestamp\":\"{}\",\"message\":\"", format_rfc3339_millis(time)).into()
 }
 
 #[cfg(test)]
@@ -95,6 +110,7 @@ mod tests {
             text: b"tab\t quote\" \xff bell\x07 \xc3\xa9",
             mark: Mark::Truncated,
             may_be_known: false,
+            time: None,
         };
         let encoder = Encoder {
             pod: b",\"kubernetes.pod.name\":\"p\"".to_vec(),
@@ -106,7 +122,16 @@ mod tests {
         let mut documents = encoder.documents(SystemTime::UNIX_EPOCH);
         documents.add(&mut out, &record);
         let (source, mark) = (&other, Mark::Whole);
-        documents.add(&mut out, &Record { source, mark, ..record });
+        let time = Some(1_795_687_200_123);
+        documents.add(
+            &mut out,
+            &Record {
+                source,
+                mark,
+                time,
+                ..record
+            },
+        );
         let lines: Vec<Value> = out
             .strip_suffix(b"\n")
             .unwrap()
@@ -124,6 +149,7 @@ mod tests {
         );
         assert_eq!(value["@timestamp"], "1970-01-01T00:00:00.000Z");
         assert_eq!(value["kubernetes.pod.name"], "p");
+        assert_eq!(second["@timestamp"], "2026-11-26T10:00:00.123Z");
         assert_eq!(second["log"]["file"]["path"], "/logs/b.log");
         assert!(second["log"]["flags"].is_null());
     }

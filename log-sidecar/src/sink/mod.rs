@@ -3,6 +3,7 @@
 mod connect;
 mod document;
 mod elasticsearch;
+mod index;
 mod json;
 mod stdout;
 mod target;
@@ -111,7 +112,7 @@ impl Sink {
     pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
         match self {
             Self::Stdout(_) => None,
-            Self::Elasticsearch(sink) => Some(sink.known(records).await),
+            Self::Elasticsearch(sink) => sink.known(records).await,
         }
     }
 

@@ -3,6 +3,8 @@
 use pod_contract::config::Setting;
 use pod_contract::units::Url;
 
+use super::index::Index;
+
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -20,9 +22,16 @@ pub(crate) struct Cluster {
     pub(crate) is_local: bool,
     /// What a gateway has before the cluster's own paths; empty, or with a slash in front.
     pub(crate) prefix: String,
-    pub(crate) index: String,
+    pub(crate) index: Index,
     /// An ingest pipeline.
     pub(crate) pipeline: Option<String>,
+}
+
+impl Target {
+    /// Does the time of a record decide where it goes?
+    pub(crate) fn is_dated(&self) -> bool {
+        matches!(self, Self::Elasticsearch(cluster) if cluster.index.is_dated())
+    }
 }
 
 const SCHEMES: [&str; 4] = [
@@ -44,17 +53,7 @@ impl Setting for Target {
         let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
         let path = path.trim_matches('/');
         let (prefix, index) = path.rsplit_once('/').unwrap_or(("", path));
-        // The rules of index names that show without asking; Elasticsearch knows the rest.
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.+".contains(c);
-        if index.is_empty()
-            || index.len() > 255
-            || !index.chars().all(allowed)
-            || index.starts_with(['-', '_', '+', '.'])
-        {
-            return Err(format!(
-                "{index:?} is no index name: lower case letters, digits, and - _ . + after the first"
-            ));
-        }
+        let index = Index::parse(index)?;
         let pipeline = match query.split_once('=') {
             _ if query.is_empty() => None,
             Some(("pipeline", name)) if !name.is_empty() && !name.contains('&') => Some(name.to_owned()),
@@ -72,7 +71,7 @@ impl Setting for Target {
             } else {
                 format!("/{prefix}")
             },
-            index: index.to_owned(),
+            index,
             pipeline,
         }))
     }
@@ -90,11 +89,17 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let plain = cluster("elasticsearch+http://es:9200/app");
-        assert_eq!((plain.origin.as_str(), plain.index.as_str()), ("http://es:9200", "app"));
+        assert_eq!(
+            (plain.origin.as_str(), plain.index.at(0).as_str()),
+            ("http://es:9200", "app")
+        );
         assert!(!plain.is_encrypted && !plain.is_local && plain.prefix.is_empty());
         let gateway = cluster("opensearch+https://localhost/logs/es/app?pipeline=clean");
         assert_eq!(gateway.origin, "https://localhost:443");
-        assert_eq!((gateway.prefix.as_str(), gateway.index.as_str()), ("/logs/es", "app"));
+        assert_eq!(
+            (gateway.prefix.as_str(), gateway.index.at(0).as_str()),
+            ("/logs/es", "app")
+        );
         assert_eq!(gateway.pipeline.as_deref(), Some("clean"));
         assert!(gateway.is_encrypted && gateway.is_local);
         for bad in [

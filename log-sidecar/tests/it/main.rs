@@ -13,6 +13,7 @@ mod refusals;
 mod rollover;
 mod secure;
 mod stops;
+mod times;
 mod works;
 
 use std::fs::{self, OpenOptions};

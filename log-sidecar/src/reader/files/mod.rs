@@ -25,10 +25,13 @@ use crate::config::Reading;
 use crate::discover::{Found, Kind, Patterns, Scan};
 use crate::identity::Inode;
 use crate::ledger::Ledger;
+use crate::parse::{Zone, millis};
 
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
     patterns: Patterns,
+    /// For the times of lines, if they are wanted.
+    zone: Option<Zone>,
     /// How long a deleted file has to be quiet, and how many bytes of such files are held at most.
     hold_deleted: Duration,
     hold_deleted_max: u64,
@@ -86,6 +89,7 @@ impl Files {
         }
         Self {
             patterns: config.patterns.clone(),
+            zone: config.zone,
             hold_deleted: config.hold_deleted,
             hold_deleted_max: config.hold_deleted_max,
             ledger,
@@ -333,6 +337,9 @@ impl Files {
         };
         tail.matched = found.kind == Kind::Matched;
         tail.sent_up_to = self.sent_up_to(tail.frontier.settled());
+        if let Some(zone) = self.zone {
+            tail.clock.wind(&tail.before()?, zone, millis(SystemTime::now()));
+        }
         tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
         self.tails.insert(inode, tail);
         Ok(())

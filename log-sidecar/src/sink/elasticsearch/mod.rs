@@ -21,8 +21,10 @@ use self::known::{SEARCH, answer, question};
 use self::reply::judge;
 use super::connect::{CONNECT_TIMEOUT, Connector, chain};
 use super::document::Encoder;
+use super::index::{Index, Names};
 use super::{Answer, Cluster, Network};
 use crate::batch::Record;
+use crate::parse::millis;
 use crate::recycle::{Pool, Recycled};
 
 /// With the filter below an item answers with about 30 bytes, or a few hundred when it failed.
@@ -43,8 +45,7 @@ const FILTER: &str = "filter_path=errors,items.*.status,items.*.error.type,items
 pub(crate) struct Elasticsearch {
     client: Client<Connector, Full<Bytes>>,
     bulk: String,
-    /// Of the index, with a slash at its end.
-    index: String,
+    index: Index,
     root: String,
     network: Network,
     pub(super) bodies: Arc<Pool>,
@@ -62,8 +63,12 @@ impl Elasticsearch {
         let pipeline = pipeline.map_or(String::new(), |name| format!("&pipeline={name}"));
         Self {
             client,
-            bulk: format!("{root}{}/_bulk?{FILTER}{pipeline}", cluster.index),
-            index: format!("{root}{}/", cluster.index),
+            bulk: if cluster.index.is_dated() {
+                format!("{root}_bulk?{FILTER}{pipeline}")
+            } else {
+                format!("{root}{}/_bulk?{FILTER}{pipeline}", cluster.index.at(0))
+            },
+            index: cluster.index.clone(),
             root,
             network,
             bodies: Pool::new(LEAST_BODY, SPARE_BODIES),
@@ -102,30 +107,41 @@ impl Elasticsearch {
     }
 
     /// Asks everything behind the name of the index. What was taken just now shows after a refresh only.
-    pub(crate) async fn known(&self, records: &[Record<'_>]) -> Known {
+    /// None if that is the index itself.
+    pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
+        // One by date is no alias: an id that is known there is told by the answer to a repeat.
+        if self.index.is_dated() {
+            return None;
+        }
+        let index = format!("{}{}/", self.root, self.index.at(0));
         let ids: Vec<String> = records.iter().map(Record::id).collect();
-        let refreshed = self
-            .exchange(&format!("{}_refresh", self.index), JSON, Bytes::new())
-            .await;
+        let refreshed = self.exchange(&format!("{index}_refresh"), JSON, Bytes::new()).await;
         let found = match refreshed {
             Ok((StatusCode::OK | StatusCode::NOT_FOUND, ..)) => {
-                self.exchange(&format!("{}{SEARCH}", self.index), JSON, question(&ids).into())
+                self.exchange(&format!("{index}{SEARCH}"), JSON, question(&ids).into())
                     .await
             }
             other => other,
         };
-        match found {
+        Some(match found {
             Ok((status, _, body)) => answer(status, &body, &ids),
             Err(unanswered) => Known::NotNow(unanswered.why),
-        }
+        })
     }
 
     fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Recycled {
         let text: usize = records.iter().map(|record| record.text.len()).sum();
         let mut body = self.bodies.take(text + records.len() * AROUND);
         let mut documents = self.encoder.documents(read_at);
+        let mut names = self.index.is_dated().then(|| Names::new(&self.index));
         for record in records {
-            body.extend_from_slice(b"{\"create\":{\"_id\":\"");
+            body.extend_from_slice(b"{\"create\":{");
+            if let Some(names) = &mut names {
+                body.extend_from_slice(b"\"_index\":\"");
+                body.extend_from_slice(names.at(record.time.unwrap_or(millis(read_at))).as_bytes());
+                body.extend_from_slice(b"\",");
+            }
+            body.extend_from_slice(b"\"_id\":\"");
             record.write_id(&mut body);
             body.extend_from_slice(b"\"}}\n");
             documents.add(&mut body, record);

@@ -1,0 +1,177 @@
+//! The flags, and what the help says beside them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pod_contract::admin;
+use pod_contract::config::{Flag, Secret, list, setting};
+use pod_contract::start::cli::Verb;
+use pod_contract::tls;
+use pod_contract::units::Bytes;
+
+use crate::deliver::AllRefused;
+use crate::discover::Pattern;
+use crate::parse::{Timestamp, Zone};
+use crate::reader::Start;
+use crate::sink::Target;
+
+pub(crate) const AFTER_HELP: &str = "\
+Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
+%Y %m %d %H in INDEX are of the time of each line), and stdout (one JSON object a line).
+Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
+POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
+
+Example:
+  log-sidecar --include '/logs/*.log' --to elasticsearch+https://es.example:9200/app --api-key file:/secrets/key --state /state
+
+Exit codes: 0 stopped with everything delivered or kept, 1 failed, stopped with a backlog, or records were lost, 2 bad flags";
+
+pub(crate) const VERBS: &[Verb] = &[Verb {
+    name: "replay",
+    about: "Send what is in the dead-letter file again, with the settings of the sidecar, which may go on beside it",
+    after_help: "What is refused again is kept again. Exit codes: 0 all was taken, 1 not all, 2 bad flags",
+    flags,
+    sections: &[],
+    is_probe: false,
+}];
+
+pub(crate) fn flags() -> Vec<Flag> {
+    let mut all = file_flags();
+    all.extend(reading_flags());
+    all.extend(delivery_flags());
+    all.extend(tls::flags());
+    all.push(admin::flag(
+        "Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9601]",
+    ));
+    all
+}
+
+fn file_flags() -> Vec<Flag> {
+    vec![
+        list::<Pattern>(
+            "include",
+            "GLOB",
+            "Files to read: absolute, with *, ?, [a-z], {a,b} (in quotes) and ** for any depth; repeat the flag for more",
+        ),
+        list::<Pattern>(
+            "rotated",
+            "GLOB",
+            "Where rotation puts files, if neither beside them nor under their name with something added; repeat the flag for more",
+        ),
+        list::<Pattern>("exclude", "GLOB", "Files to leave out; repeat the flag for more"),
+        setting::<Start>(
+            "start",
+            "WHERE",
+            "checkpoint: where the last run ended, at a first start from the head; head: all of it again; tail: as checkpoint, but at a \
+             first start only what comes [default: checkpoint]",
+        ),
+        setting::<Duration>(
+            "ignore-older",
+            "DURATION",
+            "At a first start, what was not written to for so long is passed over, and told [default: 1h for rotated files, no limit for \
+             the others]",
+        ),
+    ]
+}
+
+fn reading_flags() -> Vec<Flag> {
+    vec![
+        setting::<Timestamp>(
+            "timestamp",
+            "WHICH",
+            "@timestamp is when a line was read, or when it was written, as the line says (in the usual forms, at its start or in JSON); one \
+             that does not say it is as old as the one before [default: read; line for an index by date]",
+        ),
+        setting::<Zone>(
+            "time-zone",
+            "ZONE",
+            "Of the times of lines that do not say it: UTC, or an offset such as +02:00 [default: UTC]",
+        ),
+        setting::<Bytes>(
+            "max-record",
+            "SIZE",
+            "A longer line is cut there and marked [default: 256KiB]",
+        ),
+        setting::<Bytes>(
+            "batch-size",
+            "SIZE",
+            "Bytes of lines that go out at once [default: 1MiB]",
+        ),
+        setting::<Duration>(
+            "flush-interval",
+            "DURATION",
+            "A line waits at most so long for company [default: 200ms]",
+        ),
+        setting::<Bytes>(
+            "in-flight",
+            "SIZE",
+            "Bytes read and not yet acknowledged, at most [default: 8MiB]",
+        ),
+        setting::<Duration>(
+            "poll",
+            "DURATION",
+            "Directories are compared so often, whatever notify says; up to every 10s where that takes long [default: 1s]",
+        ),
+        setting::<Duration>(
+            "hold-deleted",
+            "DURATION",
+            "A file that is deleted or moved away is held until it has not grown for so long; at least 10s [default: 10m]",
+        ),
+        setting::<Bytes>(
+            "hold-deleted-max",
+            "SIZE",
+            "Of more bytes of such files, the ones that rest longest are let go [default: 64MiB]",
+        ),
+        setting::<Duration>(
+            "drain-quiet",
+            "DURATION",
+            "On stop, read until no file grew for so long [default: 1s]",
+        ),
+    ]
+}
+
+fn delivery_flags() -> Vec<Flag> {
+    vec![
+        setting::<Target>("to", "SINK", "Where records go, by scheme"),
+        setting::<String>("username", "NAME", "For the sink, with --password"),
+        setting::<Secret>("password", "SECRET", "Where the password is: env:NAME or file:PATH"),
+        setting::<Secret>(
+            "api-key",
+            "SECRET",
+            "Where an API key for the sink is, as id:key or encoded: env:NAME or file:PATH",
+        ),
+        setting::<Secret>(
+            "bearer",
+            "SECRET",
+            "Where a token for the sink is: env:NAME or file:PATH",
+        ),
+        setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
+        setting::<Duration>(
+            "request-timeout",
+            "DURATION",
+            "The sink is given so long to answer [default: 30s]",
+        ),
+        setting::<Duration>(
+            "retry-max",
+            "DURATION",
+            "Longest pause between tries; tries never end [default: 30s]",
+        ),
+        setting::<Bytes>(
+            "dead-letter-max",
+            "SIZE",
+            "Size of the file of rejected records [default: 16MiB]",
+        ),
+        list::<String>(
+            "hold",
+            "TYPE",
+            "A type of the sink's errors that a person mends, beside the known ones: such records wait; repeat the flag for more",
+        ),
+        setting::<AllRefused>(
+            "all-refused",
+            "WHAT",
+            "A batch of which every record is refused waits until the sink takes others (hold), or is kept as rejected at once (reject) \
+             [default: hold]",
+        ),
+        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
+    ]
+}

@@ -1,0 +1,160 @@
+//! The proved configuration; each part takes its own struct.
+
+mod flags;
+mod reading;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pod_contract::admin;
+use pod_contract::config::Settings;
+use pod_contract::net::login::Login;
+use pod_contract::run::lifecycle::DEFAULT_GRACE;
+use pod_contract::tls::{Renewing, Tls, Trust};
+use pod_contract::units::Bytes;
+
+pub(crate) use self::flags::{AFTER_HELP, VERBS, flags};
+pub(crate) use self::reading::Reading;
+use crate::deliver::AllRefused;
+use crate::sink::{Network, Target};
+
+const ADMIN_PORT: u16 = 9601;
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// What to do.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) task: Task,
+    pub(crate) delivery: Delivery,
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) enum Task {
+    Ship(Box<Shipping>),
+    Replay,
+}
+
+/// What to read, and where to tell of it.
+#[derive(Debug)]
+pub(crate) struct Shipping {
+    pub(crate) reading: Reading,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// For the network side.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) target: Target,
+    pub(crate) network: Network,
+    pub(crate) is_insecure: bool,
+    pub(crate) retry_max: Duration,
+    pub(crate) dead_letter_max: u64,
+    pub(crate) all_refused: AllRefused,
+}
+
+impl Config {
+    /// Reads the settings; `None` after a mistake was noted.
+    pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
+        let is_replay = s.verb() == Some("replay");
+        let state = s.optional::<PathBuf>("state");
+        let grace = s.or("grace", DEFAULT_GRACE);
+        let delivery = Delivery::prove(s);
+        let admin = admin::prove(s, ADMIN_PORT);
+        let is_dated = delivery.as_ref().is_some_and(|delivery| delivery.target.is_dated());
+        let reading = Reading::prove(
+            s,
+            state.clone().flatten(),
+            grace.unwrap_or_default(),
+            is_replay,
+            is_dated,
+        );
+        let (state, grace) = (state?, grace?);
+        if is_replay && state.is_none() {
+            return s.refuse("state is missing: the directory with the dead-letter file");
+        }
+        let (reading, admin) = (reading?, admin?);
+        Some(Self {
+            task: if is_replay {
+                Task::Replay
+            } else {
+                Task::Ship(Box::new(Shipping { reading, admin }))
+            },
+            delivery: delivery?,
+            state,
+            grace,
+        })
+    }
+}
+
+impl Delivery {
+    fn prove(s: &mut Settings<'_>) -> Option<Self> {
+        let target = s.required::<Target>("to");
+        let login = Login::prove(s, &[("api-key", "ApiKey"), ("bearer", "Bearer")]);
+        let tls = Tls::prove(s);
+        let timeout = s.or("request-timeout", Duration::from_secs(30));
+        let retry_max = s.or("retry-max", Duration::from_secs(30));
+        let dead_letter_max = s.or("dead-letter-max", Bytes(16 * MIB));
+        let hold = s.list::<String>("hold");
+        let all_refused = s.or("all-refused", AllRefused::Hold);
+        let (timeout, retry_max, target) = (timeout?, retry_max?, target?);
+        if timeout.is_zero() || retry_max.is_zero() {
+            return s.refuse_together(
+                &["request-timeout", "retry-max"],
+                "request-timeout and retry-max must not be 0s",
+            );
+        }
+        refuse_without_effect(s, &target);
+        let (login, tls) = (login?, tls?);
+        let is_encrypted = matches!(&target, Target::Elasticsearch(cluster) if cluster.is_encrypted);
+        let certificates = match is_encrypted.then(|| Renewing::new(tls.clone(), &["http/1.1"])) {
+            Some(Err(failure)) => return s.refuse(failure.to_string()),
+            Some(Ok(renewing)) => Some(Arc::new(renewing)),
+            None => None,
+        };
+        Some(Self {
+            target,
+            network: Network {
+                login,
+                tls: certificates,
+                timeout,
+                hold: hold?,
+            },
+            is_insecure: is_encrypted && tls.trust == Trust::Anybody,
+            retry_max,
+            dead_letter_max: dead_letter_max?.0,
+            all_refused: all_refused?,
+        })
+    }
+}
+
+const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
+const OF_THE_NETWORK: [&str; 8] = [
+    "username",
+    "password",
+    "api-key",
+    "bearer",
+    "request-timeout",
+    "dead-letter-max",
+    "hold",
+    "all-refused",
+];
+
+fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
+    match target {
+        Target::Stdout => {
+            let of_network = OF_THE_NETWORK.iter().chain(&OF_TLS);
+            of_network.for_each(|name| s.pointless(name, "stdout answers at once and refuses nothing"));
+        }
+        Target::Elasticsearch(cluster) if !cluster.is_encrypted => {
+            OF_TLS
+                .iter()
+                .for_each(|name| s.pointless(name, "the sink is http, not https"));
+        }
+        Target::Elasticsearch(_) => {}
+    }
+}

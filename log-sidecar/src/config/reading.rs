@@ -1,0 +1,111 @@
+//! What to read, and how.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pod_contract::config::{Setting as _, Settings};
+use pod_contract::units::Bytes;
+
+use super::{KIB, MIB};
+use crate::discover::{Pattern, Patterns};
+use crate::parse::{Timestamp, Zone};
+use crate::reader::Start;
+
+/// For the reader thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) patterns: Patterns,
+    pub(crate) start: Start,
+    pub(crate) ignore_older: Option<Duration>,
+    /// Of times of lines that do not say it; without, these times are not looked for.
+    pub(crate) zone: Option<Zone>,
+    pub(crate) max_record: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) in_flight: usize,
+    pub(crate) poll: Duration,
+    pub(crate) hold_deleted: Duration,
+    pub(crate) hold_deleted_max: u64,
+    pub(crate) drain_quiet: Duration,
+    /// A writer that never rests is cut off after so long: what is read has to be delivered within the grace as well.
+    pub(crate) drain_limit: Duration,
+}
+
+impl Reading {
+    pub(super) fn prove(
+        s: &mut Settings<'_>,
+        state: Option<PathBuf>,
+        grace: Duration,
+        may_be_none: bool,
+        is_dated: bool,
+    ) -> Option<Self> {
+        let include = s.values::<Pattern>("include");
+        let exclude = s.values::<Pattern>("exclude");
+        let rotated = s.values::<Pattern>("rotated");
+        let start = s.or("start", Start::Checkpoint);
+        let ignore_older = s.optional::<Duration>("ignore-older");
+        let zone = prove_zone(s, is_dated);
+        let max_record = s.or("max-record", Bytes(256 * KIB));
+        let batch_size = s.or("batch-size", Bytes(MIB));
+        let flush_interval = s.or("flush-interval", Duration::from_millis(200));
+        let in_flight = s.or("in-flight", Bytes(8 * MIB));
+        let poll = s.or("poll", Duration::from_secs(1));
+        let hold_deleted = s.or("hold-deleted", Duration::from_secs(600));
+        let hold_deleted_max = s.or("hold-deleted-max", Bytes(64 * MIB));
+        let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
+        let include = include?;
+        if include.is_empty() && !may_be_none {
+            return s.refuse(format!("include is missing: {}", Pattern::FORM));
+        }
+        let (max_record, batch_size, in_flight) = (max_record?, batch_size?, in_flight?);
+        if max_record.0 == 0 || batch_size.0 == 0 {
+            return s.refuse_together(
+                &["max-record", "batch-size"],
+                "max-record and batch-size must not be 0B",
+            );
+        }
+        if in_flight < Bytes(max_record.0.max(batch_size.0).saturating_mul(2)) {
+            return s.refuse_together(
+                &["in-flight", "max-record", "batch-size"],
+                format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
+            );
+        }
+        let poll = poll?;
+        if poll < Duration::from_millis(10) {
+            return s.refuse_together(&["poll"], "poll has to be at least 10ms");
+        }
+        Some(Self {
+            patterns: Patterns::new(include, exclude?, rotated?, state),
+            start: start?,
+            ignore_older: ignore_older?,
+            zone: zone?,
+            max_record: max_record.as_usize(),
+            batch_size: batch_size.as_usize(),
+            flush_interval: flush_interval?,
+            in_flight: in_flight.as_usize(),
+            poll,
+            hold_deleted: hold_deleted?,
+            hold_deleted_max: hold_deleted_max?.0,
+            drain_quiet: drain_quiet?,
+            drain_limit: grace * 3 / 4,
+        })
+    }
+}
+
+/// Of which zone times of lines are; `Some(None)` if they are not wanted.
+fn prove_zone(s: &mut Settings<'_>, is_dated: bool) -> Option<Option<Zone>> {
+    let usual = if is_dated { Timestamp::Line } else { Timestamp::Read };
+    let timestamp = s.or("timestamp", usual);
+    let zone = s.optional::<Zone>("time-zone");
+    match timestamp? {
+        Timestamp::Read if is_dated => s.refuse_together(
+            &["timestamp", "to"],
+            "an index by date takes the time of the line: by that of reading, what is sent again after midnight would be there twice",
+        ),
+        Timestamp::Read => {
+            s.pointless("time-zone", "the times of lines are not looked at; give --timestamp line");
+            Some(None)
+        }
+        Timestamp::Line => Some(Some(zone?.unwrap_or_default())),
+    }
+}

@@ -1,0 +1,9 @@
+//! What lines say of themselves; pure.
+
+mod civil;
+mod forms;
+mod time;
+
+pub(crate) use civil::{Date, HOUR, Millis, millis, system_time};
+pub(crate) use forms::Zone;
+pub(crate) use time::{Timestamp, of_line};
