@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs our binaries and their peers in turn, and writes bench/RESULTS.md and bench/charts/. On Debian as root, it installs the peers.
 #
-#   bench/run.sh [--quick] [--rounds COUNT] [SCENARIO]...   without scenarios: all; those not run keep their results
+#   bench/run.sh [--quick] [--rounds COUNT] [--fluent-bit FILE] [SCENARIO]...   without scenarios: all; those not run keep their results
 #
 #   --quick         one round of small work: is it right, and are memory and sizes within bounds? Writes no results
+#   --fluent-bit    a peer of log-sidecar that Debian does not have
 #   BIN_DIR=DIR     take our binaries from DIR instead of compiling them
 #   BENCH_DIR=DIR   temporary data goes below DIR, on the disk to be measured, up to 3 GiB (default: the target directory)
 set -euo pipefail
@@ -21,6 +22,7 @@ install_peers() {
     for command in rsync busybox unzip zip; do
         if ! command -v "$command" >/dev/null; then missing+=("$command"); fi
     done
+    if ! compgen -G '/usr/lib/*/rsyslog/omelasticsearch.so' >/dev/null; then missing+=(rsyslog rsyslog-elasticsearch); fi
     if [ ${#missing[@]} -eq 0 ]; then return; fi
     echo "installing ${missing[*]}"
     if ! { apt-get update --quiet=2 &&

@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) disk: PathBuf,
     /// On a tmpfs.
     pub(crate) memory: PathBuf,
+    /// The program, where somebody has made it.
+    pub(crate) fluent_bit: Option<PathBuf>,
     /// Gets `RESULTS.md`, `results/` and `charts/`.
     pub(crate) output: PathBuf,
     /// Counted ones, after one that is not.
@@ -63,6 +65,11 @@ fn command() -> Command {
                 .help("The same, on a tmpfs, up to 0.5 GiB"),
         )
         .arg(
+            path("fluent-bit")
+                .value_name("FILE")
+                .help("A Fluent Bit to measure log-sidecar against: Debian has none"),
+        )
+        .arg(
             path("output")
                 .value_name("DIR")
                 .default_value("bench")
@@ -94,6 +101,7 @@ fn settings(matches: &ArgMatches) -> Settings {
         binaries: Binaries::found_in(matches.get_one("bin-dir")),
         disk: path("disk"),
         memory: path("memory"),
+        fluent_bit: matches.get_one("fluent-bit").cloned(),
         output: path("output"),
         rounds: if quick { 1 } else { usize::try_from(rounds).unwrap_or(1) },
         quick,

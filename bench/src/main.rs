@@ -28,7 +28,7 @@ use run::{bench, measure};
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let done = match measure::requested(&arguments) {
-        Some((output, command)) => measure::observe(output, command).map(|()| true),
+        Some((output, command)) => measure::obey(output, command).map(|()| true),
         None => bench::run(args::parse()),
     };
     match done {

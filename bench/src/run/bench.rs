@@ -54,6 +54,7 @@ fn measure(scenario: &Scenario, settings: &Settings, commit: &str, folders: &mut
         binaries: &settings.binaries,
         disk: &settings.disk,
         memory: &settings.memory,
+        fluent_bit: settings.fluent_bit.as_deref(),
         quick: settings.quick,
     };
     let (title, outcome) = match scenario.kind {

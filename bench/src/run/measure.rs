@@ -8,16 +8,21 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeVal;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During as _, Error};
+use crate::work::store::Store;
 
 const FLAG: &str = "--measure";
+/// Then LINES and TARGET: the store that the command ships to.
+const STORE: &str = "--store";
 
 /// What one run of a program cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,8 +44,19 @@ pub(crate) fn requested(arguments: &[OsString]) -> Option<(&Path, &[OsString])> 
     }
 }
 
+/// Does what the arguments ask for.
+pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
+    match command {
+        [flag, lines, target, command @ ..] if flag == STORE => {
+            let lines = lines.to_string_lossy().parse().unwrap_or_default();
+            observe_shipping(output, lines, Path::new(target), command)
+        }
+        command => observe(output, command),
+    }
+}
+
 /// The measuring process: runs `command` and writes its sample; a command that fails leaves none.
-pub(crate) fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> {
+fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> {
     let [program, arguments @ ..] = command else {
         return Ok(());
     };
@@ -49,7 +65,34 @@ pub(crate) fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> 
         .args(arguments)
         .status()
         .during("run", Path::new(program))?;
-    let wall_seconds = started.elapsed().as_secs_f64();
+    conclude(output, program, status, started.elapsed())
+}
+
+/// The same, with a store of its own in the place of `{port}`: done when that has `lines`, which go to `target` in short.
+fn observe_shipping(output: &Path, lines: u64, target: &Path, command: &[OsString]) -> Result<(), Error> {
+    let store = Store::start().during("start a store for", target)?;
+    let port = store.port().to_string();
+    let words = command
+        .iter()
+        .map(|word| word.to_string_lossy().replace("{port}", &port));
+    let words: Vec<String> = words.collect();
+    let [program, arguments @ ..] = words.as_slice() else {
+        return Ok(());
+    };
+    let started = Instant::now();
+    let child = Command::new(program).args(arguments).spawn();
+    let mut child = child.during("run", Path::new(program))?;
+    let shipped = store.wait_for(lines, || !matches!(child.try_wait(), Ok(None)));
+    let wall = started.elapsed();
+    shipped.write(target).during("write", target)?;
+    let id = Pid::from_raw(child.id().cast_signed());
+    // One that has ended by itself shows in what it has shipped.
+    kill(id, Signal::SIGTERM).ok();
+    let status = child.wait().during("wait for", Path::new(program))?;
+    conclude(output, OsStr::new(program), status, wall)
+}
+
+fn conclude(output: &Path, program: &OsStr, status: ExitStatus, wall: Duration) -> Result<(), Error> {
     if !status.success() {
         let how = match status.signal() {
             Some(signal) => format!("was ended by signal {signal}"),
@@ -61,7 +104,7 @@ pub(crate) fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> 
         .map_err(Into::into)
         .during("read the resource usage of", Path::new(program))?;
     let sample = Sample {
-        wall_seconds,
+        wall_seconds: wall.as_secs_f64(),
         user_seconds: seconds(usage.user_time()),
         system_seconds: seconds(usage.system_time()),
         peak_rss_kib: usage.max_rss().unsigned_abs(),
@@ -93,6 +136,12 @@ pub(crate) fn run(command: &[OsString], output: &Path) -> Result<Sample, Error> 
     }
     let json = fs::read(output).during("read", output)?;
     serde_json::from_slice(&json).map_err(|source| json_error(output, source))
+}
+
+/// The same of a command that ships to `{port}` and does not end by itself: it is done when `lines` have come, which are told in `target`.
+pub(crate) fn ship(command: &[OsString], output: &Path, lines: u64, target: &Path) -> Result<Sample, Error> {
+    let store = [STORE.into(), lines.to_string().into(), target.as_os_str().to_owned()];
+    run(&[&store, command].concat(), output)
 }
 
 fn json_error(path: &Path, source: serde_json::Error) -> Error {

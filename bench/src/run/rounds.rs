@@ -12,7 +12,7 @@ use crate::run::clear;
 use crate::run::machine;
 use crate::run::measure;
 use crate::run::tool;
-use crate::scenario::{Program, Target, Work};
+use crate::scenario::{Ends, Program, Target, Work};
 
 /// Of ours, in whatever it does.
 const PEAK_RSS_MIB: f64 = 16.0;
@@ -89,8 +89,14 @@ fn once(work: &Work, program: &Program, target: &Path) -> Result<measure::Sample
     if work.on_disk {
         nix::unistd::sync();
     }
-    let command = program.command(&root.join("source"), target);
-    let sample = measure::run(&command, &root.join("sample.json"))?;
+    let scratch = root.join("scratch");
+    fs::create_dir(&scratch).during("create", &scratch)?;
+    let command = program.command(&root.join("source"), target, &scratch);
+    let sample = match work.ends {
+        Ends::ByItself => measure::run(&command, &root.join("sample.json"))?,
+        Ends::Shipped(lines) => measure::ship(&command, &root.join("sample.json"), lines, target)?,
+    };
+    clear::away(&scratch, work.on_disk).during("clear away", &scratch)?;
     let difference = compare::difference(&work.expected, target, work.likeness).during("compare", target)?;
     if let Some(difference) = difference {
         return Err(Error::WrongWork {

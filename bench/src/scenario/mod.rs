@@ -1,6 +1,7 @@
 //! What is measured: one file a scenario, each with its goals.
 
 mod init_copy;
+mod log_sidecar;
 mod program;
 mod size;
 
@@ -14,6 +15,7 @@ use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
 use crate::part::Size;
 use init_copy::{one_file, one_file_digest, run_again, small_files, unpack_war};
+use log_sidecar::ship_bulk;
 pub(crate) use program::Program;
 
 /// In the order in which they are run and shown.
@@ -24,6 +26,7 @@ pub(crate) const ALL: &[Scenario] = &[
     small_files::ON_DISK,
     run_again::SCENARIO,
     unpack_war::SCENARIO,
+    ship_bulk::SCENARIO,
     size::SCENARIO,
 ];
 
@@ -49,6 +52,8 @@ pub(crate) struct Place<'a> {
     pub(crate) binaries: &'a Binaries,
     pub(crate) disk: &'a Path,
     pub(crate) memory: &'a Path,
+    /// A peer that is not in Debian.
+    pub(crate) fluent_bit: Option<&'a Path>,
     /// A tenth of the work, or less.
     pub(crate) quick: bool,
 }
@@ -71,6 +76,7 @@ pub(crate) struct Work {
     pub(crate) expected: PathBuf,
     pub(crate) likeness: Likeness,
     pub(crate) target: Target,
+    pub(crate) ends: Ends,
     /// Then what waits to be written is written before each run, and nothing is deleted while anything is measured.
     pub(crate) on_disk: bool,
     pub(crate) ours: Program,
@@ -86,6 +92,15 @@ pub(crate) enum Target {
     EmptyFolder,
     /// What the same program left there in the round before.
     Done,
+}
+
+/// When the work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// When the program ends.
+    ByItself,
+    /// When a store at `{port}` has so many lines; what it got is the target, and the program is told to stop.
+    Shipped(u64),
 }
 
 /// A folder for the data of one scenario.

@@ -19,11 +19,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// init-copy with `words`, in which `{src}` and `{dest}` stand for the paths of a run.
-    pub(crate) fn ours(binaries: &Binaries, name: &str, words: &[&str]) -> Self {
-        let binary = binaries.path("init-copy");
+    /// `ours` with `words`, in which `{src}`, `{dest}` and `{scratch}` stand for the paths of a run, and `{port}` for that of a store.
+    pub(crate) fn ours(binaries: &Binaries, ours: &str, name: &str, words: &[&str]) -> Self {
+        let binary = binaries.path(ours);
         let version = vec![binary.to_string_lossy().into_owned(), "--version".into()];
-        Self::new("init-copy", binary, name, words, version)
+        Self::new(ours, binary, name, words, version)
     }
 
     /// `words`, the first of which is the program, likewise; `version` asks it for its version.
@@ -36,6 +36,7 @@ impl Program {
     fn new(typed: &str, binary: PathBuf, name: &str, words: &[&str], version: Vec<String>) -> Self {
         let show = |word: &&str| {
             let word = word.replace("{src}", "SRC").replace("{dest}", "DEST");
+            let word = word.replace("{scratch}", "STATE").replace("{port}", "PORT");
             let quote = if word.contains('\'') { '"' } else { '\'' };
             if word.contains(' ') {
                 format!("{quote}{word}{quote}")
@@ -56,9 +57,14 @@ impl Program {
     }
 
     /// The command for these paths. They are text: the folders of a scenario are named by us, below one named by the user.
-    pub(crate) fn command(&self, source: &Path, target: &Path) -> Vec<OsString> {
-        let (source, target) = (source.to_string_lossy(), target.to_string_lossy());
-        let fill = |word: &String| OsString::from(word.replace("{src}", &source).replace("{dest}", &target));
+    pub(crate) fn command(&self, source: &Path, target: &Path, scratch: &Path) -> Vec<OsString> {
+        let paths = [("{src}", source), ("{dest}", target), ("{scratch}", scratch)];
+        let fill = |word: &String| {
+            let filled = paths.iter().fold(word.clone(), |word, (place, path)| {
+                word.replace(place, &path.to_string_lossy())
+            });
+            OsString::from(filled)
+        };
         let binary = std::iter::once(self.binary.clone().into_os_string());
         binary.chain(self.words.iter().map(fill)).collect()
     }
@@ -71,10 +77,15 @@ mod tests {
     #[test]
     fn paths_take_their_places() {
         let binaries = Binaries::InOneDirectory("/bin-dir".into());
-        let ours = Program::ours(&binaries, "init-copy", &["cp", "{src}/", "{dest}"]);
-        assert_eq!(ours.shown, "init-copy cp SRC/ DEST");
-        let command = ours.command(Path::new("/a b"), Path::new("/c"));
-        assert_eq!(command, ["/bin-dir/init-copy", "cp", "/a b/", "/c"]);
+        let ours = Program::ours(
+            &binaries,
+            "init-copy",
+            "init-copy",
+            &["cp", "{src}/", "{dest}", "{scratch}"],
+        );
+        assert_eq!(ours.shown, "init-copy cp SRC/ DEST STATE");
+        let command = ours.command(Path::new("/a b"), Path::new("/c"), Path::new("/d"));
+        assert_eq!(command, ["/bin-dir/init-copy", "cp", "/a b/", "/c", "/d"]);
         assert_eq!(ours.version, ["/bin-dir/init-copy", "--version"]);
     }
 

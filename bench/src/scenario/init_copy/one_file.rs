@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
-use crate::scenario::{Kind, Place, Program, Scenario, Target, Work, folder};
+use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Work, folder};
 use crate::work::sample;
 
 pub(in crate::scenario) const SCENARIO: Scenario = Scenario {
@@ -22,8 +22,9 @@ fn prepare(place: &Place<'_>) -> Result<Work, Error> {
         expected: source,
         likeness: Likeness::Content,
         target: Target::Absent,
+        ends: Ends::ByItself,
         on_disk: true,
-        ours: Program::ours(place.binaries, "init-copy cp", &["cp", "{src}", "{dest}"]),
+        ours: Program::ours(place.binaries, "init-copy", "init-copy cp", &["cp", "{src}", "{dest}"]),
         peers: vec![
             Program::peer("cp", &["cp", "{src}", "{dest}"], &["cp", "--version"]),
             Program::peer("busybox cp", &["busybox", "cp", "{src}", "{dest}"], &["busybox"]),

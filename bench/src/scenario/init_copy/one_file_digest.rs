@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
 use crate::run::tool;
-use crate::scenario::{Kind, Place, Program, Scenario, Target, Work, folder};
+use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Work, folder};
 use crate::work::sample;
 
 pub(in crate::scenario) const SCENARIO: Scenario = Scenario {
@@ -30,9 +30,11 @@ fn prepare(place: &Place<'_>) -> Result<Work, Error> {
         expected: source,
         likeness: Likeness::Content,
         target: Target::Absent,
+        ends: Ends::ByItself,
         on_disk: true,
         ours: Program::ours(
             place.binaries,
+            "init-copy",
             "init-copy --sha256",
             &["--sha256", digest, "{src}", "{dest}", "--durability", "none"],
         ),

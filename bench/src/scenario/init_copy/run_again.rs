@@ -4,7 +4,7 @@ use super::small_files;
 use crate::error::Error;
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
-use crate::scenario::{Kind, Place, Program, Scenario, Target, Work, folder};
+use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Work, folder};
 use crate::work::sample;
 
 pub(in crate::scenario) const SCENARIO: Scenario = Scenario {
@@ -27,9 +27,11 @@ fn prepare(place: &Place<'_>) -> Result<Work, Error> {
         likeness: Likeness::Content,
         // The round that is not counted copies.
         target: Target::Done,
+        ends: Ends::ByItself,
         on_disk: true,
         ours: Program::ours(
             place.binaries,
+            "init-copy",
             "init-copy, again",
             &["--durability", "none", "{src}/", "{dest}/"],
         ),

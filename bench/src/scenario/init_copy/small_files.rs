@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
-use crate::scenario::{Kind, Place, Program, Scenario, Target, Work, folder};
+use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Work, folder};
 use crate::work::sample;
 
 pub(in crate::scenario) const ON_TMPFS: Scenario = Scenario {
@@ -39,8 +39,14 @@ fn prepare(place: &Place<'_>, parent: &Path, on_disk: bool, wall_at_most: f64) -
         expected: source,
         likeness: Likeness::Attributes,
         target: Target::Absent,
+        ends: Ends::ByItself,
         on_disk,
-        ours: Program::ours(place.binaries, "init-copy cp -a", &["cp", "-a", "{src}", "{dest}"]),
+        ours: Program::ours(
+            place.binaries,
+            "init-copy",
+            "init-copy cp -a",
+            &["cp", "-a", "{src}", "{dest}"],
+        ),
         peers: vec![
             Program::peer("cp -a", &["cp", "-a", "{src}", "{dest}"], &["cp", "--version"]),
             Program::peer(

@@ -8,7 +8,7 @@ use crate::error::{During as _, Error};
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
 use crate::run::tool;
-use crate::scenario::{Kind, Place, Program, Scenario, Target, Work, folder};
+use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Work, folder};
 use crate::show::notation;
 use crate::work::sample;
 
@@ -33,9 +33,11 @@ fn prepare(place: &Place<'_>) -> Result<Work, Error> {
         expected: tree,
         likeness: Likeness::Content,
         target: Target::EmptyFolder,
+        ends: Ends::ByItself,
         on_disk: true,
         ours: Program::ours(
             place.binaries,
+            "init-copy",
             "init-copy --unpack",
             &["--unpack", "--durability", "none", "{src}.war", "{dest}/"],
         ),

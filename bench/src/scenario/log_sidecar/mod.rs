@@ -1,0 +1,3 @@
+//! The scenarios of `log-sidecar`.
+
+pub(super) mod ship_bulk;
