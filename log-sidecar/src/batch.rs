@@ -50,6 +50,8 @@ pub(crate) enum Mark {
     Whole,
     /// Cut at the record limit.
     Truncated,
+    /// Joined of lines up to the record limit; the next record goes on.
+    Split,
     /// Without its newline: the process stopped before the writer ended it.
     Partial,
 }

@@ -12,7 +12,7 @@ use pod_contract::units::Bytes;
 use crate::deliver::AllRefused;
 use crate::discover::Pattern;
 use crate::parse::{Timestamp, Zone};
-use crate::reader::Start;
+use crate::reader::{Join, Start};
 use crate::sink::Target;
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -87,10 +87,21 @@ fn reading_flags() -> Vec<Flag> {
             "ZONE",
             "Of the times of lines that do not say it: UTC, or an offset such as +02:00 [default: UTC]",
         ),
+        list::<Join>(
+            "multiline",
+            "WHAT",
+            "Joins lines to one record: time, if one begins with the time (or is JSON); java, python, go, ruby, node, dotnet, rust: stack traces \
+             with what was logged before; /REGEX/: if its first line is like that; repeat the flag for more",
+        ),
+        setting::<Duration>(
+            "multiline-wait",
+            "DURATION",
+            "A line to be joined is waited for so long [default: 1s]",
+        ),
         setting::<Bytes>(
             "max-record",
             "SIZE",
-            "A longer line is cut there and marked [default: 256KiB]",
+            "A longer line is cut there and marked, and lines are joined only up to that [default: 256KiB]",
         ),
         setting::<Bytes>(
             "batch-size",

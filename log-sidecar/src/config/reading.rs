@@ -9,7 +9,7 @@ use pod_contract::units::Bytes;
 use super::{KIB, MIB};
 use crate::discover::{Pattern, Patterns};
 use crate::parse::{Timestamp, Zone};
-use crate::reader::Start;
+use crate::reader::{Framing, Join, Start};
 
 /// For the reader thread.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Reading {
     pub(crate) ignore_older: Option<Duration>,
     /// Of times of lines that do not say it; without, these times are not looked for.
     pub(crate) zone: Option<Zone>,
-    pub(crate) max_record: usize,
+    pub(crate) framing: Framing,
     pub(crate) batch_size: usize,
     pub(crate) flush_interval: Duration,
     pub(crate) in_flight: usize,
@@ -45,6 +45,8 @@ impl Reading {
         let start = s.or("start", Start::Checkpoint);
         let ignore_older = s.optional::<Duration>("ignore-older");
         let zone = prove_zone(s, is_dated);
+        let joins = s.list::<Join>("multiline");
+        let join_wait = s.or("multiline-wait", Duration::from_secs(1));
         let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
         let flush_interval = s.or("flush-interval", Duration::from_millis(200));
@@ -70,7 +72,10 @@ impl Reading {
                 format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
             );
         }
-        let poll = poll?;
+        let (joins, join_wait, poll) = (joins?, join_wait?, poll?);
+        if joins.is_empty() {
+            s.pointless("multiline-wait", "no lines are joined; give --multiline");
+        }
         if poll < Duration::from_millis(10) {
             return s.refuse_together(&["poll"], "poll has to be at least 10ms");
         }
@@ -79,7 +84,11 @@ impl Reading {
             start: start?,
             ignore_older: ignore_older?,
             zone: zone?,
-            max_record: max_record.as_usize(),
+            framing: Framing {
+                max_record: max_record.as_usize(),
+                joins,
+                join_wait,
+            },
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,
             in_flight: in_flight.as_usize(),

@@ -6,4 +6,4 @@ mod time;
 
 pub(crate) use civil::{Date, HOUR, Millis, millis, system_time};
 pub(crate) use forms::Zone;
-pub(crate) use time::{Timestamp, of_line};
+pub(crate) use time::{Timestamp, begins_with_time, of_line};

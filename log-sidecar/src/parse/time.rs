@@ -45,6 +45,15 @@ pub(crate) fn of_line(text: &[u8], zone: Zone, now: Millis) -> Option<Millis> {
     time.filter(|time| PLAUSIBLE.contains(time))
 }
 
+/// Is it the first line of a record by its look: does it say its time right at its start, or is it an object of JSON?
+pub(crate) fn begins_with_time(line: &[u8]) -> bool {
+    match line.first() {
+        Some(b'{') => true,
+        Some(b'[') => at_start(&line[1..], Zone::default(), 0).is_some(),
+        _ => at_start(line, Zone::default(), 0).is_some(),
+    }
+}
+
 fn within(text: &[u8], zone: Zone, now: Millis) -> Option<Millis> {
     let near = &text[..text.len().min(WITHIN)];
     BEFORE.iter().find_map(|before| {

@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 use memchr::memchr;
 
 use super::clock::Clock;
-use super::framing::{frame, line};
+use super::framing::{Framing, frame, line};
 use super::tail::{BLOCK, Former, hole_at};
 use crate::batch::{Mark, Segment, Source};
 use crate::checkpoint::{Packed, Saved};
@@ -181,7 +181,8 @@ impl Archive {
     ///
     /// # Errors
     /// When the file cannot be read; the next turn goes on where this one was.
-    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, max_record: usize) -> io::Result<Passage> {
+    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, framing: &Framing) -> io::Result<Passage> {
+        let max_record = framing.max_record;
         let unpacked = match &mut self.unpacked {
             Some(unpacked) => unpacked,
             None => {
@@ -217,6 +218,9 @@ impl Archive {
             framed.consumed = framed.lines[index].start as usize - hole;
             framed.lines.truncate(index);
         }
+        // A hole ends what stands before it.
+        let is_end = (is_last && framed.complete) || next_hole.is_some();
+        framed.join(framing, &block, hole, is_end, true);
         let mut consumed = hole + framed.consumed;
         if consumed == hole && hole < block.len() {
             let mark = if is_last { Mark::Partial } else { Mark::Truncated };
@@ -291,11 +295,22 @@ mod tests {
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
+    use pod_contract::config::Setting as _;
+
     use super::*;
     use crate::batch::Batch;
+    use crate::reader::framing::Join;
     use crate::reader::tail::{Tail, Turn};
 
     const MAX: usize = 300_000;
+    fn framing(joins: &[&str]) -> Framing {
+        Framing {
+            max_record: MAX,
+            joins: joins.iter().map(|join| Join::parse(join).unwrap()).collect(),
+            join_wait: std::time::Duration::from_secs(1),
+        }
+    }
+
     type Records = Vec<(u64, Vec<u8>, Mark)>;
 
     /// The records of segments that leave no gap, and where they end.
@@ -324,10 +339,10 @@ mod tests {
         Archive::of(Former::unread(inode, "a.gz".as_ref(), "pod"), Arc::new(file), inode).unwrap()
     }
 
-    fn read(archive: &mut Archive) -> (Records, u64) {
+    fn read(archive: &mut Archive, framing: &Framing) -> (Records, u64) {
         let (blocks, mut segments) = (Pool::new(1, 1), Vec::new());
         loop {
-            match archive.turn(&blocks, MAX).unwrap() {
+            match archive.turn(&blocks, framing).unwrap() {
                 Passage::Segment(segment) => segments.push(segment),
                 Passage::End => return records(segments),
                 Passage::Broken(error) => panic!("{error}"),
@@ -335,14 +350,14 @@ mod tests {
         }
     }
 
-    fn read_plain(text: &[u8]) -> (Records, u64) {
+    fn read_plain(text: &[u8], framing: &Framing) -> (Records, u64) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         let inode = Inode::of(&file).unwrap();
         let mut tail = Tail::new(file, inode, "a", &Arc::from("pod")).unwrap();
         let (blocks, mut segments) = (Pool::new(1, 1), Vec::new());
         loop {
-            match tail.turn(&blocks, MAX, true).unwrap() {
+            match tail.turn(&blocks, framing, true).unwrap() {
                 Turn::Segment(segment) => segments.push(segment),
                 Turn::More => {}
                 Turn::Idle => return records(segments),
@@ -358,6 +373,7 @@ mod tests {
             lines in prop::collection::vec((0usize..3, any::<u8>()), 0..40),
             members in prop::collection::vec(0usize..1000, 0..4),
             is_ended in any::<bool>(),
+            joins in 0usize..3,
         ) {
             let mut text = Vec::new();
             for (length, letter) in lines {
@@ -373,7 +389,8 @@ mod tests {
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
             let parts: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
-            prop_assert_eq!(read(&mut packed(&parts)), read_plain(&text));
+            let framing = framing(&["java", "/^[a-m]/"][..joins]);
+            prop_assert_eq!(read(&mut packed(&parts), &framing), read_plain(&text, &framing));
         }
     }
 
@@ -382,14 +399,14 @@ mod tests {
         for hole in [64, 1000, BLOCK, MAX + BLOCK] {
             let nuls = vec![0; hole];
             let text = [b"a\n".as_slice(), &nuls, b"b\n", &nuls, b"c\nd"].concat();
-            let (records, end) = read(&mut packed(&[&text]));
+            let (records, end) = read(&mut packed(&[&text]), &framing(&[]));
             let texts: Vec<_> = records.iter().map(|(_, text, _)| text.as_slice()).collect();
             assert_eq!(texts, [b"a", b"b", b"c", b"d"], "{hole}");
             assert_eq!((records[2].0, end), (4 + 2 * hole as u64, text.len() as u64));
         }
         let text = [b"a\n".as_slice(), &[0; 63], b"b\n"].concat();
         assert_eq!(
-            read(&mut packed(&[&text])).0[1].1.len(),
+            read(&mut packed(&[&text]), &framing(&[])).0[1].1.len(),
             64,
             "a line may begin with some"
         );
@@ -398,20 +415,21 @@ mod tests {
     #[test]
     fn it_goes_on_where_it_was_also_after_an_error() {
         let text: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
-        let (whole, _) = read(&mut packed(&[text.as_bytes()]));
+        let framing = &framing(&[]);
+        let (whole, _) = read(&mut packed(&[text.as_bytes()]), framing);
         let mut archive = packed(&[text.as_bytes()]);
         let blocks = Pool::new(1, 1);
-        let Passage::Segment(first) = archive.turn(&blocks, MAX).unwrap() else {
+        let Passage::Segment(first) = archive.turn(&blocks, framing).unwrap() else {
             panic!()
         };
         let (packed, unreadable) = (Arc::clone(&archive.file), tempfile::NamedTempFile::new().unwrap());
         // It cannot be read for a while.
         archive.unpacked = None;
         archive.file = Arc::new(File::options().write(true).open(unreadable.path()).unwrap());
-        archive.turn(&blocks, MAX).unwrap_err();
+        archive.turn(&blocks, framing).unwrap_err();
         archive.file = packed;
         let mut segments = vec![first];
-        while let Passage::Segment(segment) = archive.turn(&blocks, MAX).unwrap() {
+        while let Passage::Segment(segment) = archive.turn(&blocks, framing).unwrap() {
             segments.push(segment);
         }
         assert_eq!(records(segments).0, whole);

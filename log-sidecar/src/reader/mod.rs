@@ -7,6 +7,7 @@ mod files;
 mod framing;
 mod tail;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc::Sender;
 use self::archive::{Archive, Passage};
 use self::files::Files;
 pub(crate) use self::files::Start;
+pub(crate) use self::framing::{Framing, Join};
 use self::tail::{Tail, Turn};
 use crate::batch::{Batch, Mark, Segment};
 use crate::checkpoint::{Checkpoint, Positions};
@@ -83,6 +85,8 @@ pub(crate) struct Reader {
     checkpoint: Checkpoint,
     watch: Watch,
     files: Files,
+    /// Files of which the last record may go on, and when that is waited for no longer.
+    open: BTreeMap<Inode, Instant>,
     last_served: Inode,
     pending: Vec<Segment>,
     pending_since: Instant,
@@ -123,6 +127,7 @@ impl Reader {
             checkpoint,
             watch,
             files,
+            open: BTreeMap::new(),
             last_served: Inode::default(),
             pending: Vec::new(),
             pending_since: now,
@@ -238,6 +243,9 @@ impl Reader {
         if self.phase != Phase::Running {
             self.files.dirty = self.files.tails.keys().copied().collect();
         }
+        let now = Instant::now();
+        let due = self.open.extract_if(.., |_, at| *at <= now).map(|(inode, _)| inode);
+        self.files.dirty.extend(due);
         // From where the last round ended: under pressure, every file gets its turn.
         let dirty = &self.files.dirty;
         let after = dirty.range((Bound::Excluded(self.last_served), Bound::Unbounded));
@@ -250,8 +258,17 @@ impl Reader {
             self.last_served = inode;
             if self.read_turn(inode) {
                 round = Round::Progress;
-            } else {
-                self.files.dirty.remove(&inode);
+                continue;
+            }
+            self.files.dirty.remove(&inode);
+            let due_at = self
+                .files
+                .tails
+                .get(&inode)
+                .and_then(|tail| tail.due_at(&self.config.framing));
+            match due_at {
+                Some(at) => drop(self.open.insert(inode, at)),
+                None => drop(self.open.remove(&inode)),
             }
         }
         if self.has_room() && self.read_archive() {
@@ -270,7 +287,7 @@ impl Reader {
             return false;
         }
         let path = archive.source.path.clone();
-        match archive.turn(&self.blocks, self.config.max_record) {
+        match archive.turn(&self.blocks, &self.config.framing) {
             Ok(Passage::Segment(mut segment)) => {
                 if let Some(zone) = self.config.zone {
                     archive.clock.note(&mut segment, zone, millis(SystemTime::now()));
@@ -300,7 +317,7 @@ impl Reader {
             return false;
         }
         let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
-        match tail.turn(&self.blocks, self.config.max_record, last) {
+        match tail.turn(&self.blocks, &self.config.framing, last) {
             Ok(Turn::Segment(mut segment)) => {
                 if let Some(zone) = self.config.zone {
                     tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
@@ -341,7 +358,7 @@ impl Reader {
 
     fn has_room(&self) -> bool {
         let (batches, bytes) = self.in_the_way();
-        let largest = self.config.batch_size.max(self.config.max_record);
+        let largest = self.config.batch_size.max(self.config.framing.max_record);
         bytes + self.pending_bytes + largest <= self.config.in_flight && batches < MAX_BATCHES
     }
 
@@ -446,6 +463,9 @@ impl Reader {
         let mut at = self.reconcile_at.min(now + self.config.poll);
         if !self.pending.is_empty() {
             at = at.min(self.pending_since + self.config.flush_interval);
+        }
+        if let Some(due) = self.open.values().min() {
+            at = at.min(*due);
         }
         if matches!(self.phase, Phase::Draining(_) | Phase::Ending(_)) {
             at = at.min(now + DRAIN_TICK);

@@ -13,7 +13,7 @@ use rustix::io::pread;
 use super::archive::Unpacked;
 use super::clock::{Clock, LOOK_BACK};
 use super::ends::Ends;
-use super::framing::{frame, line};
+use super::framing::{Framing, frame, line};
 use crate::batch::{Line, Mark, Segment, Source};
 use crate::checkpoint::Saved;
 use crate::discover::is_rotation_of;
@@ -161,6 +161,8 @@ pub(super) struct Tail {
     /// The first bytes as they were read.
     head: Vec<u8>,
     ends: Ends,
+    /// At the position, a record begins that may go on.
+    is_open: bool,
     /// From the position on, there are only NULs: lines may come in their place, and the size stays.
     in_nuls: bool,
     /// The size of the file when that was found.
@@ -269,6 +271,7 @@ impl Tail {
             evidence: (0, Evidence::none()),
             head: Vec::new(),
             ends: Ends::default(),
+            is_open: false,
             in_nuls: false,
             room_of: None,
             scope: Arc::clone(scope),
@@ -344,17 +347,25 @@ impl Tail {
         self.size() == self.looked_at
     }
 
+    /// When the record that may go on is taken to be at its end.
+    pub(super) fn due_at(&self, framing: &Framing) -> Option<Instant> {
+        self.is_open.then(|| self.grew_at + framing.join_wait)
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.file.metadata().map_or(self.looked_at, |meta| meta.len())
     }
 
     /// Reads one block. With `last`, the start of a line without end is a record too.
-    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, max_record: usize, last: bool) -> std::io::Result<Turn> {
+    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, framing: &Framing, last: bool) -> std::io::Result<Turn> {
+        let max_record = framing.max_record;
         let size = self.file.metadata()?.len();
         if size < self.position {
             return Ok(self.reset());
         }
-        if size == self.looked_at && !self.in_nuls && !(last && size > self.unfinished_from()) {
+        let is_due = |at: Instant| size == self.looked_at && at <= Instant::now();
+        let joins_no_more = last || self.due_at(framing).is_some_and(is_due);
+        if size == self.looked_at && !self.in_nuls && !(joins_no_more && size > self.unfinished_from()) {
             return Ok(Turn::Idle);
         }
         if size != self.looked_at {
@@ -380,7 +391,7 @@ impl Tail {
         self.looked_at = self.position + (block.len() - behind) as u64;
         let turn = match self.long.take() {
             Some(start) => self.in_long_line(start, &block, behind, max_record, last),
-            None => self.at_line_start(block, behind, max_record, last),
+            None => self.at_line_start(block, behind, framing, (last, joins_no_more)),
         };
         if turn.is_err() {
             (self.looked_at, self.long, self.in_nuls) = before;
@@ -392,9 +403,10 @@ impl Tail {
         &mut self,
         mut block: Recycled,
         behind: usize,
-        max_record: usize,
-        last: bool,
+        framing: &Framing,
+        (last, joins_no_more): (bool, bool),
     ) -> std::io::Result<Turn> {
+        let max_record = framing.max_record;
         // NULs up to the end of the file are room that somebody has made for lines to come.
         let text = block
             .iter()
@@ -420,6 +432,8 @@ impl Tail {
             return Ok(Turn::More);
         }
         let is_end = self.looked_at == self.size();
+        framed.join(framing, &block, behind, joins_no_more && is_end, !is_end);
+        self.is_open = !framing.joins.is_empty() && is_end && !joins_no_more && framed.consumed < unread;
         if last && is_end && framed.consumed < unread {
             let from = behind + framed.consumed;
             framed
@@ -568,6 +582,7 @@ impl Tail {
             ends: std::mem::take(&mut self.ends),
             noticed: 0,
         };
+        self.is_open = false;
         self.in_nuls = false;
         self.room_of = None;
         self.position = 0;
@@ -661,6 +676,11 @@ mod tests {
     #[test]
     fn a_failed_read_does_not_advance() {
         const MAX: usize = 1000;
+        let framing = Framing {
+            max_record: MAX,
+            joins: Vec::new(),
+            join_wait: Duration::ZERO,
+        };
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"first\n").unwrap();
         let inode = Inode::of(file.as_file()).unwrap();
@@ -674,11 +694,11 @@ mod tests {
             file.as_file().write_all(more).unwrap();
             tail.file = open(false);
             for _ in 0..3 {
-                tail.turn(&blocks, MAX, false).unwrap_err();
+                tail.turn(&blocks, &framing, false).unwrap_err();
             }
             tail.file = open(true);
             loop {
-                match tail.turn(&blocks, MAX, false).unwrap() {
+                match tail.turn(&blocks, &framing, false).unwrap() {
                     Turn::Idle => break,
                     Turn::Segment(segment) => {
                         texts.extend(segment.lines.iter().map(|line| segment.data[line.range()].to_vec()));

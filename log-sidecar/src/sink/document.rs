@@ -79,6 +79,7 @@ impl<'r> Documents<'r> {
         out.extend_from_slice(match record.mark {
             Mark::Whole => b"",
             Mark::Truncated => b",\"flags\":[\"truncated\"]",
+            Mark::Split => b",\"flags\":[\"split\"]",
             Mark::Partial => b",\"flags\":[\"partial\"]",
         });
         out.push(b'}');

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod flags;
 mod history;
+mod multiline;
 mod refusals;
 mod rollover;
 mod secure;

@@ -1,8 +1,26 @@
 //! Lines in a block of bytes; pure.
 
+mod multiline;
+mod traces;
+
+use std::time::Duration;
+
 use memchr::memchr_iter;
 
+pub(crate) use self::multiline::Join;
+use self::multiline::join;
 use crate::batch::{Line, Mark};
+
+/// What is a record.
+#[derive(Debug, Clone)]
+pub(crate) struct Framing {
+    /// Bytes.
+    pub(crate) max_record: usize,
+    /// What joins lines; none, if each is a record.
+    pub(crate) joins: Vec<Join>,
+    /// So long after the last line, none is waited for to be joined.
+    pub(crate) join_wait: Duration,
+}
 
 /// More lines are left for the next block: a block of empty lines must not need many times its size.
 const MAX_LINES: usize = 4096;
@@ -15,6 +33,27 @@ pub(super) struct Framed {
     pub(super) consumed: usize,
     /// All of the block was looked at.
     pub(super) complete: bool,
+}
+
+impl Framed {
+    /// Joins lines, from `start` on. The last record may go on in what is read next, so it is left, unless it is the `last` one; if
+    /// there is no other, and the block `is_full`, it ends there.
+    pub(super) fn join(&mut self, framing: &Framing, block: &[u8], start: usize, last: bool, is_full: bool) {
+        if framing.joins.is_empty() || self.lines.is_empty() {
+            return;
+        }
+        let joined = join(&framing.joins, block, &self.lines, framing.max_record);
+        self.lines = joined.lines;
+        if last {
+            return;
+        }
+        if self.lines.len() > 1 || !is_full {
+            self.lines.pop();
+            self.consumed = joined.open_from - start;
+        } else if let Some(only) = self.lines.first_mut().filter(|only| only.mark == Mark::Whole) {
+            only.mark = Mark::Split;
+        }
+    }
 }
 
 /// Splits `block` from `start` on at newlines; a line longer than `max` is cut there. What follows the last newline is left for later.

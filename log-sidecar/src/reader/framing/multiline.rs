@@ -1,0 +1,307 @@
+//! Lines that are one record: a stack trace with what was logged before it, or whatever begins with the same kind of line.
+
+use pod_contract::config::Setting;
+use regex_lite::Regex;
+
+use super::traces::{Language, State};
+use crate::batch::{Line, Mark};
+use crate::parse::begins_with_time;
+
+/// What joins lines.
+#[derive(Debug, Clone)]
+pub(crate) enum Join {
+    /// A record begins with a time.
+    Time,
+    /// A record begins with a line that matches.
+    Pattern(Regex),
+    /// The traces of a language belong to the line before.
+    Trace(Language),
+}
+
+impl PartialEq for Join {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Time, Self::Time) => true,
+            (Self::Pattern(one), Self::Pattern(two)) => one.as_str() == two.as_str(),
+            (Self::Trace(one), Self::Trace(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
+impl Setting for Join {
+    const FORM: &'static str =
+        "time, java, python, go, ruby, node, dotnet, rust, or /REGEX/ for the first line of a record";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "time" {
+            return Ok(Self::Time);
+        }
+        if let Some((_, language)) = Language::NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(Self::Trace(*language));
+        }
+        let pattern = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
+        match pattern {
+            Some(pattern) if !pattern.is_empty() => Regex::new(pattern).map(Self::Pattern).map_err(|e| e.to_string()),
+            _ => Err("it is neither a name nor a /REGEX/".into()),
+        }
+    }
+}
+
+/// What a block holds, joined.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Joined {
+    pub(super) lines: Vec<Line>,
+    /// Where the last of them begins, which what is read next may continue.
+    pub(super) open_from: usize,
+}
+
+/// Joins by all rules together.
+pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usize) -> Joined {
+    let mut joined: Vec<Line> = Vec::new();
+    let mut states = State::default();
+    for line in lines {
+        let text = &block[line.range()];
+        let last = joined.last_mut().filter(|_| continues(rules, &mut states, text));
+        match last {
+            // What is cut has an end of its own.
+            Some(last) if last.mark == Mark::Whole && line.mark != Mark::Truncated => {
+                if (line.end - last.start) as usize <= max_record {
+                    last.end = line.end;
+                    last.mark = line.mark;
+                    continue;
+                }
+                last.mark = Mark::Split;
+            }
+            _ => {}
+        }
+        states = State::begin(rules, text);
+        joined.push(*line);
+    }
+    let open_from = joined.last().map_or(0, |line| line.start as usize);
+    Joined {
+        lines: joined,
+        open_from,
+    }
+}
+
+fn continues(rules: &[Join], states: &mut State, line: &[u8]) -> bool {
+    let mut is_trace = false;
+    let (mut has_starts, mut is_start) = (false, false);
+    for rule in rules {
+        match rule {
+            Join::Trace(language) => is_trace |= states.continues(*language, line),
+            Join::Time => (has_starts, is_start) = (true, is_start || begins_with_time(line)),
+            Join::Pattern(pattern) => {
+                (has_starts, is_start) = (true, is_start || pattern.is_match(&String::from_utf8_lossy(line)));
+            }
+        }
+    }
+    is_trace || (has_starts && !is_start)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reader::framing::frame;
+
+    fn joined(rules: &[&str], text: &str, max: usize) -> Vec<(String, Mark)> {
+        let rules: Vec<_> = rules.iter().map(|rule| Join::parse(rule).unwrap()).collect();
+        let framed = frame(text.as_bytes(), 0, max);
+        let joined = join(&rules, text.as_bytes(), &framed.lines, max);
+        assert_eq!(
+            joined.open_from,
+            joined.lines.last().map_or(0, |line| line.start as usize)
+        );
+        let text = |line: &Line| text[line.range()].to_owned();
+        joined.lines.iter().map(|line| (text(line), line.mark)).collect()
+    }
+
+    /// Records end with `¶` here.
+    #[track_caller]
+    fn assert_records(rules: &[&str], text: &str) {
+        let records: Vec<_> = text.split_terminator("¶\n").collect();
+        let found: Vec<_> = joined(rules, &text.replace('¶', ""), 10_000)
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect();
+        assert_eq!(found, records);
+    }
+
+    #[test]
+    fn a_record_begins_with_a_time_or_a_pattern() {
+        assert_records(
+            &["time"],
+            "a\nb¶\n2026-11-26 10:00:00 c\n  d\n\ne¶\n[2026-11-26T10:00:00Z] f¶\n{\"g\":1}¶\n26-Nov-2026 10:00:00 h\n12 i¶\n",
+        );
+        assert_records(&["/^#/"], "a\nb¶\n# c\nd¶\n# e¶\n");
+        assert_records(&["/^#/", "time"], "# c\nd¶\n2026-11-26 10:00:00 c\nd¶\n");
+        for bad in ["", "perl", "//", "/(/", "x/"] {
+            assert!(Join::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn java_traces_belong_to_what_was_logged() {
+        assert_records(
+            &["java"],
+            "INFO before¶\n\
+             ERROR failed\n\
+             java.lang.IllegalStateException: boom\n\
+             \tat org.example.Main.run(Main.java:1)\n\
+             \tat org.example.Main.main(Main.java:2) [app.jar:1.0]\n\
+             \tSuppressed: java.io.IOException: closed\n\
+             \t\tat org.example.A.close(A.java:1)\n\
+             \t\t... 1 more\n\
+             Caused by: java.io.IOException: no route\n\
+             \t... 3 common frames omitted¶\n\
+             Exception in thread \"main\" java.lang.OutOfMemoryError: heap\n\
+             \tat org.example.Main.main(Main.java:2)¶\n\
+             java.lang.Error: one\n\
+             \tat org.example.Main.main(Main.java:2)¶\n\
+             java.lang.Error: two\n\
+             \tat org.example.Main.main(Main.java:2)¶\n\
+             INFO after¶\n  indented, and no trace¶\n",
+        );
+    }
+
+    #[test]
+    fn python_traces_and_what_led_to_them() {
+        assert_records(
+            &["python"],
+            "ERROR:root:failed\n\
+             Traceback (most recent call last):\n\
+             \x20 File \"a.py\", line 1, in <module>\n\
+             \x20   f()\n\
+             \x20   ~^^\n\
+             ValueError: one\n\
+             \n\
+             During handling of the above exception, another exception occurred:\n\
+             \n\
+             Traceback (most recent call last):\n\
+             \x20 File \"a.py\", line 3, in <module>\n\
+             KeyError: 'two'¶\n\
+             INFO:root:after¶\n",
+        );
+    }
+
+    #[test]
+    fn go_panics_with_their_goroutines() {
+        assert_records(
+            &["go"],
+            "2026/11/26 10:00:00 before¶\n\
+             panic: runtime error: invalid memory address or nil pointer dereference\n\
+             [signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x1]\n\
+             \n\
+             goroutine 1 [running]:\n\
+             main.(*Server).run(0xc000012345, {0x1, 0x2})\n\
+             \t/app/main.go:12 +0x1d\n\
+             created by main.main in goroutine 1\n\
+             \t/app/main.go:5 +0x1d\n\
+             exit status 2¶\n\
+             2026/11/26 10:00:01 after¶\n",
+        );
+    }
+
+    #[test]
+    fn ruby_node_and_dotnet_traces() {
+        assert_records(
+            &["ruby"],
+            "before¶\n\
+             app.rb:2:in 'Integer#/': divided by 0 (ZeroDivisionError)\n\
+             \n\
+             \x20 1 / 0\n\
+             \x20   ^\n\
+             \tfrom app.rb:2:in 'Object#f'\n\
+             \tfrom app.rb:5:in '<main>'¶\n\
+             after¶\n",
+        );
+        assert_records(
+            &["node"],
+            "before¶\n\
+             /app/index.js:12\n\
+             \x20   throw err;\n\
+             \x20   ^\n\
+             \n\
+             Error: connect ECONNREFUSED 192.0.2.1:5432\n\
+             \x20   at TCPConnectWrap.afterConnect (node:net:1495:16) {\n\
+             \x20 errno: -111,\n\
+             \x20 code: 'ECONNREFUSED'\n\
+             }\n\
+             \n\
+             Node.js v20.11.0¶\n\
+             TypeError: x is not a function\n\
+             \x20   at f (/app/index.js:1:1)¶\n\
+             after¶\n",
+        );
+        assert_records(
+            &["dotnet"],
+            "before¶\n\
+             Unhandled exception. System.InvalidOperationException: boom\n\
+             \x20---> System.IO.IOException: disk\n\
+             \x20  at App.Store.Read() in /src/Store.cs:line 7\n\
+             \x20  --- End of inner exception stack trace ---\n\
+             \x20  at App.Program.Main(String[] args) in /src/Program.cs:line 3¶\n\
+             after¶\n",
+        );
+    }
+
+    #[test]
+    fn rust_panics_with_their_backtraces() {
+        assert_records(
+            &["rust"],
+            "before¶\n\
+             thread 'main' (7) panicked at src/main.rs:2:5:\n\
+             called `Option::unwrap()` on a `None` value\n\
+             stack backtrace:\n\
+             \x20  0: rust_begin_unwind\n\
+             \x20            at /rustc/library/std/src/panicking.rs:1:1\n\
+             note: run with `RUST_BACKTRACE=full`¶\n\
+             after¶\n\
+             thread 'main' panicked at 'old', src/main.rs:2:5\n\
+             note: run with `RUST_BACKTRACE=1`¶\n\
+             after¶\n",
+        );
+    }
+
+    #[test]
+    fn several_languages_together() {
+        assert_records(
+            &["java", "python"],
+            "a\nTraceback (most recent call last):\n  x\nE: y¶\nb\n\tat c¶\nd¶\n",
+        );
+    }
+
+    #[test]
+    fn what_is_joined_has_the_limit_of_a_record() {
+        // Of 4 bytes each, with their ends.
+        let of = |max| joined(&["/^#/"], "#12\n456\n789\nabc\n", max);
+        let whole = |text: &str| (text.to_owned(), Mark::Whole);
+        assert_eq!(of(15), [whole("#12\n456\n789\nabc")]);
+        assert_eq!(of(14), [("#12\n456\n789".to_owned(), Mark::Split), whole("abc")]);
+        assert_eq!(of(11), [("#12\n456\n789".to_owned(), Mark::Split), whole("abc")]);
+        assert_eq!(of(10), [("#12\n456".to_owned(), Mark::Split), whole("789\nabc")]);
+    }
+
+    proptest! {
+        #[test]
+        fn joining_moves_no_byte(text in "[#a\t\n]{0,200}", max in 1usize..50) {
+            let lines = frame(text.as_bytes(), 0, max).lines;
+            let joined = join(&[Join::parse("/^#/").unwrap(), Join::Trace(Language::Java)], text.as_bytes(), &lines, max);
+            // Each joined line begins where one begins, ends where one ends, and the next begins with the next.
+            let mut rest = lines.iter();
+            for line in &joined.lines {
+                let first = rest.next().unwrap();
+                prop_assert_eq!(first.start, line.start);
+                let mut last = first;
+                while last.end != line.end {
+                    last = rest.next().unwrap();
+                }
+                prop_assert!((line.end - line.start) as usize <= max);
+            }
+            prop_assert!(rest.next().is_none());
+        }
+    }
+}
