@@ -46,7 +46,7 @@ impl Ledger {
             "Records that the sink refused for good, and that are kept in the dead-letter file or the log",
             self.rejected.clone(),
         );
-        let help = "Rejected records that did not fit into the dead-letter file and are lost";
+        let help = "Rejected records that did not fit into the dead-letter file, or of which the sink did not say which, and that are lost";
         registry.register("records_lost", help, self.lost.clone());
         registry.register("records_truncated", "Records cut at max-record", self.truncated.clone());
         registry.register("retries", "Requests sent again", self.retries.clone());

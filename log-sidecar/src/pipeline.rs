@@ -24,7 +24,7 @@ use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::reader::{LEAST_BLOCK, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, open_checkpoint};
 use crate::recycle::Pool;
-use crate::sink::{Sink, Target};
+use crate::sink::Sink;
 
 /// What the admin side calls itself.
 const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -133,13 +133,13 @@ fn warn_of_what_is_open(config: &config::Delivery, registry: &mut Registry) {
             "--tls-insecure: any server is believed to be the sink; whoever is on the way reads every record"
         );
     }
-    if let Target::Elasticsearch(cluster) = &config.target
+    if let Some(server) = config.target.server()
         && config.network.login.is_some()
-        && !cluster.is_encrypted
-        && !cluster.is_local
+        && !server.is_encrypted
+        && !server.is_local
     {
         tracing::warn!(
-            sink = cluster.origin,
+            sink = server.origin,
             "the login goes over http: whoever is on the way reads it; use https"
         );
     }
@@ -164,9 +164,9 @@ async fn deliver_all(
             Some(ended) = under_way.join_next() => {
                 ended.map_err(|_| Failure::failed("delivering a batch panicked; this is a bug"))?;
             }
-            () = tokio::time::sleep(REST), if under_way.is_empty() && (!blocks.is_empty() || delivery.sink.has_spare()) => {
+            () = tokio::time::sleep(REST), if under_way.is_empty() && (!blocks.is_empty() || delivery.sink.spare().is_some_and(|bodies| !bodies.is_empty())) => {
                 blocks.clear();
-                delivery.sink.clear_spare();
+                delivery.sink.spare().map(Pool::clear);
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::sink::Target;
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
-%Y %m %d %H in INDEX are of the time of each line), and stdout (one JSON object a line).
+%Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
 

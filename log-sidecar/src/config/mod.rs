@@ -110,7 +110,7 @@ impl Delivery {
         }
         refuse_without_effect(s, &target);
         let (login, tls) = (login?, tls?);
-        let is_encrypted = matches!(&target, Target::Elasticsearch(cluster) if cluster.is_encrypted);
+        let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
         let certificates = match is_encrypted.then(|| Renewing::new(tls.clone(), &["http/1.1"])) {
             Some(Err(failure)) => return s.refuse(failure.to_string()),
             Some(Ok(renewing)) => Some(Arc::new(renewing)),
@@ -145,16 +145,16 @@ const OF_THE_NETWORK: [&str; 8] = [
 ];
 
 fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
-    match target {
-        Target::Stdout => {
+    match target.server() {
+        None => {
             let of_network = OF_THE_NETWORK.iter().chain(&OF_TLS);
             of_network.for_each(|name| s.pointless(name, "stdout answers at once and refuses nothing"));
         }
-        Target::Elasticsearch(cluster) if !cluster.is_encrypted => {
+        Some(server) if !server.is_encrypted => {
             OF_TLS
                 .iter()
                 .for_each(|name| s.pointless(name, "the sink is http, not https"));
         }
-        Target::Elasticsearch(_) => {}
+        Some(_) => {}
     }
 }

@@ -113,6 +113,16 @@ impl Delivery {
                     let again = self.settle(part, verdicts, batch.read_at, &mut course).await;
                     parts.push(again);
                 }
+                Answer::Partial { rejected, why } => {
+                    tracing::error!(
+                        rejected,
+                        records = part.len(),
+                        why,
+                        "the sink refuses records without saying which: they are lost"
+                    );
+                    self.note_delivered(part.len() - rejected, &mut course);
+                    self.ledger.lost.inc_by(rejected as u64);
+                }
                 Answer::Later { why, after, is_unclear } => {
                     self.wait(&mut course.pause, &why, after, part.len()).await;
                     let mut part = part;

@@ -3,8 +3,10 @@
 mod connect;
 mod document;
 mod elasticsearch;
+mod http;
 mod index;
 mod json;
+mod otlp;
 mod stdout;
 mod target;
 
@@ -15,10 +17,12 @@ use pod_contract::net::login::Login;
 use pod_contract::tls::Renewing;
 
 use crate::batch::Record;
+use crate::recycle::Pool;
 use elasticsearch::Elasticsearch;
 pub(crate) use elasticsearch::Known;
+use otlp::Otlp;
 use stdout::Stdout;
-pub(crate) use target::{Cluster, Target};
+pub(crate) use target::{Cluster, Server, Target};
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(crate) enum Verdict {
 pub(crate) enum Answer {
     /// One verdict a record, in their order.
     Each(Vec<Verdict>),
+    /// So many were refused for good, and nobody knows which; the others were taken.
+    Partial { rejected: usize, why: String },
     /// Nothing was taken, or, if it is unclear, nobody knows: send all of it again, not before the given time.
     Later {
         why: String,
@@ -65,6 +71,7 @@ pub(crate) struct Network {
 pub(crate) enum Sink {
     Stdout(Stdout),
     Elasticsearch(Box<Elasticsearch>),
+    Otlp(Box<Otlp>),
 }
 
 impl Sink {
@@ -72,15 +79,13 @@ impl Sink {
         match target {
             Target::Stdout => Self::Stdout(Stdout::new()),
             Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network))),
+            Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network))),
         }
     }
 
     /// Requests that may be under way at once.
     pub(crate) fn requests(&self) -> usize {
-        match self {
-            Self::Stdout(_) => 1,
-            Self::Elasticsearch(_) => 2,
-        }
+        if self.keeps_order() { 1 } else { 2 }
     }
 
     /// Do records have to arrive in their order? Then one batch is sent after the other.
@@ -88,16 +93,13 @@ impl Sink {
         matches!(self, Self::Stdout(_))
     }
 
-    /// Gives back memory that is kept for the next request.
-    pub(crate) fn clear_spare(&self) {
-        if let Self::Elasticsearch(sink) = self {
-            sink.bodies.clear();
+    /// Memory that is kept for the next request.
+    pub(crate) fn spare(&self) -> Option<&Pool> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::Elasticsearch(sink) => Some(&sink.http.bodies),
+            Self::Otlp(sink) => Some(&sink.http.bodies),
         }
-    }
-
-    /// Is there such memory?
-    pub(crate) fn has_spare(&self) -> bool {
-        matches!(self, Self::Elasticsearch(sink) if !sink.bodies.is_empty())
     }
 
     /// Is the sink there?
@@ -105,13 +107,14 @@ impl Sink {
         match self {
             Self::Stdout(_) => Ok(()),
             Self::Elasticsearch(sink) => sink.greet().await,
+            Self::Otlp(sink) => sink.greet().await,
         }
     }
 
     /// Which of `records` are there already? None if that cannot be asked.
     pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
         match self {
-            Self::Stdout(_) => None,
+            Self::Stdout(_) | Self::Otlp(_) => None,
             Self::Elasticsearch(sink) => sink.known(records).await,
         }
     }
@@ -121,6 +124,7 @@ impl Sink {
         match self {
             Self::Stdout(sink) => sink.send(records, read_at).await,
             Self::Elasticsearch(sink) => sink.send(records, read_at).await,
+            Self::Otlp(sink) => sink.send(records, read_at).await,
         }
     }
 }

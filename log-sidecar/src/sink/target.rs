@@ -10,18 +10,26 @@ use super::index::Index;
 pub(crate) enum Target {
     Stdout,
     Elasticsearch(Cluster),
+    Otlp(Server),
 }
 
-/// An index of a cluster.
+/// Who is spoken to over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cluster {
+pub(crate) struct Server {
     /// `http` or `https`, host and port.
     pub(crate) origin: String,
     pub(crate) is_encrypted: bool,
     /// Is it this machine itself?
     pub(crate) is_local: bool,
-    /// What a gateway has before the cluster's own paths; empty, or with a slash in front.
-    pub(crate) prefix: String,
+    /// Empty, or with a slash in front.
+    pub(crate) path: String,
+}
+
+/// An index of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cluster {
+    /// With what a gateway has before the cluster's own paths.
+    pub(crate) server: Server,
     pub(crate) index: Index,
     /// An ingest pipeline.
     pub(crate) pipeline: Option<String>,
@@ -32,18 +40,54 @@ impl Target {
     pub(crate) fn is_dated(&self) -> bool {
         matches!(self, Self::Elasticsearch(cluster) if cluster.index.is_dated())
     }
+
+    /// Who is spoken to, if that is over the network.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Stdout => None,
+            Self::Elasticsearch(cluster) => Some(&cluster.server),
+            Self::Otlp(server) => Some(server),
+        }
+    }
 }
 
-const SCHEMES: [&str; 4] = [
+impl Server {
+    fn of(url: &Url, path: &str) -> Self {
+        let host = &url.address.host;
+        let is_loopback = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        let is_encrypted = url.scheme.ends_with("https");
+        Self {
+            origin: format!("{}://{}", if is_encrypted { "https" } else { "http" }, url.address),
+            is_encrypted,
+            is_local: host == "localhost" || is_loopback,
+            path: if path.is_empty() {
+                String::new()
+            } else {
+                format!("/{path}")
+            },
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}{}", self.origin, self.path)
+    }
+}
+
+const SCHEMES: [&str; 6] = [
     "elasticsearch+http",
     "elasticsearch+https",
     "opensearch+http",
     "opensearch+https",
+    "otlp+http",
+    "otlp+https",
 ];
 
+/// Of OTLP over HTTP: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-request>.
+const OTLP_PATH: &str = "v1/logs";
+
 impl Setting for Target {
-    const FORM: &'static str =
-        "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; or stdout";
+    const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
+        otlp+https://HOST:PORT, also http; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
@@ -52,6 +96,14 @@ impl Setting for Target {
         let url = Url::with_scheme(text, &SCHEMES)?;
         let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
         let path = path.trim_matches('/');
+        if url.scheme.starts_with("otlp") {
+            let path = if path.is_empty() { OTLP_PATH } else { path };
+            return if query.is_empty() {
+                Ok(Self::Otlp(Server::of(&url, path)))
+            } else {
+                Err("OTLP takes no query".into())
+            };
+        }
         let (prefix, index) = path.rsplit_once('/').unwrap_or(("", path));
         let index = Index::parse(index)?;
         let pipeline = match query.split_once('=') {
@@ -59,18 +111,8 @@ impl Setting for Target {
             Some(("pipeline", name)) if !name.is_empty() && !name.contains('&') => Some(name.to_owned()),
             _ => return Err(format!("{query:?} is not pipeline=NAME")),
         };
-        let is_encrypted = url.scheme.ends_with("https");
-        let host = &url.address.host;
-        let is_loopback = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
         Ok(Self::Elasticsearch(Cluster {
-            origin: format!("{}://{}", if is_encrypted { "https" } else { "http" }, url.address),
-            is_encrypted,
-            is_local: host == "localhost" || is_loopback,
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("/{prefix}")
-            },
+            server: Server::of(&url, prefix),
             index,
             pipeline,
         }))
@@ -90,20 +132,30 @@ mod tests {
         };
         let plain = cluster("elasticsearch+http://es:9200/app");
         assert_eq!(
-            (plain.origin.as_str(), plain.index.at(0).as_str()),
+            (plain.server.origin.as_str(), plain.index.at(0).as_str()),
             ("http://es:9200", "app")
         );
-        assert!(!plain.is_encrypted && !plain.is_local && plain.prefix.is_empty());
+        assert!(!plain.server.is_encrypted && !plain.server.is_local && plain.server.path.is_empty());
         let gateway = cluster("opensearch+https://localhost/logs/es/app?pipeline=clean");
-        assert_eq!(gateway.origin, "https://localhost:443");
+        assert_eq!(gateway.server.origin, "https://localhost:443");
         assert_eq!(
-            (gateway.prefix.as_str(), gateway.index.at(0).as_str()),
+            (gateway.server.path.as_str(), gateway.index.at(0).as_str()),
             ("/logs/es", "app")
         );
         assert_eq!(gateway.pipeline.as_deref(), Some("clean"));
-        assert!(gateway.is_encrypted && gateway.is_local);
+        assert!(gateway.server.is_encrypted && gateway.server.is_local);
+        for (text, url) in [
+            ("otlp+http://collector:4318", "http://collector:4318/v1/logs"),
+            ("otlp+https://collector/", "https://collector:443/v1/logs"),
+            ("otlp+https://loki/otlp/v1/logs", "https://loki:443/otlp/v1/logs"),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!(target.server().unwrap().url(), url);
+        }
         for bad in [
             "",
+            "otlp://collector",
+            "otlp+http://collector?x=y",
             "es:9200",
             "http://es:9200/app",
             "elasticsearch+http://es:9200",

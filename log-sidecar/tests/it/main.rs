@@ -10,6 +10,7 @@ mod files;
 mod flags;
 mod history;
 mod multiline;
+mod otlp;
 mod refusals;
 mod rollover;
 mod secure;

@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use http::StatusCode;
 use serde::Deserialize;
 
+use crate::sink::http::excerpt;
+
 /// What is known of some records.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -61,10 +63,7 @@ struct Hit {
 
 /// Reads the answer to [`question`]. A part of the shards is not enough.
 pub(super) fn answer(status: StatusCode, body: &[u8], ids: &[String]) -> Known {
-    let why = || {
-        let body = String::from_utf8_lossy(&body[..body.len().min(300)]);
-        format!("it does not say what it has: status {status}: {body}")
-    };
+    let why = || format!("it does not say what it has: status {status}: {}", excerpt(body));
     match status.as_u16() {
         200 => match serde_json::from_slice::<Found>(body) {
             Ok(found) if found.timed_out || found.shards.failed > 0 => Known::NotNow(why()),

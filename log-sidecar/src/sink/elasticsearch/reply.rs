@@ -1,14 +1,13 @@
 //! What a reply of `_bulk` says of each record, also when parts of it are odd.
 
 use std::fmt;
-use std::time::Duration;
 
-use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::sink::http::{excerpt, retry_after};
 use crate::sink::{Answer, Verdict};
 
 /// Types of errors that no record is at fault for: a person mends them, and until then nothing must be gone. A closed index, too many
@@ -32,11 +31,6 @@ const HELD_REASONS: &[&str] = &["pipeline with id", "no write index is defined f
 
 /// Whether one item, or all, or none was taken. `hold` are the user's own types beside [`HELD`].
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize, hold: &[String]) -> Answer {
-    let after = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(retry_after);
-    let excerpt = || String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
     match status.as_u16() {
         // The usual case takes no memory.
         200..=299 if serde_json::from_slice(body).is_ok_and(|all: AllTaken| all.items.0 == sent) => {
@@ -47,18 +41,18 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: 
             None => Answer::Unclear {
                 why: format!(
                     "the answer is not that of _bulk; is it the right address? {}",
-                    excerpt()
+                    excerpt(body)
                 ),
             },
         },
         400 | 413 => Answer::Smaller {
-            why: format!("status {status}: {}", excerpt()),
+            why: format!("status {status}: {}", excerpt(body)),
             too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
         },
         // 401, 403 and 404 as well: a wrong password or a missing index is mended by a person, and then nothing must be gone.
         _ => Answer::Later {
-            why: format!("status {status}: {}", excerpt()),
-            after,
+            why: format!("status {status}: {}", excerpt(body)),
+            after: retry_after(headers),
             // Of a gateway, after the request went on.
             is_unclear: status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
         },
@@ -190,13 +184,12 @@ impl Item {
     }
 }
 
-/// Seconds, RFC 9110, section 10.2.3. The other form, a date, is left to the back-off: a clock that is off would make it worse.
-fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::header::RETRY_AFTER;
+
     use super::*;
 
     fn judged(body: &str, sent: usize) -> Answer {
@@ -323,7 +316,7 @@ mod tests {
             match answer {
                 Answer::Smaller { .. } => assert!(smaller, "{status}"),
                 Answer::Later { after, .. } => assert!(!smaller && after == Some(Duration::from_secs(7)), "{status}"),
-                Answer::Each(_) | Answer::Unclear { .. } => panic!("{status}"),
+                Answer::Each(_) | Answer::Partial { .. } | Answer::Unclear { .. } => panic!("{status}"),
             }
         }
     }

@@ -1,0 +1,125 @@
+//! Requests of the network sinks: over kept connections, each with the login as it is at that moment, and answered in time or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::Network;
+use super::connect::{CONNECT_TIMEOUT, Connector, chain};
+use crate::recycle::Pool;
+
+/// An item of `_bulk` answers with about 30 bytes, or a few hundred when it failed.
+const MAX_ANSWER: usize = 16 << 20;
+/// Below the idle timeouts of the usual load balancers.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bodies that are kept for the next ones, and how large one is at least: smaller ones do not come from the kernel.
+const SPARE_BODIES: usize = 2;
+const LEAST_BODY: usize = 128 << 10;
+
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client<Connector, Full<Bytes>>,
+    network: Network,
+    /// For what is sent.
+    pub(super) bodies: Arc<Pool>,
+}
+
+/// Status, headers and body.
+pub(super) type Answered = (StatusCode, HeaderMap, Bytes);
+
+/// Why there is no answer, and whether the sink may have acted on the request all the same.
+pub(super) struct Unanswered {
+    pub(super) why: String,
+    pub(super) is_sent: bool,
+}
+
+impl Unanswered {
+    fn unsent(why: String) -> Self {
+        Self { why, is_sent: false }
+    }
+}
+
+impl Http {
+    pub(super) fn new(network: Network) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(Connector::new(network.tls.clone()));
+        Self {
+            client,
+            network,
+            bodies: Pool::new(LEAST_BODY, SPARE_BODIES),
+        }
+    }
+
+    /// Whoever is there and knows us is one to send to; what else is wrong shows then.
+    pub(super) async fn greet(&self, url: &str) -> Result<(), String> {
+        let asked = async {
+            let request = self.request(Method::HEAD, url)?;
+            let request = request.body(Full::default()).map_err(|e| e.to_string())?;
+            self.client.request(request).await.map_err(|e| chain(&e))
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, asked).await {
+            Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => Err(format!(
+                "status {}: it does not know us; give --username and --password, --api-key or --bearer as they are there",
+                response.status()
+            )),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err("no answer in time".into()),
+        }
+    }
+
+    pub(super) async fn post(&self, url: &str, kind: &str, body: Bytes) -> Result<Answered, Unanswered> {
+        let request = self.request(Method::POST, url).map_err(Unanswered::unsent)?;
+        let request = request.header(CONTENT_TYPE, kind).body(Full::new(body));
+        let request = request.map_err(|e| Unanswered::unsent(e.to_string()))?;
+        let answered = async {
+            let response = self.client.request(request).await.map_err(|e| Unanswered {
+                why: chain(&e),
+                is_sent: !e.is_connect(),
+            })?;
+            let (head, body) = response.into_parts();
+            let body = whole(body).await.map_err(|why| Unanswered { why, is_sent: true })?;
+            Ok((head.status, head.headers, body))
+        };
+        let timeout = self.network.timeout;
+        let answered = tokio::time::timeout(timeout, answered).await;
+        answered.unwrap_or_else(|_| {
+            let why = format!("no answer within {timeout:?}");
+            Err(Unanswered { why, is_sent: true })
+        })
+    }
+
+    /// The login is read anew for each request: a mounted Secret changes.
+    fn request(&self, method: Method, url: &str) -> Result<http::request::Builder, String> {
+        let request = Request::builder().method(method).uri(url);
+        match &self.network.login {
+            Some(login) => Ok(request.header(AUTHORIZATION, login.authorization().map_err(|e| e.to_string())?)),
+            None => Ok(request),
+        }
+    }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, String> {
+    let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| chain(&*e))?;
+    Ok(body.to_bytes())
+}
+
+/// Seconds, RFC 9110, section 10.2.3. The other form, a date, is left to the back-off: a clock that is off would make it worse.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What an answer says, for people.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned()
+}

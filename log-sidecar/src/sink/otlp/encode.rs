@@ -1,0 +1,301 @@
+//! Records as `ExportLogsServiceRequest`:
+//! <https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/opentelemetry/proto/logs/v1/logs.proto>, with the attributes of
+//! <https://opentelemetry.io/docs/specs/semconv/general/logs/>.
+
+use std::env;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::protobuf::{Fields as _, SIZE_OF_FIXED64, size_of_bytes};
+use crate::batch::{Mark, Record};
+use crate::pod;
+
+/// Fields, by message.
+mod field {
+    pub(super) const RESOURCE_LOGS: u32 = 1;
+    pub(super) mod resource_logs {
+        pub(in super::super) const RESOURCE: u32 = 1;
+        pub(in super::super) const SCOPE_LOGS: u32 = 2;
+    }
+    pub(super) mod resource {
+        pub(in super::super) const ATTRIBUTES: u32 = 1;
+    }
+    pub(super) mod scope_logs {
+        pub(in super::super) const SCOPE: u32 = 1;
+        pub(in super::super) const LOG_RECORDS: u32 = 2;
+    }
+    pub(super) mod scope {
+        pub(in super::super) const NAME: u32 = 1;
+        pub(in super::super) const VERSION: u32 = 2;
+    }
+    pub(super) mod record {
+        pub(in super::super) const TIME: u32 = 1;
+        pub(in super::super) const BODY: u32 = 5;
+        pub(in super::super) const ATTRIBUTES: u32 = 6;
+        pub(in super::super) const OBSERVED_TIME: u32 = 11;
+    }
+    pub(super) mod key_value {
+        pub(in super::super) const KEY: u32 = 1;
+        pub(in super::super) const VALUE: u32 = 2;
+    }
+    pub(super) mod any_value {
+        pub(in super::super) const STRING: u32 = 1;
+    }
+}
+
+const NANOS_OF_MILLI: u64 = 1_000_000;
+/// What stands around the text of a record, bytes, about.
+const AROUND: usize = 192;
+
+/// Writes requests; knows what all records have in common.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    /// The fields `resource` of `ResourceLogs`, and `scope` of `ScopeLogs`.
+    resource: Vec<u8>,
+    scope: Vec<u8>,
+}
+
+impl Encoder {
+    pub(super) fn new() -> Self {
+        Self::of(&resource_attributes(&pod::fields(), |name| env::var(name).ok()))
+    }
+
+    fn of(attributes: &[(String, String)]) -> Self {
+        let (mut resource, mut scope) = (Vec::new(), Vec::new());
+        for (key, value) in attributes {
+            attribute(&mut resource, field::resource::ATTRIBUTES, key, value);
+        }
+        scope.bytes(field::scope::NAME, env!("CARGO_PKG_NAME").as_bytes());
+        scope.bytes(field::scope::VERSION, env!("CARGO_PKG_VERSION").as_bytes());
+        Self {
+            resource: field_of(field::resource_logs::RESOURCE, &resource),
+            scope: field_of(field::scope_logs::SCOPE, &scope),
+        }
+    }
+
+    /// Of a request, bytes, about.
+    pub(super) fn size(&self, records: &[Record<'_>]) -> usize {
+        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        text + records.len() * AROUND + self.resource.len() + self.scope.len()
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>, records: &[Record<'_>], read_at: SystemTime) {
+        let observed = read_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let observed = u64::try_from(observed).unwrap_or_default();
+        // The lengths of all messages come before what is in them.
+        let sizes: Vec<Sizes> = records.iter().map(Sizes::of).collect();
+        let all: usize = sizes.iter().map(|sizes| size_of_bytes(sizes.record)).sum();
+        let scope_logs = self.scope.len() + all;
+        let resource_logs = self.resource.len() + size_of_bytes(scope_logs);
+        out.message(field::RESOURCE_LOGS, resource_logs);
+        out.extend_from_slice(&self.resource);
+        out.message(field::resource_logs::SCOPE_LOGS, scope_logs);
+        out.extend_from_slice(&self.scope);
+        for (record, sizes) in records.iter().zip(sizes) {
+            sizes.write(out, record, observed);
+        }
+    }
+}
+
+/// The lengths of what a record is made of.
+struct Sizes {
+    record: usize,
+    /// The text as it is sent, if it is not UTF-8.
+    text: Option<String>,
+    /// All of them, encoded.
+    attributes: Vec<u8>,
+}
+
+impl Sizes {
+    fn of(record: &Record<'_>) -> Self {
+        let text = std::str::from_utf8(record.text)
+            .is_err()
+            .then(|| String::from_utf8_lossy(record.text).into_owned());
+        let length = text.as_ref().map_or(record.text.len(), String::len);
+        let mut attributes = Vec::with_capacity(AROUND);
+        attribute(
+            &mut attributes,
+            field::record::ATTRIBUTES,
+            "log.file.path",
+            &record.source.path,
+        );
+        attribute(
+            &mut attributes,
+            field::record::ATTRIBUTES,
+            "log.record.uid",
+            &record.id(),
+        );
+        if let Some(flag) = flag(record.mark) {
+            attribute(&mut attributes, field::record::ATTRIBUTES, "log.flags", flag);
+        }
+        let times = SIZE_OF_FIXED64 * (1 + usize::from(record.time.is_some()));
+        Self {
+            record: times + size_of_bytes(size_of_bytes(length)) + attributes.len(),
+            text,
+            attributes,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, record: &Record<'_>, observed: u64) {
+        out.message(field::scope_logs::LOG_RECORDS, self.record);
+        if let Some(time) = record.time {
+            out.fixed64(field::record::TIME, time.max(0).cast_unsigned() * NANOS_OF_MILLI);
+        }
+        let text = self.text.as_ref().map_or(record.text, |text| text.as_bytes());
+        out.message(field::record::BODY, size_of_bytes(text.len()));
+        out.bytes(field::any_value::STRING, text);
+        out.extend_from_slice(&self.attributes);
+        out.fixed64(field::record::OBSERVED_TIME, observed);
+    }
+}
+
+fn flag(mark: Mark) -> Option<&'static str> {
+    match mark {
+        Mark::Whole => None,
+        Mark::Truncated => Some("truncated"),
+        Mark::Split => Some("split"),
+        Mark::Partial => Some("partial"),
+    }
+}
+
+/// A `KeyValue` with a text.
+fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &str) {
+    let any = size_of_bytes(value.len());
+    out.message(field, size_of_bytes(key.len()) + size_of_bytes(any));
+    out.bytes(field::key_value::KEY, key.as_bytes());
+    out.message(field::key_value::VALUE, any);
+    out.bytes(field::any_value::STRING, value.as_bytes());
+}
+
+fn field_of(field: u32, message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.bytes(field, message);
+    out
+}
+
+/// Of the pod, and as SDKs take them from the environment:
+/// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
+fn resource_attributes(
+    pod: &[(&'static str, String)],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<(String, String)> {
+    let names = [
+        ("kubernetes.pod.name", "k8s.pod.name"),
+        ("kubernetes.namespace", "k8s.namespace.name"),
+        ("kubernetes.pod.uid", "k8s.pod.uid"),
+        ("kubernetes.node.name", "k8s.node.name"),
+    ];
+    let mut attributes: Vec<(String, String)> = Vec::new();
+    for (field, value) in pod {
+        let name = names
+            .iter()
+            .find(|(ours, _)| ours == field)
+            .map_or(*field, |(_, name)| name);
+        attributes.push((name.to_owned(), value.clone()));
+    }
+    let listed = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let listed = listed.split(',').filter_map(|pair| pair.split_once('='));
+    let service = variable("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
+    let listed = listed.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    for (key, value) in listed.chain(service.map(|name| ("service.name".to_owned(), name))) {
+        // What is said last counts.
+        attributes.retain(|(known, _)| *known != key);
+        attributes.push((key, value));
+    }
+    attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::batch::Source;
+
+    fn texts(attributes: &[KeyValue]) -> Vec<(&str, &str)> {
+        attributes
+            .iter()
+            .map(
+                |pair| match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
+                    Some(any_value::Value::StringValue(text)) => (pair.key.as_str(), text.as_str()),
+                    other => panic!("{other:?}"),
+                },
+            )
+            .collect()
+    }
+
+    proptest! {
+        /// The decoder is made by others of the definitions of the protocol.
+        #[test]
+        fn others_read_what_is_written(
+            lines in prop::collection::vec((any::<Vec<u8>>(), prop::option::of(0i64..4_000_000_000_000), 0usize..4), 0..20),
+            name in "[a-z]{0,200}",
+        ) {
+            let source = Source { id: "abc".into(), path: format!("/logs/{name}") };
+            let marks = [Mark::Whole, Mark::Truncated, Mark::Split, Mark::Partial];
+            let record = |(text, time, mark): &(Vec<u8>, Option<i64>, usize)| (text.clone(), *time, marks[*mark]);
+            let owned: Vec<_> = lines.iter().map(record).collect();
+            let records: Vec<_> = owned.iter().map(|(text, time, mark)| Record {
+                source: &source,
+                offset: 7,
+                text,
+                mark: *mark,
+                time: *time,
+                may_be_known: false,
+            }).collect();
+            let encoder = Encoder::of(&[("k8s.pod.name".into(), name.clone())]);
+            let mut out = Vec::new();
+            encoder.write(&mut out, &records, UNIX_EPOCH + Duration::from_nanos(123));
+            let request = ExportLogsServiceRequest::decode(out.as_slice()).unwrap();
+            prop_assert_eq!(request.resource_logs.len(), 1);
+            let logs = &request.resource_logs[0];
+            prop_assert_eq!(texts(&logs.resource.as_ref().unwrap().attributes), [("k8s.pod.name", name.as_str())]);
+            let scope = logs.scope_logs[0].scope.as_ref().unwrap();
+            prop_assert_eq!((scope.name.as_str(), scope.version.as_str()), ("log-sidecar", env!("CARGO_PKG_VERSION")));
+            let found = &logs.scope_logs[0].log_records;
+            prop_assert_eq!(found.len(), records.len());
+            for (found, record) in found.iter().zip(&records) {
+                let time = record.time.unwrap_or_default().cast_unsigned() * NANOS_OF_MILLI;
+                prop_assert_eq!((found.time_unix_nano, found.observed_time_unix_nano), (time, 123));
+                let body = found.body.as_ref().and_then(|body| body.value.clone());
+                let text = String::from_utf8_lossy(record.text).into_owned();
+                prop_assert_eq!(body, Some(any_value::Value::StringValue(text)));
+                let id = record.id();
+                let mut expected = vec![("log.file.path", source.path.as_str()), ("log.record.uid", id.as_str())];
+                expected.extend(flag(record.mark).map(|flag| ("log.flags", flag)));
+                prop_assert_eq!(texts(&found.attributes), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_resource_is_the_pod_and_what_the_environment_says() {
+        let pod = [
+            ("kubernetes.pod.name", "app-1".to_owned()),
+            ("kubernetes.namespace", "shop".to_owned()),
+        ];
+        let variable = |name: &str| match name {
+            "OTEL_RESOURCE_ATTRIBUTES" => {
+                Some("service.name=a, deployment.environment=prod,k8s.pod.name=mine,odd".to_owned())
+            }
+            "OTEL_SERVICE_NAME" => Some("orders".to_owned()),
+            _ => None,
+        };
+        let found = resource_attributes(&pod, variable);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        let expected = [
+            ("k8s.namespace.name", "shop"),
+            ("deployment.environment", "prod"),
+            ("k8s.pod.name", "mine"),
+            ("service.name", "orders"),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,132 @@
+//! What a reply says: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-response>.
+
+use http::{HeaderMap, StatusCode};
+
+use super::protobuf::{Value, take_field};
+use crate::sink::http::{excerpt, retry_after};
+use crate::sink::{Answer, Verdict};
+
+/// `ExportLogsServiceResponse.partial_success`, and its members.
+const PARTIAL_SUCCESS: u64 = 1;
+const REJECTED: u64 = 1;
+const MESSAGE: u64 = 2;
+
+/// `google.rpc.Status.message`, which explains an error.
+const STATUS_MESSAGE: u64 = 2;
+
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
+    let why = || {
+        let text = member(body, STATUS_MESSAGE).map_or_else(|| excerpt(body), excerpt);
+        format!("status {status}: {text}")
+    };
+    match status.as_u16() {
+        200..=299 => match partial(body) {
+            Some((rejected, why)) if rejected > 0 => Answer::Partial {
+                rejected: sent.min(usize::try_from(rejected).unwrap_or(sent)),
+                why: format!("partial success: {why}"),
+            },
+            Some((_, why)) if !why.is_empty() => {
+                tracing::warn!(why, "the sink took everything, and warns");
+                Answer::Each(vec![Verdict::Delivered; sent])
+            }
+            _ => Answer::Each(vec![Verdict::Delivered; sent]),
+        },
+        400 | 413 => Answer::Smaller {
+            why: why(),
+            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+        },
+        // Those that are not to be repeated as they are, such as 401 and 404, are mended by a person, and until then nothing must be gone.
+        _ => Answer::Later {
+            why: why(),
+            after: retry_after(headers),
+            is_unclear: false,
+        },
+    }
+}
+
+/// How many records were rejected, and what is said about that.
+fn partial(body: &[u8]) -> Option<(u64, String)> {
+    let mut rest = member(body, PARTIAL_SUCCESS)?;
+    let (mut rejected, mut message) = (0, String::new());
+    while let Some((field, value, after)) = take_field(rest) {
+        match (field, value) {
+            (REJECTED, Value::Number(number)) => rejected = number,
+            (MESSAGE, Value::Bytes(text)) => message = excerpt(text),
+            _ => {}
+        }
+        rest = after;
+    }
+    Some((rejected, message))
+}
+
+fn member(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
+    while let Some((field, value, rest)) = take_field(message) {
+        if let (true, Value::Bytes(bytes)) = (field == wanted, value) {
+            return Some(bytes);
+        }
+        message = rest;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::header::RETRY_AFTER;
+
+    use super::super::protobuf::Fields as _;
+    use super::*;
+
+    fn judged(status: u16, body: &[u8]) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        judge(StatusCode::from_u16(status).unwrap(), &headers, body, 10)
+    }
+
+    fn success(rejected: u64, message: &str) -> Vec<u8> {
+        let mut partial = Vec::new();
+        partial.varint(REJECTED << 3);
+        partial.varint(rejected);
+        partial.bytes(2, message.as_bytes());
+        let mut body = Vec::new();
+        body.bytes(1, &partial);
+        body
+    }
+
+    #[test]
+    fn a_success_is_whole_or_partial() {
+        for body in [Vec::new(), b"{}".to_vec(), success(0, ""), success(0, "deprecated")] {
+            assert!(
+                matches!(judged(200, &body), Answer::Each(all) if all == [const { Verdict::Delivered }; 10]),
+                "{body:?}"
+            );
+        }
+        assert!(matches!(judged(204, b""), Answer::Each(_)));
+        for (said, counted) in [(1, 1), (10, 10), (11, 10), (u64::MAX, 10)] {
+            match judged(200, &success(said, "too old")) {
+                Answer::Partial { rejected, why } => assert!(rejected == counted && why.contains("too old"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_of_the_request_or_for_now() {
+        let mut status = Vec::new();
+        status.bytes(2, b"no such tenant");
+        for code in [401, 403, 404, 429, 500, 502, 503, 504] {
+            match judged(code, &status) {
+                Answer::Later { why, after, .. } => {
+                    assert!(
+                        why.contains("no such tenant") && after == Some(Duration::from_secs(7)),
+                        "{why}"
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(judged(400, b"plain"), Answer::Smaller { too_large: false, why } if why.contains("plain")));
+        assert!(matches!(judged(413, b""), Answer::Smaller { too_large: true, .. }));
+    }
+}
