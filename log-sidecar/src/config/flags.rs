@@ -116,7 +116,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Bytes>(
             "in-flight",
             "SIZE",
-            "Bytes read and not yet acknowledged, at most [default: 8MiB]",
+            "Bytes read and not yet acknowledged, at most [default: 6MiB]",
         ),
         setting::<Duration>(
             "poll",

@@ -50,7 +50,7 @@ impl Reading {
         let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
         let flush_interval = s.or("flush-interval", Duration::from_millis(200));
-        let in_flight = s.or("in-flight", Bytes(8 * MIB));
+        let in_flight = s.or("in-flight", Bytes(6 * MIB));
         let poll = s.or("poll", Duration::from_secs(1));
         let hold_deleted = s.or("hold-deleted", Duration::from_secs(600));
         let hold_deleted_max = s.or("hold-deleted-max", Bytes(64 * MIB));

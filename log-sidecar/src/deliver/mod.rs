@@ -29,6 +29,9 @@ impl Word for AllRefused {
     const WORDS: &'static [(&'static str, Self)] = &[("hold", Self::Hold), ("reject", Self::Reject)];
 }
 
+/// A sink that does not say what it has may still take what comes.
+const MAX_QUESTIONS: u32 = 5;
+
 /// Delivers batches to one sink, several at a time.
 pub(crate) struct Delivery {
     pub(crate) sink: Sink,
@@ -169,13 +172,19 @@ impl Delivery {
         if uncertain.is_empty() {
             return part;
         }
+        let mut tries = 0;
         let known = loop {
             let permit = self.permit().await;
             let known = self.sink.known(&uncertain).await;
             drop(permit);
             match known {
                 Some(Known::Each(known)) => break known,
-                Some(Known::NotNow(why)) => self.wait(&mut course.pause, &why, None, uncertain.len()).await,
+                Some(Known::NotNow(why)) if tries < MAX_QUESTIONS => {
+                    tries += 1;
+                    self.wait(&mut course.pause, &why, None, uncertain.len()).await;
+                }
+                // It may take records all the same; if not, it is asked again.
+                Some(Known::NotNow(_)) => return part,
                 Some(Known::Never(why)) => {
                     self.tell_silence(&why);
                     break Vec::new();

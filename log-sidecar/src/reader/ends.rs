@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::fs::File;
 
+use memchr::memrchr_iter;
+
 use super::tail::pread_at;
-use crate::batch::Line;
 use crate::identity::{GUARD, HEAD};
 
 /// Lines; at 1,000 a second, those of a quarter of a second between copy and truncation.
@@ -18,12 +19,12 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Notes the ends of `lines`, of a `block` that stands at `base` of a file that begins with `head`.
-    pub(super) fn note(&mut self, base: u64, block: &[u8], lines: &[Line], head: &[u8]) {
-        // A line ends where the next one begins.
-        let starts = lines.iter().map(|line| line.start as usize).skip(1);
-        let ends = starts.chain([block.len()]);
-        for end in ends.skip(lines.len().saturating_sub(MOST)) {
+    /// Notes where the lines of a `block` end, from `from` on. It stands at `base` of a file that begins with `head`, and ends with a line.
+    pub(super) fn note(&mut self, base: u64, block: &[u8], from: usize, head: &[u8]) {
+        let newlines = memrchr_iter(b'\n', &block[from..]).skip(usize::from(block.ends_with(b"\n")));
+        let mut ends = vec![block.len()];
+        ends.extend(newlines.take(MOST - 1).map(|newline| from + newline + 1));
+        for end in ends.into_iter().rev() {
             let offset = base + end as u64;
             let checksum = if offset <= HEAD {
                 crc32fast::hash(&head[..offset as usize])
@@ -90,7 +91,7 @@ mod tests {
             ends.note(
                 (at - framed.consumed - behind) as u64,
                 block,
-                &framed.lines,
+                behind,
                 &text.as_bytes()[..at.min(1024)],
             );
         }

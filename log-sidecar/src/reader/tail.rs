@@ -299,6 +299,11 @@ impl Tail {
         }
     }
 
+    /// Is this the file that is written to now, as far as its name tells?
+    pub(super) fn is_in_use(&self) -> bool {
+        self.matched && self.exists
+    }
+
     /// Does what begins an archive begin this file, too?
     pub(super) fn begins_like(&self, unpacked: &Unpacked) -> bool {
         let length = self.size().min(unpacked.head.len() as u64);
@@ -448,7 +453,7 @@ impl Tail {
         self.advance(&block, framed.consumed);
         block.truncate(behind + framed.consumed);
         let base = start - behind as u64;
-        self.ends.note(base, &block, &framed.lines, &self.head);
+        self.ends.note(base, &block, behind, &self.head);
         Ok(Turn::Segment(Segment {
             source: Arc::clone(&self.source),
             start,

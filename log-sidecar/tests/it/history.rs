@@ -290,3 +290,57 @@ fn a_broken_archive_is_read_as_far_as_it_goes_and_told() {
     assert!((5_000..15_000).contains(&messages.len()), "{}", messages.len());
     assert!((0..messages.len() - 2).all(|n| messages.contains(&format!("line {n}"))));
 }
+
+#[test]
+fn an_archive_that_begins_as_another_file_is_no_copy_of_it() {
+    let pod = Pod::new();
+    let banner: String = (900..1100).map(|n| format!("line {n}\n")).collect();
+    let running = pod.start();
+    pod.append("app.log", &banner);
+    pod.wait_for(200);
+    // Born and packed between two looks: no look ever saw it as `app.log`.
+    pod.append("packing.tmp", &banner);
+    pod.append_lines("packing.tmp", 0..10);
+    gzip(&pod, "packing.tmp", "app.log.1.gz");
+    // As long as a crash loop is short, its archives are all alike.
+    for n in 0..2 {
+        pod.append("short.tmp", "started\nfailed\n");
+        gzip(&pod, "short.tmp", &format!("app.log.short-{n}.gz"));
+    }
+    pod.append("short.log", "started\nfailed\n");
+    pod.wait_for(200 + 210 + 6);
+    pod.stop(running);
+    let messages = pod.store.messages("app");
+    let count = |line: &str| messages.iter().filter(|message| *message == line).count();
+    assert_eq!(
+        (messages.len(), count("line 950"), count("line 5"), count("failed")),
+        (416, 2, 1, 3)
+    );
+}
+
+#[test]
+fn the_copy_of_a_trace_that_is_written_is_a_copy() {
+    let pod = Pod::new();
+    let running = pod.start_with(&["--multiline", "/^#/", "--multiline-wait", "30s"]);
+    let record = |n: usize| format!("# {n}\n{}", "  more of it\n".repeat(20));
+    let text: String = (0..100).map(record).collect();
+    pod.append("app.log", &text[..text.len() - 40]);
+    wait::until("all but the last", || {
+        (pod.store.messages("app").len() == 99).then_some(())
+    });
+    // In the middle of a record, at the end of one of its lines.
+    let end = text[..text.len() - 40].rfind('\n').unwrap() + 1;
+    fs::write(pod.log("app.log.1"), &text[..end]).unwrap();
+    pod.append("app.log", &text[text.len() - 40..]);
+    pod.append("app.log", "# 100\n");
+    wait::until("the last one, too", || {
+        (pod.store.messages("app").len() == 100).then_some(())
+    });
+    fs::write(pod.log("app.log"), "").unwrap();
+    running.wait_for_log("a copy of what was read");
+    pod.stop(running);
+    let mut messages = pod.store.messages("app");
+    messages.sort_unstable();
+    messages.dedup();
+    assert_eq!(messages.len(), pod.store.messages("app").len());
+}

@@ -38,28 +38,25 @@ enum Origin {
     Unknown,
 }
 
-/// Where a file is known from that is not there any more.
+/// Where a file is known from.
 #[derive(Debug, Clone, Copy)]
 enum Known {
     Closed(usize),
     Former(usize),
 }
 
-/// Something that an archive may hold, to be compared where it ends.
+/// What an archive may hold the rest of.
 struct Candidate<'f> {
+    place: Known,
+    /// Everything before was read.
     offset: u64,
-    of: Of<'f>,
-}
-
-enum Of<'f> {
-    Tail(&'f Tail),
-    /// Is what it was read from still there?
-    Known(Known, &'f Evidence, bool),
+    evidence: &'f Evidence,
 }
 
 impl Files {
     /// Takes a file as an archive, if it is one by its name and how it begins.
-    pub(super) fn takes_as_archive(&mut self, file: &Found, is_there: &dyn Fn(&Inode) -> bool) -> bool {
+    /// `size_of` tells how long the plain files are that are there.
+    pub(super) fn takes_as_archive(&mut self, file: &Found, size_of: &dyn Fn(&Inode) -> Option<u64>) -> bool {
         if file.kind == Kind::Other || !is_compressed_name(&file.path) {
             return false;
         }
@@ -70,10 +67,12 @@ impl Files {
         // Whoever opens it as a file of lines tells why it cannot be read.
         let Ok(start) = start else { return false };
         if start.starts_with(GZIP) {
-            self.consider(file, is_there);
+            self.consider(file, size_of);
         } else if OTHERS.iter().any(|magic| start.starts_with(magic)) {
-            self.left_out.insert(file.inode);
-            self.pass_over(file, "compressed, and not by gzip");
+            let is_new = self.is_new(file) || self.history.is_some();
+            if self.left_out.insert(file.inode) && is_new {
+                self.pass_over(file, "compressed, and not by gzip");
+            }
         } else {
             // One that is empty yet may become one.
             return start.is_empty();
@@ -81,7 +80,7 @@ impl Files {
         true
     }
 
-    fn consider(&mut self, file: &Found, is_there: &dyn Fn(&Inode) -> bool) {
+    fn consider(&mut self, file: &Found, size_of: &dyn Fn(&Inode) -> Option<u64>) {
         let known = |saved: &Saved| saved.packed.is_some() && saved.inode.is_likely(&file.inode);
         if let Some(index) = self.closed.iter().position(known) {
             let packed = self.closed[index].packed;
@@ -91,10 +90,15 @@ impl Files {
                 self.resume_archive(file, index);
             }
         } else if self.is_new(file) {
-            self.await_archive(file, is_there);
+            self.await_archive(file, size_of);
         } else {
-            self.left_out.insert(file.inode);
-            self.pass_over(file, "compressed before the first start");
+            // Of earlier runs, or of a time before the first.
+            if self.left_out.insert(file.inode) && self.history.is_some() {
+                self.pass_over(
+                    file,
+                    "compressed before the first start; --ignore-older says what is too old",
+                );
+            }
         }
     }
 
@@ -135,7 +139,7 @@ impl Files {
     }
 
     /// It is held until it rests.
-    fn await_archive(&mut self, found: &Found, is_there: &dyn Fn(&Inode) -> bool) {
+    fn await_archive(&mut self, found: &Found, size_of: &dyn Fn(&Inode) -> Option<u64>) {
         let mut young = self.young.remove(&found.inode).unwrap_or_else(Young::new);
         young.is_archive = true;
         young.path.clone_from(&found.path);
@@ -151,7 +155,7 @@ impl Files {
         let is_old = nanos_now().saturating_sub(found.modified) >= QUIET_NANOS;
         let rests = is_old || self.is_ending || young.noticed.elapsed() >= QUIET;
         match young.file.take_if(|_| rests) {
-            Some(file) => self.begin_archive(young, file, found.inode, is_there),
+            Some(file) => self.begin_archive(young, file, found.inode, size_of),
             None => drop(self.young.insert(found.inode, young)),
         }
     }
@@ -162,10 +166,10 @@ impl Files {
         mut young: Young,
         file: File,
         inode: Inode,
-        is_there: &dyn Fn(&Inode) -> bool,
+        size_of: &dyn Fn(&Inode) -> Option<u64>,
     ) {
         let file = Arc::new(file);
-        let begun = self.origin(&young.path, &file, is_there).and_then(|origin| {
+        let begun = self.origin(&young.path, &file, size_of).and_then(|origin| {
             let known = match origin {
                 Origin::Copy => return Ok(None),
                 Origin::Rest(Known::Closed(index)) => Former::of(&self.closed.swap_remove(index)),
@@ -197,55 +201,52 @@ impl Files {
     }
 
     /// Evidence that cannot tell decides for reading.
-    fn origin(&self, path: &Path, file: &Arc<File>, is_there: &dyn Fn(&Inode) -> bool) -> io::Result<Origin> {
+    fn origin(&self, path: &Path, file: &Arc<File>, size_of: &dyn Fn(&Inode) -> Option<u64>) -> io::Result<Origin> {
         let mut unpacked = Unpacked::of(file);
         unpacked.advance_to(HEAD)?;
-        let mut candidates = self.candidates(path, &unpacked, is_there);
+        let mut candidates = self.candidates(path, &unpacked);
         candidates.sort_by_key(|candidate| candidate.offset);
+        let mut tails: Vec<&Tail> = self.tails.values().filter(|tail| tail.begins_like(&unpacked)).collect();
         let may_be = |former: &&Former| former.may_be_in(path);
-        if candidates.is_empty() && !self.formers.iter().any(|former| may_be(&former)) {
+        let mut formers: Vec<&Former> = self.formers.iter().filter(may_be).collect();
+        if candidates.is_empty() && tails.is_empty() && formers.is_empty() {
             return Ok(Origin::Unknown);
         }
-        let (mut unpacked, mut best) = (Unpacked::of(file), Origin::Unknown);
-        for Candidate { offset, of } in candidates {
-            let reaches = unpacked.advance_to(offset)?;
-            match of {
-                // One that is followed may have grown since the archive was made.
-                Of::Tail(tail) if tail.is_like(&unpacked) => return Ok(Origin::Copy),
-                Of::Known(_, evidence, true) if reaches && unpacked.agrees(evidence) => best = Origin::Copy,
-                Of::Known(place, evidence, false) if reaches && unpacked.agrees(evidence) => best = Origin::Rest(place),
-                _ => {}
+        let (mut unpacked, mut known) = (Unpacked::of(file), None);
+        for candidate in candidates {
+            if unpacked.advance_to(candidate.offset)? && unpacked.agrees(candidate.evidence) {
+                known = Some(candidate.place);
             }
         }
         unpacked.advance_to(u64::MAX)?;
-        if matches!(best, Origin::Unknown)
-            && self
-                .formers
-                .iter()
-                .filter(may_be)
-                .any(|former| former.was_all_in(&unpacked))
-        {
-            return Ok(Origin::Copy);
-        }
-        Ok(best)
+        let length = unpacked.position;
+        // One that is followed may have grown since; but it is not less than what was made of it. Where many say the same, only one that
+        // was rotated can have been compressed.
+        tails.retain(|tail| length <= tail.size() && (length > HEAD || !tail.is_in_use()) && tail.is_like(&unpacked));
+        formers.retain(|former| former.was_all_in(&unpacked));
+        Ok(match known {
+            _ if !tails.is_empty() => Origin::Copy,
+            Some(Known::Closed(index)) => match size_of(&self.closed[index].inode) {
+                None => Origin::Rest(Known::Closed(index)),
+                Some(size) if length <= size => Origin::Copy,
+                Some(_) => Origin::Unknown,
+            },
+            Some(former) => Origin::Rest(former),
+            None if formers.is_empty() => Origin::Unknown,
+            None => Origin::Copy,
+        })
     }
 
-    /// What begins as the archive does.
-    fn candidates(&self, path: &Path, head: &Unpacked, is_there: &dyn Fn(&Inode) -> bool) -> Vec<Candidate<'_>> {
-        let tails = self.tails.values().filter(|tail| tail.begins_like(head));
-        let tails = tails.map(|tail| Candidate {
-            offset: tail.size(),
-            of: Of::Tail(tail),
-        });
-        let plain = self
-            .closed
-            .iter()
-            .enumerate()
-            .filter(|(_, saved)| saved.packed.is_none());
-        let closed = plain.filter(|(_, saved)| may_be_copy(Path::new(&saved.path), saved.offset, path));
+    /// Files of which some was read that begins as the archive does.
+    fn candidates(&self, path: &Path, head: &Unpacked) -> Vec<Candidate<'_>> {
+        let plain = |(_, saved): &(usize, &Saved)| {
+            saved.packed.is_none() && may_be_copy(Path::new(&saved.path), saved.offset, path)
+        };
+        let closed = self.closed.iter().enumerate().filter(plain);
         let closed = closed.map(|(index, saved)| Candidate {
+            place: Known::Closed(index),
             offset: saved.offset,
-            of: Of::Known(Known::Closed(index), &saved.evidence, is_there(&saved.inode)),
+            evidence: &saved.evidence,
         });
         let formers = self
             .formers
@@ -253,13 +254,13 @@ impl Files {
             .enumerate()
             .filter(|(_, former)| former.may_be_in(path));
         let formers = formers.map(|(index, former)| Candidate {
+            place: Known::Former(index),
             offset: former.offset,
-            of: Of::Known(Known::Former(index), &former.evidence, false),
+            evidence: &former.evidence,
         });
-        let begins = |candidate: &Candidate<'_>| match candidate.of {
-            Of::Known(_, evidence, _) => candidate.offset > 0 && evidence.has_head(head.head_of(candidate.offset)),
-            Of::Tail(_) => true,
+        let begins = |candidate: &Candidate<'_>| {
+            candidate.offset > 0 && candidate.evidence.has_head(head.head_of(candidate.offset))
         };
-        tails.chain(closed.chain(formers)).filter(begins).collect()
+        closed.chain(formers).filter(begins).collect()
     }
 }

@@ -133,14 +133,20 @@ impl Files {
             .retain(|former| exists(&former.inode) && former.is_recent(now));
         self.unreadable
             .retain(|path, _| scan.files.iter().any(|f| f.path == *path) || scan.failed.iter().any(|(p, _)| p == path));
-        let is_there = |inode: &Inode| scan.files.iter().any(|file| file.inode.is_likely(inode));
-        let archives = self.archives.len();
-        let mut opened = self.read_what_vanished(&there, &is_there);
+        let size_of = |inode: &Inode| {
+            let found = scan.files.iter().find(|file| file.inode.is_likely(inode));
+            found.map(|file| file.size)
+        };
         for file in &scan.files {
             if let Some(tail) = self.tails.get_mut(&file.inode) {
                 tail.exists = true;
                 tail.matched |= file.kind == Kind::Matched;
-            } else if !self.takes_as_archive(file, &is_there) && self.is_wanted(file) {
+            }
+        }
+        let archives = self.archives.len();
+        let mut opened = self.read_what_vanished(&there, &size_of);
+        for file in &scan.files {
+            if !self.tails.contains_key(&file.inode) && !self.takes_as_archive(file, &size_of) && self.is_wanted(file) {
                 opened |= self.open(file);
             }
         }

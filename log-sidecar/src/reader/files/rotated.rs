@@ -124,14 +124,18 @@ impl Files {
     }
 
     /// Files that waited for evidence, and are there no longer: what cannot be told is sent.
-    pub(super) fn read_what_vanished(&mut self, there: &HashSet<Inode>, is_there: &dyn Fn(&Inode) -> bool) -> bool {
+    pub(super) fn read_what_vanished(
+        &mut self,
+        there: &HashSet<Inode>,
+        size_of: &dyn Fn(&Inode) -> Option<u64>,
+    ) -> bool {
         let gone: Vec<_> = self.young.extract_if(.., |inode, _| !there.contains(inode)).collect();
         let mut opened = false;
         for (inode, mut young) in gone {
             // What nobody could open has been told of.
             let Some(file) = young.file.take() else { continue };
             if young.is_archive {
-                self.begin_archive(young, file, inode, is_there);
+                self.begin_archive(young, file, inode, size_of);
                 continue;
             }
             if matches!(self.judge(&mut young, &file, &inode), Judged::Copy { .. }) {

@@ -3,6 +3,7 @@
 //! <https://opentelemetry.io/docs/specs/semconv/general/logs/>.
 
 use std::env;
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::protobuf::{Fields as _, SIZE_OF_FIXED64, size_of_bytes};
@@ -62,7 +63,7 @@ impl Encoder {
     fn of(attributes: &[(String, String)]) -> Self {
         let (mut resource, mut scope) = (Vec::new(), Vec::new());
         for (key, value) in attributes {
-            attribute(&mut resource, field::resource::ATTRIBUTES, key, value);
+            attribute(&mut resource, field::resource::ATTRIBUTES, key, value.as_bytes());
         }
         scope.bytes(field::scope::NAME, env!("CARGO_PKG_NAME").as_bytes());
         scope.bytes(field::scope::VERSION, env!("CARGO_PKG_VERSION").as_bytes());
@@ -82,60 +83,64 @@ impl Encoder {
         let observed = read_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let observed = u64::try_from(observed).unwrap_or_default();
         // The lengths of all messages come before what is in them.
-        let sizes: Vec<Sizes> = records.iter().map(Sizes::of).collect();
-        let all: usize = sizes.iter().map(|sizes| size_of_bytes(sizes.record)).sum();
+        let mut attributes = Vec::with_capacity(records.len() * AROUND);
+        let mut id = Vec::new();
+        let parts: Vec<Parts> = records
+            .iter()
+            .map(|record| Parts::of(record, &mut attributes, &mut id))
+            .collect();
+        let all: usize = parts.iter().map(|parts| size_of_bytes(parts.record)).sum();
         let scope_logs = self.scope.len() + all;
         let resource_logs = self.resource.len() + size_of_bytes(scope_logs);
         out.message(field::RESOURCE_LOGS, resource_logs);
         out.extend_from_slice(&self.resource);
         out.message(field::resource_logs::SCOPE_LOGS, scope_logs);
         out.extend_from_slice(&self.scope);
-        for (record, sizes) in records.iter().zip(sizes) {
-            sizes.write(out, record, observed);
+        for (record, parts) in records.iter().zip(parts) {
+            parts.write(out, record, &attributes, observed);
         }
     }
 }
 
-/// The lengths of what a record is made of.
-struct Sizes {
+/// What a record is made of.
+struct Parts {
+    /// Its length.
     record: usize,
     /// The text as it is sent, if it is not UTF-8.
     text: Option<String>,
-    /// All of them, encoded.
-    attributes: Vec<u8>,
+    /// Where its attributes are among those of all records.
+    attributes: Range<usize>,
 }
 
-impl Sizes {
-    fn of(record: &Record<'_>) -> Self {
+impl Parts {
+    /// Appends its attributes; `id` is for whatever.
+    fn of(record: &Record<'_>, attributes: &mut Vec<u8>, id: &mut Vec<u8>) -> Self {
         let text = std::str::from_utf8(record.text)
             .is_err()
             .then(|| String::from_utf8_lossy(record.text).into_owned());
         let length = text.as_ref().map_or(record.text.len(), String::len);
-        let mut attributes = Vec::with_capacity(AROUND);
+        let start = attributes.len();
         attribute(
-            &mut attributes,
+            attributes,
             field::record::ATTRIBUTES,
             "log.file.path",
-            &record.source.path,
+            record.source.path.as_bytes(),
         );
-        attribute(
-            &mut attributes,
-            field::record::ATTRIBUTES,
-            "log.record.uid",
-            &record.id(),
-        );
+        id.clear();
+        record.write_id(id);
+        attribute(attributes, field::record::ATTRIBUTES, "log.record.uid", id);
         if let Some(flag) = flag(record.mark) {
-            attribute(&mut attributes, field::record::ATTRIBUTES, "log.flags", flag);
+            attribute(attributes, field::record::ATTRIBUTES, "log.flags", flag.as_bytes());
         }
         let times = SIZE_OF_FIXED64 * (1 + usize::from(record.time.is_some()));
         Self {
-            record: times + size_of_bytes(size_of_bytes(length)) + attributes.len(),
+            record: times + size_of_bytes(size_of_bytes(length)) + attributes.len() - start,
             text,
-            attributes,
+            attributes: start..attributes.len(),
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>, record: &Record<'_>, observed: u64) {
+    fn write(&self, out: &mut Vec<u8>, record: &Record<'_>, attributes: &[u8], observed: u64) {
         out.message(field::scope_logs::LOG_RECORDS, self.record);
         if let Some(time) = record.time {
             out.fixed64(field::record::TIME, time.max(0).cast_unsigned() * NANOS_OF_MILLI);
@@ -143,7 +148,7 @@ impl Sizes {
         let text = self.text.as_ref().map_or(record.text, |text| text.as_bytes());
         out.message(field::record::BODY, size_of_bytes(text.len()));
         out.bytes(field::any_value::STRING, text);
-        out.extend_from_slice(&self.attributes);
+        out.extend_from_slice(&attributes[self.attributes.clone()]);
         out.fixed64(field::record::OBSERVED_TIME, observed);
     }
 }
@@ -158,12 +163,12 @@ fn flag(mark: Mark) -> Option<&'static str> {
 }
 
 /// A `KeyValue` with a text.
-fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &str) {
+fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &[u8]) {
     let any = size_of_bytes(value.len());
     out.message(field, size_of_bytes(key.len()) + size_of_bytes(any));
     out.bytes(field::key_value::KEY, key.as_bytes());
     out.message(field::key_value::VALUE, any);
-    out.bytes(field::any_value::STRING, value.as_bytes());
+    out.bytes(field::any_value::STRING, value);
 }
 
 fn field_of(field: u32, message: &[u8]) -> Vec<u8> {
