@@ -25,12 +25,23 @@ pub(crate) struct Saved {
     /// Everything before is settled.
     pub(crate) offset: u64,
     pub(crate) evidence: Evidence,
+    /// How it begins, as long as nothing is settled: so many bytes, and evidence of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begins: Option<(u64, Evidence)>,
     /// Of a compressed file: `offset` counts what is in it, `evidence` is of its own bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) packed: Option<Packed>,
 }
 
 impl Saved {
+    /// What it is known by: so many bytes, and evidence of them.
+    pub(crate) fn known_by(&self) -> (u64, &Evidence) {
+        match &self.begins {
+            Some((length, evidence)) if self.offset == 0 => (*length, evidence),
+            _ => (self.offset, &self.evidence),
+        }
+    }
+
     /// It is to be read from its head, under the same id.
     pub(crate) fn forget_offset(&mut self) {
         self.offset = 0;
@@ -39,6 +50,17 @@ impl Saved {
             None => self.evidence = Evidence::none(),
         }
     }
+}
+
+/// A copy of what was read, which may be compressed later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Copied {
+    pub(crate) inode: Inode,
+    pub(crate) path: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Of all of it.
+    pub(crate) evidence: Evidence,
 }
 
 /// A compressed file that is read through.
@@ -60,6 +82,8 @@ pub(crate) struct Positions {
     #[serde(default)]
     pub(crate) is_clean: bool,
     pub(crate) files: Vec<Saved>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) copies: Vec<Copied>,
 }
 
 impl Positions {
@@ -68,6 +92,7 @@ impl Positions {
             version: VERSION,
             looked_at,
             is_clean,
+            copies: Vec::new(),
             files,
         }
     }
@@ -119,12 +144,17 @@ impl Checkpoint {
 
     /// Writes `positions` unless nothing but the time is new.
     pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
-        let is_same = |written: &Positions| written.files == positions.files && written.is_clean == positions.is_clean;
+        let is_same = |written: &Positions| Self::of(written) == Self::of(positions);
         if self.written.as_ref().is_some_and(is_same) {
             Ok(())
         } else {
             self.write(positions)
         }
+    }
+
+    /// All but the time.
+    fn of(positions: &Positions) -> (&[Saved], &[Copied], bool) {
+        (&positions.files, &positions.copies, positions.is_clean)
     }
 
     /// Writes `positions`.
@@ -194,6 +224,7 @@ mod tests {
             generation: 0,
             offset,
             evidence: Evidence::none(),
+            begins: None,
             packed: None,
         }
     }

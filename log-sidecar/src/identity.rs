@@ -44,7 +44,12 @@ impl Inode {
 
     /// The same file, also when the volume got another device number, as after a reboot of the node.
     pub(crate) fn is_likely(&self, other: &Self) -> bool {
-        self.number == other.number && self.born == other.born
+        self.lasting() == other.lasting()
+    }
+
+    /// What stays when the volume gets another device number.
+    pub(crate) fn lasting(&self) -> (u64, i64) {
+        (self.number, self.born)
     }
 }
 

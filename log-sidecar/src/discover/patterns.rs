@@ -96,7 +96,7 @@ impl Patterns {
         self.state.as_deref() == path.parent() && OWN_FILES.iter().any(|own| name.starts_with(own))
     }
 
-    pub(super) fn kind(&self, path: &Path) -> Kind {
+    pub(crate) fn kind(&self, path: &Path) -> Kind {
         if self.matches(path) {
             return Kind::Matched;
         }

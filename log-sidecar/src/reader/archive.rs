@@ -279,6 +279,7 @@ impl Archive {
             generation: self.generation,
             offset: self.frontier.settled(),
             evidence: self.evidence.clone(),
+            begins: None,
             packed: Some(Packed {
                 size: self.size,
                 is_finished: self.is_done(),

@@ -322,6 +322,10 @@ impl Reader {
                 if let Some(zone) = self.config.zone {
                     tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
                 }
+                if tail.is_unknown() {
+                    // How it begins has to be on disk, too.
+                    self.save();
+                }
                 self.take_in(segment);
                 true
             }

@@ -56,6 +56,8 @@ pub(super) struct Former {
     pub(super) offset: u64,
     pub(super) frontier: Frontier,
     pub(super) evidence: Evidence,
+    /// How it began, if nothing was settled when it was known last.
+    begins: Option<(u64, Evidence)>,
     ends: Ends,
     /// When the truncation was noticed, nanoseconds since 1970.
     pub(super) noticed: i64,
@@ -74,6 +76,7 @@ impl Former {
             offset: saved.offset,
             frontier: Frontier::at(saved.offset),
             evidence: saved.evidence.clone(),
+            begins: saved.begins.clone(),
             ends: Ends::default(),
             noticed: 0,
         }
@@ -91,6 +94,7 @@ impl Former {
             offset: 0,
             frontier: Frontier::at(0),
             evidence: Evidence::none(),
+            begins: None,
             ends: Ends::default(),
             noticed: 0,
         }
@@ -98,12 +102,21 @@ impl Former {
 
     /// May what stands at `path` be a copy?
     pub(super) fn may_be_in(&self, path: &Path) -> bool {
-        may_be_copy(Path::new(&self.source.path), self.offset, path)
+        may_be_copy(Path::new(&self.source.path), self.known_by().0, path)
+    }
+
+    /// What it is known by: so many bytes, and evidence of them.
+    pub(super) fn known_by(&self) -> (u64, &Evidence) {
+        match &self.begins {
+            Some((length, evidence)) if self.offset == 0 => (*length, evidence),
+            _ => (self.offset, &self.evidence),
+        }
     }
 
     /// Does `file` hold what was read before the truncation? A copy was made before it.
     pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
-        self.offset > 0 && !inode.is_born_since(self.noticed) && self.evidence.agrees(file, self.offset)
+        let (length, evidence) = self.known_by();
+        length > 0 && !inode.is_born_since(self.noticed) && evidence.agrees(file, length)
     }
 
     /// Is `file`, of `size` bytes, a copy of which everything was read before the truncation? It was made a few lines before that, and so
@@ -158,6 +171,8 @@ pub(super) struct Tail {
     pub(super) clock: Clock,
     pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
+    /// As long as nothing is settled.
+    begins: Option<(u64, Evidence)>,
     /// The first bytes as they were read.
     head: Vec<u8>,
     ends: Ends,
@@ -221,7 +236,8 @@ impl Tail {
         scope: &Arc<str>,
     ) -> std::io::Result<(Self, Option<Former>)> {
         let former = Former::of(saved);
-        if saved.evidence.agrees(&file, saved.offset) {
+        let (length, evidence) = saved.known_by();
+        if evidence.agrees(&file, length) {
             return Self::adopt(file, inode, former, scope).map(|tail| (tail, None));
         }
         let generation = saved.generation + 1;
@@ -269,6 +285,7 @@ impl Tail {
             clock: Clock::default(),
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
+            begins: None,
             head: Vec::new(),
             ends: Ends::default(),
             is_open: false,
@@ -584,6 +601,7 @@ impl Tail {
             } else {
                 Evidence::none()
             },
+            begins: None,
             ends: std::mem::take(&mut self.ends),
             noticed: 0,
         };
@@ -596,6 +614,7 @@ impl Tail {
         self.head.clear();
         self.long = None;
         self.evidence = (0, Evidence::none());
+        self.begins = None;
         self.sent_up_to = 0;
         self.clock = Clock::default();
         Turn::Reset(former)
@@ -609,6 +628,12 @@ impl Tail {
         {
             self.evidence = (settled, evidence);
         }
+        let length = if settled == 0 { self.size().min(HEAD) } else { 0 };
+        if self.begins.as_ref().map_or(0, |(length, _)| *length) != length {
+            self.begins = Evidence::take(&self.file, length)
+                .ok()
+                .map(|evidence| (length, evidence));
+        }
         let (offset, evidence) = self.evidence.clone();
         Saved {
             id: self.source.id.clone(),
@@ -617,6 +642,7 @@ impl Tail {
             generation: self.generation,
             offset,
             evidence,
+            begins: self.begins.clone(),
             packed: None,
         }
     }
@@ -625,6 +651,11 @@ impl Tail {
     pub(super) fn before(&self) -> std::io::Result<Vec<u8>> {
         let length = self.position.min(LOOK_BACK);
         self.pread(self.position - length, length)
+    }
+
+    /// Is so little of it on disk that nobody would know it again under another inode?
+    pub(super) fn is_unknown(&self) -> bool {
+        self.frontier.settled() == 0 && self.begins.is_none()
     }
 
     /// The id that a file of this inode has if nobody knows it.

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod flags;
 mod history;
+mod model;
 mod multiline;
 mod otlp;
 mod refusals;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::rotated::Young;
 use super::{Files, nanos_now};
-use crate::checkpoint::Saved;
+use crate::checkpoint::{Copied, Saved};
 use crate::discover::{Found, Kind, is_compressed_name};
 use crate::identity::{Evidence, HEAD, Inode};
 use crate::reader::archive::{Archive, Unpacked};
@@ -48,9 +48,8 @@ enum Known {
 /// What an archive may hold the rest of.
 struct Candidate<'f> {
     place: Known,
-    /// Everything before was read.
-    offset: u64,
-    evidence: &'f Evidence,
+    /// So many bytes, and evidence of them.
+    known_by: (u64, &'f Evidence),
 }
 
 impl Files {
@@ -205,16 +204,17 @@ impl Files {
         let mut unpacked = Unpacked::of(file);
         unpacked.advance_to(HEAD)?;
         let mut candidates = self.candidates(path, &unpacked);
-        candidates.sort_by_key(|candidate| candidate.offset);
+        candidates.sort_by_key(|candidate| candidate.known_by.0);
         let mut tails: Vec<&Tail> = self.tails.values().filter(|tail| tail.begins_like(&unpacked)).collect();
         let may_be = |former: &&Former| former.may_be_in(path);
         let mut formers: Vec<&Former> = self.formers.iter().filter(may_be).collect();
-        if candidates.is_empty() && tails.is_empty() && formers.is_empty() {
+        if candidates.is_empty() && tails.is_empty() && formers.is_empty() && self.copies.is_empty() {
             return Ok(Origin::Unknown);
         }
         let (mut unpacked, mut known) = (Unpacked::of(file), None);
         for candidate in candidates {
-            if unpacked.advance_to(candidate.offset)? && unpacked.agrees(candidate.evidence) {
+            let (length, evidence) = candidate.known_by;
+            if unpacked.advance_to(length)? && unpacked.agrees(evidence) {
                 known = Some(candidate.place);
             }
         }
@@ -224,8 +224,11 @@ impl Files {
         // was rotated can have been compressed.
         tails.retain(|tail| length <= tail.size() && (length > HEAD || !tail.is_in_use()) && tail.is_like(&unpacked));
         formers.retain(|former| former.was_all_in(&unpacked));
+        let is_copy = |copy: &Copied| {
+            copy.size == length && may_be_copy(Path::new(&copy.path), length, path) && unpacked.agrees(&copy.evidence)
+        };
         Ok(match known {
-            _ if !tails.is_empty() => Origin::Copy,
+            _ if !tails.is_empty() || self.copies.values().any(is_copy) => Origin::Copy,
             Some(Known::Closed(index)) => match size_of(&self.closed[index].inode) {
                 None => Origin::Rest(Known::Closed(index)),
                 Some(size) if length <= size => Origin::Copy,
@@ -240,13 +243,12 @@ impl Files {
     /// Files of which some was read that begins as the archive does.
     fn candidates(&self, path: &Path, head: &Unpacked) -> Vec<Candidate<'_>> {
         let plain = |(_, saved): &(usize, &Saved)| {
-            saved.packed.is_none() && may_be_copy(Path::new(&saved.path), saved.offset, path)
+            saved.packed.is_none() && may_be_copy(Path::new(&saved.path), saved.known_by().0, path)
         };
         let closed = self.closed.iter().enumerate().filter(plain);
         let closed = closed.map(|(index, saved)| Candidate {
             place: Known::Closed(index),
-            offset: saved.offset,
-            evidence: &saved.evidence,
+            known_by: saved.known_by(),
         });
         let formers = self
             .formers
@@ -255,11 +257,11 @@ impl Files {
             .filter(|(_, former)| former.may_be_in(path));
         let formers = formers.map(|(index, former)| Candidate {
             place: Known::Former(index),
-            offset: former.offset,
-            evidence: &former.evidence,
+            known_by: former.known_by(),
         });
         let begins = |candidate: &Candidate<'_>| {
-            candidate.offset > 0 && candidate.evidence.has_head(head.head_of(candidate.offset))
+            let (length, evidence) = candidate.known_by;
+            length > 0 && evidence.has_head(head.head_of(length))
         };
         closed.chain(formers).filter(begins).collect()
     }

@@ -20,12 +20,15 @@ use self::rotated::Young;
 use super::archive::Archive;
 use super::tail::{Former, Tail};
 use crate::batch::Settled;
-use crate::checkpoint::{Positions, Saved};
+use crate::checkpoint::{Copied, Positions, Saved};
 use crate::config::Reading;
 use crate::discover::{Found, Kind, Patterns, Scan};
 use crate::identity::Inode;
 use crate::ledger::Ledger;
 use crate::parse::{Zone, millis};
+
+/// Nothing is born so late.
+const NEVER: i64 = i64::MAX;
 
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
@@ -49,7 +52,10 @@ pub(super) struct Files {
     formers: Vec<Former>,
     /// When the directories were looked at last, nanoseconds since 1970.
     looked_at: i64,
+    started_at: i64,
     first_look: bool,
+    /// A name led to another file, or nowhere, when it was to be opened.
+    has_missed: bool,
     /// Bytes of a file behind what is settled that a run which was killed may have sent.
     may_be_sent: u64,
     /// Files of the checkpoint that are gone have been told.
@@ -60,7 +66,7 @@ pub(super) struct Files {
     /// Rotated files that came up since the start and are not read yet.
     young: BTreeMap<Inode, Young>,
     /// Copies of what was read, and their sizes.
-    copies: BTreeMap<Inode, u64>,
+    copies: BTreeMap<Inode, Copied>,
     unreadable: BTreeMap<PathBuf, String>,
     /// Compressed files that hold nothing new, or nothing that can be read.
     left_out: BTreeSet<Inode>,
@@ -82,8 +88,8 @@ impl Files {
             _ => 0,
         };
         let is_anew = positions.is_none() || config.start == Start::Head;
-        // Nothing is born so late: what is there at a first start is history.
-        let mut positions = positions.unwrap_or_else(|| Positions::new(i64::MAX, Vec::new(), true));
+        // What is there at a first start is history.
+        let mut positions = positions.unwrap_or_else(|| Positions::new(NEVER, Vec::new(), true));
         if is_anew {
             positions.files.iter_mut().for_each(Saved::forget_offset);
         }
@@ -100,14 +106,16 @@ impl Files {
             closed: positions.files,
             formers: Vec::new(),
             looked_at: positions.looked_at,
+            started_at: now,
             first_look: true,
+            has_missed: false,
             may_be_sent,
             is_gone_told: false,
             history: is_anew.then(|| History::new(config.start, config.ignore_older, now)),
             passed_over: PassedOver::default(),
             young: BTreeMap::new(),
             unreadable: BTreeMap::new(),
-            copies: BTreeMap::new(),
+            copies: positions.copies.into_iter().map(|copy| (copy.inode, copy)).collect(),
             left_out: BTreeSet::new(),
             names: HashMap::new(),
             dirty: BTreeSet::new(),
@@ -128,7 +136,10 @@ impl Files {
         let there: HashSet<Inode> = scan.files.iter().map(|file| file.inode).collect();
         let exists = |inode: &Inode| there.contains(inode);
         self.left_out.retain(exists);
-        self.copies.retain(|inode, _| exists(inode));
+        // What a new archive holds may be a copy that it was made of.
+        if !self.awaits_archives() {
+            self.copies.retain(|inode, _| exists(inode));
+        }
         self.formers
             .retain(|former| exists(&former.inode) && former.is_recent(now));
         self.unreadable
@@ -145,7 +156,11 @@ impl Files {
         }
         let archives = self.archives.len();
         let mut opened = self.read_what_vanished(&there, &size_of);
-        for file in &scan.files {
+        let known: HashSet<_> = self.closed.iter().map(|saved| saved.inode.lasting()).collect();
+        // First those that are known: what was truncated tells of what is new whether it is a copy.
+        let is_known = |file: &&Found| known.contains(&file.inode.lasting());
+        let (known, others): (Vec<_>, Vec<_>) = scan.files.iter().partition(is_known);
+        for file in known.into_iter().chain(others) {
             if !self.tails.contains_key(&file.inode) && !self.takes_as_archive(file, &size_of) && self.is_wanted(file) {
                 opened |= self.open(file);
             }
@@ -156,10 +171,12 @@ impl Files {
                 self.complain(path, error);
             }
         }
-        if !scan.has_missed || self.first_look {
+        // What this look has missed is new to the next one, too.
+        let has_missed = std::mem::take(&mut self.has_missed) || scan.has_missed;
+        if !has_missed {
             self.looked_at = now;
         }
-        self.let_go(&scan);
+        self.let_go(&scan, has_missed);
         self.tell_passed_over();
         let name = |file: &Found| (file.path.clone(), (file.inode, file.kind));
         self.names = scan.files.iter().map(name).collect();
@@ -167,10 +184,17 @@ impl Files {
         if self.first_look && !scan.files.iter().any(|file| file.kind == Kind::Matched) {
             tracing::info!("no file matches yet");
         }
-        self.first_look = false;
-        self.history = None;
+        self.first_look &= has_missed;
+        if !self.first_look {
+            self.history = None;
+        }
         self.measure();
         opened
+    }
+
+    /// Are there archives of which nobody knows yet what they hold?
+    fn awaits_archives(&self) -> bool {
+        self.young.values().any(|young| young.is_archive)
     }
 
     pub(super) fn measure(&self) {
@@ -216,10 +240,18 @@ impl Files {
     pub(super) fn positions(&mut self) -> Positions {
         // What waits for evidence is new to the next run too.
         let waiting = self.young.keys().map(Inode::born);
-        let looked_at = waiting.fold(self.looked_at, i64::min);
+        // A first look that has missed something says nothing of what was born since the start.
+        let looked_at = if self.looked_at == NEVER {
+            self.started_at
+        } else {
+            self.looked_at
+        };
+        let looked_at = waiting.fold(looked_at, i64::min);
         let open = self.tails.values_mut().map(Tail::saved);
         let open = open.chain(self.archives.iter().map(Archive::saved));
-        Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect(), false)
+        let mut positions = Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect(), false);
+        positions.copies = self.copies.values().cloned().collect();
+        positions
     }
 
     /// Remembers what a file was before it was truncated.
@@ -259,15 +291,15 @@ impl Files {
         self.tails.len() < self.capacity || !is_read()
     }
 
-    /// A file outside the patterns that was read before under a name that matches, and has grown since.
+    /// A file outside the patterns that was read before under a name that was to be read, and has grown since, or was truncated.
     fn has_more(&self, file: &Found) -> bool {
-        let grown = |saved: &&Saved| {
+        let has_changed = |saved: &&Saved| {
             saved.inode.is_likely(&file.inode)
-                && self.patterns.matches(Path::new(&saved.path))
+                && self.patterns.kind(Path::new(&saved.path)) != Kind::Other
                 && saved.packed.is_none()
-                && saved.offset < file.size
+                && saved.offset != file.size
         };
-        self.closed.iter().any(|saved| grown(&saved))
+        self.closed.iter().any(|saved| has_changed(&saved))
     }
 
     /// Notes that the file of this name was written to; false when it may have to be opened.
@@ -288,10 +320,12 @@ impl Files {
     /// True when the file is open now.
     fn open(&mut self, found: &Found) -> bool {
         match self.try_open(found) {
-            Ok(()) => {
+            Ok(is_open) => {
                 self.unreadable.remove(&found.path);
-                self.young.remove(&found.inode);
-                true
+                if is_open {
+                    self.young.remove(&found.inode);
+                }
+                is_open
             }
             Err(error) => {
                 self.complain(&found.path, &error);
@@ -315,12 +349,26 @@ impl Files {
         }
     }
 
-    fn try_open(&mut self, found: &Found) -> io::Result<()> {
+    /// The file that was found; not another that has its name by now.
+    fn open_found(&mut self, found: &Found) -> io::Result<Option<File>> {
+        match File::open(&found.path) {
+            Ok(file) if Inode::of(&file)? == found.inode => Ok(Some(file)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => {
+                self.has_missed = true;
+                Ok(None)
+            }
+        }
+    }
+
+    fn try_open(&mut self, found: &Found) -> io::Result<bool> {
         self.make_room()?;
-        let file = File::open(&found.path)?;
-        let inode = Inode::of(&file)?;
+        let inode = found.inode;
+        let Some(file) = self.open_found(found)? else {
+            return Ok(false);
+        };
         if self.tails.contains_key(&inode) {
-            return Ok(());
+            return Ok(true);
         }
         let path = found.path.to_string_lossy();
         let mut tail = if let Some(index) = self.closed.iter().position(|saved| saved.inode.is_likely(&inode)) {
@@ -348,7 +396,7 @@ impl Files {
         }
         tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
         self.tails.insert(inode, tail);
-        Ok(())
+        Ok(true)
     }
 
     /// Where what may have been sent ends, of a file that is settled up to `offset`.
@@ -362,7 +410,7 @@ impl Files {
     }
 
     /// Closes rotated and deleted files from which nothing more can be expected.
-    fn let_go(&mut self, scan: &Scan) {
+    fn let_go(&mut self, scan: &Scan, has_missed: bool) {
         self.limit_what_is_held();
         let hold = self.hold_deleted;
         let done: Vec<Inode> = self
@@ -396,7 +444,7 @@ impl Files {
                 || scan.failed.iter().any(|(failed, _)| path.starts_with(failed))
         };
         // Nor may anybody say what an archive holds that still waits.
-        if scan.has_missed || self.young.values().any(|young| young.is_archive) {
+        if has_missed || self.awaits_archives() {
             return;
         }
         let (known, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.closed).into_iter().partition(exists);

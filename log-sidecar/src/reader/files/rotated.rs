@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Files;
 use super::history::History;
+use crate::checkpoint::Copied;
 use crate::discover::{Found, is_rotation_of};
-use crate::identity::Inode;
+use crate::identity::{Evidence, Inode};
 use crate::reader::tail::{Likeness, Tail, Twin};
 
 /// Birth times come from a coarser clock, nanoseconds.
@@ -66,23 +67,40 @@ impl Files {
     /// A rotated file that was born and renamed away between two looks, or while the sidecar was down; not a copy of what is read already.
     pub(super) fn came_and_went(&mut self, file: &Found) -> bool {
         match self.copies.get(&file.inode) {
-            Some(&size) if file.size == size => return false,
+            Some(copy) if file.size == copy.size => return false,
             // Nobody writes to a copy.
             _ => drop(self.copies.remove(&file.inode)),
         }
         let mut young = self.young.remove(&file.inode).unwrap_or_else(Young::new);
         young.path.clone_from(&file.path);
-        let judged = match young.file.take().map_or_else(|| File::open(&file.path), Ok) {
-            Ok(opened) => {
+        let opened = young
+            .file
+            .take()
+            .map_or_else(|| self.open_found(file), |file| Ok(Some(file)));
+        let judged = match opened {
+            Ok(Some(opened)) => {
                 let judged = self.judge(&mut young, &opened, &file.inode);
                 young.file = Some(opened);
                 judged
             }
+            Ok(None) => Judged::Open,
             // Whoever opens it again tells why it cannot be read.
             Err(_) => Judged::Wanted,
         };
-        if let Judged::Copy { size } = judged {
-            self.copies.insert(file.inode, size);
+        if let (Judged::Copy { size }, Some(opened)) = (&judged, &young.file)
+            && let Ok(evidence) = Evidence::take(opened, *size)
+        {
+            let path = file.path.to_string_lossy().into_owned();
+            let (inode, size) = (file.inode, *size);
+            self.copies.insert(
+                inode,
+                Copied {
+                    inode,
+                    path,
+                    size,
+                    evidence,
+                },
+            );
             return false;
         }
         // It stays a candidate until it is open.
