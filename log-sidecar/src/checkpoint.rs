@@ -13,6 +13,8 @@ use crate::identity::{Evidence, Inode};
 
 /// In the state directory.
 pub(crate) const NAME: &str = "checkpoint.json";
+/// In the place of its ending, as long as nobody has gone on.
+const CLEAN: &str = "json.clean";
 const VERSION: u32 = 1;
 
 /// One file as it was when the checkpoint was written.
@@ -28,6 +30,9 @@ pub(crate) struct Saved {
     /// How it begins, as long as nothing is settled: so many bytes, and evidence of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) begins: Option<(u64, Evidence)>,
+    /// How far it was read: what is before that may have been sent.
+    #[serde(default)]
+    pub(crate) read: u64,
     /// Of a compressed file: `offset` counts what is in it, `evidence` is of its own bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) packed: Option<Packed>,
@@ -78,8 +83,9 @@ pub(crate) struct Positions {
     version: u32,
     /// When the directories were looked at last, nanoseconds since 1970: a file born later was never seen.
     pub(crate) looked_at: i64,
-    /// The run has ended in order: nothing behind the offsets was sent.
-    #[serde(default)]
+    /// The run has ended in order: nothing behind the offsets was sent. A file beside this one says so, since that goes also where
+    /// nothing can be written.
+    #[serde(skip)]
     pub(crate) is_clean: bool,
     pub(crate) files: Vec<Saved>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -87,11 +93,11 @@ pub(crate) struct Positions {
 }
 
 impl Positions {
-    pub(crate) fn new(looked_at: i64, files: Vec<Saved>, is_clean: bool) -> Self {
+    pub(crate) fn new(looked_at: i64, files: Vec<Saved>) -> Self {
         Self {
             version: VERSION,
             looked_at,
-            is_clean,
+            is_clean: false,
             copies: Vec::new(),
             files,
         }
@@ -125,8 +131,12 @@ impl Checkpoint {
             Err(error) if is_full(&error) => {}
             locked => checkpoint.lock = Some(locked?),
         }
+        let is_clean = fs::remove_file(path.with_extension(CLEAN)).is_ok();
         let found = match fs::read(&path) {
-            Ok(text) => Some(read(&text, &path)?),
+            Ok(text) => Some(Positions {
+                is_clean,
+                ..read(&text, &path)?
+            }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
@@ -153,8 +163,8 @@ impl Checkpoint {
     }
 
     /// All but the time.
-    fn of(positions: &Positions) -> (&[Saved], &[Copied], bool) {
-        (&positions.files, &positions.copies, positions.is_clean)
+    fn of(positions: &Positions) -> (&[Saved], &[Copied]) {
+        (&positions.files, &positions.copies)
     }
 
     /// Writes `positions`.
@@ -164,6 +174,15 @@ impl Checkpoint {
             self.written = Some(positions.clone());
         }
         Ok(())
+    }
+
+    /// Writes `positions` for good: nothing behind them was sent.
+    pub(crate) fn end(&mut self, positions: &Positions) -> io::Result<()> {
+        self.write(positions)?;
+        match &self.path {
+            Some(path) => File::create(path.with_extension(CLEAN))?.sync_all(),
+            None => Ok(()),
+        }
     }
 
     /// Would the next run, if this one ended now, give `file` the same id? `initial` is the id of a file that nobody knows.
@@ -225,6 +244,7 @@ mod tests {
             offset,
             evidence: Evidence::none(),
             begins: None,
+            read: offset,
             packed: None,
         }
     }
@@ -235,7 +255,7 @@ mod tests {
         let state = dir.path().join("made");
         let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
         assert_eq!(positions, None);
-        let positions = Positions::new(6, vec![saved(7)], true);
+        let positions = Positions::new(6, vec![saved(7)]);
         checkpoint.save(&positions).unwrap();
         assert!(
             Checkpoint::open(Some(&state))
@@ -275,9 +295,7 @@ mod tests {
         };
         assert!(checkpoint.would_find(&file, "initial"));
         assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
-        checkpoint
-            .save(&Positions::new(6, vec![of("initial", 2)], false))
-            .unwrap();
+        checkpoint.save(&Positions::new(6, vec![of("initial", 2)])).unwrap();
         for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
             assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
         }

@@ -84,11 +84,17 @@ fn observe_shipping(output: &Path, lines: u64, target: &Path, command: &[OsStrin
     let mut child = child.during("run", Path::new(program))?;
     let shipped = store.wait_for(lines, || !matches!(child.try_wait(), Ok(None)));
     let wall = started.elapsed();
-    shipped.write(target).during("write", target)?;
     let id = Pid::from_raw(child.id().cast_signed());
     // One that has ended by itself shows in what it has shipped.
     kill(id, Signal::SIGTERM).ok();
     let status = child.wait().during("wait for", Path::new(program))?;
+    // What came after the last that was wanted, came twice.
+    let all = if shipped.count() < lines {
+        shipped
+    } else {
+        store.lines()
+    };
+    all.write(target).during("write", target)?;
     conclude(output, OsStr::new(program), status, wall)
 }
 

@@ -29,6 +29,10 @@ impl Lines {
         self.sum = self.sum.wrapping_add(hasher.finish());
     }
 
+    pub(crate) fn count(self) -> u64 {
+        self.count
+    }
+
     /// To be compared with those of another.
     pub(crate) fn write(self, path: &Path) -> io::Result<()> {
         fs::write(path, format!("{} lines, sum {:016x}\n", self.count, self.sum))
@@ -60,6 +64,11 @@ impl Store {
         while lock(&self.lines).count < count && !is_over() && started.elapsed() < PATIENCE {
             std::thread::sleep(TICK);
         }
+        self.lines()
+    }
+
+    /// What has come so far.
+    pub(crate) fn lines(&self) -> Lines {
         *lock(&self.lines)
     }
 }

@@ -79,7 +79,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Timestamp>(
             "timestamp",
             "WHICH",
-            "@timestamp is when a line was read, or when it was written, as the line says (in the usual forms, at its start or in JSON); one \
+            "@timestamp is when a line was read, or when it was written, as the line says (in the usual forms, at its start, in brackets, in logfmt or in JSON); one \
              that does not say it is as old as the one before [default: read; line for an index by date]",
         ),
         setting::<Zone>(

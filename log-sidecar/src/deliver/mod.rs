@@ -184,7 +184,10 @@ impl Delivery {
                     self.wait(&mut course.pause, &why, None, uncertain.len()).await;
                 }
                 // It may take records all the same; if not, it is asked again.
-                Some(Known::NotNow(_)) => return part,
+                Some(Known::NotNow(why)) => {
+                    self.tell_silence(&why);
+                    return part;
+                }
                 Some(Known::Never(why)) => {
                     self.tell_silence(&why);
                     break Vec::new();
@@ -192,7 +195,9 @@ impl Delivery {
                 None => break Vec::new(),
             }
         };
-        self.note_delivered(known.iter().filter(|&&is_known| is_known).count(), course);
+        // That says nothing of whether the sink takes anything now.
+        let is_known = known.iter().filter(|&&is_known| is_known).count();
+        self.ledger.acked.inc_by(is_known as u64);
         let mut known = known.into_iter();
         part.retain_mut(|record| !(std::mem::take(&mut record.may_be_known) && known.next().unwrap_or_default()));
         part
@@ -238,11 +243,12 @@ impl Delivery {
         let is_held = is_refused && !self.is_at_fault(course);
         course.set_held(is_held);
         let (mut again, mut rejected, mut reason) = (Vec::new(), Vec::new(), None);
-        for (record, verdict) in part.into_iter().zip(verdicts) {
+        for (mut record, verdict) in part.into_iter().zip(verdicts) {
+            record.may_be_known |= matches!(verdict, Verdict::Unclear(_));
             match verdict {
                 Verdict::Delivered => {}
                 Verdict::Reject(why) if !is_held => rejected.push((record, why)),
-                Verdict::Retry(why) | Verdict::Reject(why) => {
+                Verdict::Retry(why) | Verdict::Unclear(why) | Verdict::Reject(why) => {
                     again.push(record);
                     reason.get_or_insert(why);
                 }

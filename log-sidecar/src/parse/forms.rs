@@ -51,6 +51,8 @@ impl Cursor<'_> {
         self.one_of(&[separator])?;
         let day = self.digits(2)?;
         self.one_of(b"T t_")?;
+        // MariaDB pads the hour.
+        self.one_of(b" ");
         let time = self.time_of_day()?;
         Some(Date { year, month, day }.start()? + time - self.zone_after().unwrap_or(zone).0)
     }
@@ -94,6 +96,11 @@ impl Cursor<'_> {
         let zone = self.zone_after().unwrap_or(zone);
         let mut rest = self;
         let year = rest.one_of(b" ").and_then(|_| rest.digits(4));
+        let ends = rest
+            .0
+            .first()
+            .is_none_or(|next| !next.is_ascii_alphanumeric() && *next != b':');
+        let year = year.filter(|_| ends);
         match year {
             Some(year) => Some(Date { year, month, day }.start()? + time - zone.0),
             None => nearest(month, day, time - zone.0, now),
@@ -136,8 +143,13 @@ impl Cursor<'_> {
     /// A zone right after a time, or after a blank if it cannot be anything else.
     fn zone_after(&mut self) -> Option<Zone> {
         let mut rest = *self;
-        rest.one_of(b" ");
+        let is_apart = rest.one_of(b" ").is_some();
+        let (is_number, before) = (rest.0.first().is_some_and(|next| b"+-".contains(next)), rest.0.len());
         let zone = rest.zone()?;
+        // Two digits after a blank may be anything.
+        if is_apart && is_number && before - rest.0.len() < 5 {
+            return None;
+        }
         let is_whole = rest.0.first().is_none_or(|next| !next.is_ascii_alphanumeric());
         is_whole.then(|| {
             *self = rest;
@@ -150,6 +162,9 @@ impl Cursor<'_> {
         for name in [b"UTC".as_slice(), b"GMT", b"Z", b"z"] {
             if let Some(rest) = self.0.strip_prefix(name) {
                 self.0 = rest;
+                if rest.first().is_some_and(|next| b"+-".contains(next)) {
+                    break;
+                }
                 return Some(Zone(0));
             }
         }

@@ -1,14 +1,13 @@
 //! When a line was written, as it says itself.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use memchr::memmem;
 use pod_contract::config::Word;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::civil::{Millis, SECOND};
+use super::civil::{DAY, Millis, SECOND};
 use super::forms::{Zone, at_start};
 
 /// What becomes the time of a record.
@@ -30,38 +29,39 @@ const WITHIN: usize = 128;
 /// What stands before it then: of access logs and of Ruby, and of logfmt.
 const BEFORE: [&[u8]; 5] = [b"[", b"time=", b"ts=", b"timestamp=", b"t="];
 
-/// From 1970 to 9999: what else looks like a time is none, and has no form in which it could be sent.
-const PLAUSIBLE: RangeInclusive<Millis> = 0..=253_402_300_799_999;
-
 /// The time of a line: at its start, in brackets, in logfmt, or in a member of JSON. `zone` is for times without one, and `now` for those
 /// without a year.
 pub(crate) fn of_line(text: &[u8], zone: Zone, now: Millis) -> Option<Millis> {
     let text = text.trim_ascii_start();
     let time = match text.first()? {
         b'{' => of_json(text, zone, now),
-        b'[' => at_start(&text[1..], zone, now),
+        b'[' => at_start(&text[1..], zone, now).or_else(|| within(&text[1..], zone, now)),
         _ => at_start(text, zone, now).or_else(|| within(text, zone, now)),
     };
-    time.filter(|time| PLAUSIBLE.contains(time))
+    time.filter(|time| (0..now.saturating_add(DAY)).contains(time))
 }
+
+/// 2024-02-29: then every day of a year is near.
+const LEAP_DAY: Millis = 1_709_164_800_000;
 
 /// Is it the first line of a record by its look: does it say its time right at its start, or is it an object of JSON?
 pub(crate) fn begins_with_time(line: &[u8]) -> bool {
     match line.first() {
-        Some(b'{') => true,
-        Some(b'[') => at_start(&line[1..], Zone::default(), 0).is_some(),
-        _ => at_start(line, Zone::default(), 0).is_some(),
+        Some(b'{') => line.starts_with(b"{\"") || line == b"{}",
+        Some(b'[') => at_start(&line[1..], Zone::default(), LEAP_DAY).is_some(),
+        _ => at_start(line, Zone::default(), LEAP_DAY).is_some(),
     }
 }
 
 fn within(text: &[u8], zone: Zone, now: Millis) -> Option<Millis> {
     let near = &text[..text.len().min(WITHIN)];
     BEFORE.iter().find_map(|before| {
-        let at = memmem::find(near, before)?;
-        // A whole word: `attempts=5` is none.
-        let is_word = *before == b"[" || at == 0 || near[at - 1] == b' ';
-        let rest = &text[at + before.len()..];
-        is_word.then(|| at_start(rest.strip_prefix(b"\"").unwrap_or(rest), zone, now))?
+        memmem::find_iter(near, before).find_map(|at| {
+            // A whole word: `attempts=5` is none.
+            let is_word = *before == b"[" || at == 0 || near[at - 1] == b' ';
+            let rest = &text[at + before.len()..];
+            is_word.then(|| at_start(rest.strip_prefix(b"\"").unwrap_or(rest), zone, now))?
+        })
     })
 }
 
@@ -182,6 +182,11 @@ mod tests {
             "I, [2026-11-26T10:00:00.123456 #1]  INFO -- : Ruby",
             "[Thu Nov 26 10:00:00.123456 2026] [mpm_event:notice] Apache",
             "I1126 10:00:00.123456       1 main.go:1] klog",
+            "2026-11-26  10:00:00.123 MariaDB",
+            "2026-11-26 12:00:00.123 UTC+02:00 Python",
+            "2026-11-26 10:00:00.123 -12 degrees",
+            "[1] 2026 [2026-11-26 10:00:00.123] after others",
+            "runtime=5 time=2026-11-26T10:00:00.123Z",
             "time=\"2026-11-26T10:00:00.123Z\" level=info",
             "level=info ts=2026-11-26T10:00:00.123Z msg=x",
             r#"{"a":{"time":1},"time":"2026-11-26T10:00:00.123Z"}"#,
@@ -197,6 +202,7 @@ mod tests {
         for line in [
             "192.0.2.1 - - [26/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 1",
             "Nov 26 10:00:00 host app[1]: syslog",
+            "Nov 26 10:00:00 2001:db8::1 app: syslog by way of a relay",
             "Nov 26, 2026 10:00:00 AM org.example.Main run",
             "26 Nov 2026 10:00:00 redis",
         ] {
@@ -219,6 +225,7 @@ mod tests {
             "2026-11-26T24:00:00Z",
             "2026-11-26",
             "9999-12-31T23:59:59-14:00",
+            "2026-11-27T11:00:01Z too far ahead",
             "1969-12-31T23:59:59Z",
             "2026-11/26 10:00:00",
             "12345 bytes",
@@ -244,6 +251,8 @@ mod tests {
         for bad in ["", "Berlin", "+2", "+15:00", "+02:60", "+02:00 x"] {
             Zone::parse(bad).unwrap_err();
         }
+        assert!(begins_with_time(b"Feb 29 10:00:00 x") && begins_with_time(b"I0229 10:00:00.1 x"));
+        assert!(!begins_with_time(b"{ indented") && begins_with_time(b"{\"a\":1}"));
         let new_year = 1_798_761_600_000;
         assert_eq!(
             of_line(b"Dec 31 23:59:59 x", two, new_year + 1000),
@@ -257,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_others_write_is_read(millis in 0u64..4_000_000_000_000) {
+        fn what_others_write_is_read(millis in 0u64..1_795_000_000_000) {
             let written = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis)).to_string();
             prop_assert_eq!(of(&written), Some(millis.cast_signed()));
         }

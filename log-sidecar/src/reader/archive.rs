@@ -280,6 +280,7 @@ impl Archive {
             offset: self.frontier.settled(),
             evidence: self.evidence.clone(),
             begins: None,
+            read: self.position,
             packed: Some(Packed {
                 size: self.size,
                 is_finished: self.is_done(),

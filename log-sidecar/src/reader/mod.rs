@@ -169,10 +169,8 @@ impl Reader {
             self.take_news(wait);
         }
         // Also when no position has moved: what was looked at is not new to the next run.
-        let mut positions = self.files.positions();
         // Nothing is out any more.
-        positions.is_clean = true;
-        if let Err(error) = self.checkpoint.write(&positions) {
+        if let Err(error) = self.checkpoint.end(&self.files.positions()) {
             tracing::error!(%error, "cannot write the checkpoint");
         }
         self.files.measure();
@@ -266,7 +264,7 @@ impl Reader {
                 .tails
                 .get(&inode)
                 .and_then(|tail| tail.due_at(&self.config.framing));
-            match due_at {
+            match due_at.filter(|at| *at > now) {
                 Some(at) => drop(self.open.insert(inode, at)),
                 None => drop(self.open.remove(&inode)),
             }

@@ -410,6 +410,7 @@ impl Tail {
             return Ok(Turn::Idle);
         }
         let before = (self.looked_at, self.long, self.in_nuls);
+        self.is_open = false;
         self.looked_at = self.position + (block.len() - behind) as u64;
         let turn = match self.long.take() {
             Some(start) => self.in_long_line(start, &block, behind, max_record, last),
@@ -454,8 +455,9 @@ impl Tail {
             return Ok(Turn::More);
         }
         let is_end = self.looked_at == self.size();
-        framed.join(framing, &block, behind, joins_no_more && is_end, !is_end);
-        self.is_open = !framing.joins.is_empty() && is_end && !joins_no_more && framed.consumed < unread;
+        // It may have grown since it was read: only a block that is full can end a record.
+        let is_full = !framed.complete || unread > BLOCK.max(max_record);
+        self.is_open = framed.join(framing, &block, behind, joins_no_more && is_end, is_full);
         if last && is_end && framed.consumed < unread {
             let from = behind + framed.consumed;
             framed
@@ -545,9 +547,10 @@ impl Tail {
             None => (unread.len(), last && self.looked_at == self.size()),
         };
         if !ends {
+            let turn = if consumed > 0 { Turn::More } else { Turn::Idle };
             self.advance(block, consumed);
             self.long = Some(start);
-            return Ok(Turn::More);
+            return Ok(turn);
         }
         let data = self.pread(start, max_record as u64)?;
         self.advance(block, consumed);
@@ -643,6 +646,7 @@ impl Tail {
             offset,
             evidence,
             begins: self.begins.clone(),
+            read: self.position,
             packed: None,
         }
     }

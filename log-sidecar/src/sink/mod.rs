@@ -30,6 +30,8 @@ pub(crate) enum Verdict {
     Delivered,
     /// Not now: send it again, alone.
     Retry(String),
+    /// The same, and it may have been taken all the same.
+    Unclear(String),
     /// Never, if it is this record's own fault: it goes to the dead-letter file.
     Reject(String),
 }

@@ -1,6 +1,7 @@
 //! Lines that are one record, as they come.
 
 use std::fs;
+use std::io::Write as _;
 use std::thread;
 use std::time::Duration;
 
@@ -36,6 +37,58 @@ fn a_trace_that_comes_line_by_line_is_one_record() {
     pod.stop(running);
     let trace = TRACE.concat();
     assert_eq!(messages(&pod), ["INFO one", trace.trim_end(), "INFO two"]);
+}
+
+#[test]
+fn a_writer_that_runs_against_the_reader_tears_nothing() {
+    let pod = Pod::new();
+    let running = pod.start_with(&["--multiline", "java", "--multiline-wait", "10s"]);
+    let mut file = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(pod.log("app.log"))
+        .unwrap();
+    for n in 0..20 {
+        file.write_all(format!("ERROR {n}\njava.lang.Error: boom\n").as_bytes())
+            .unwrap();
+        for line in 0..500 {
+            file.write_all(format!("\tat org.example.Main.run(Main.java:{line})\n").as_bytes())
+                .unwrap();
+        }
+    }
+    wait::until("all but the last", || (messages(&pod).len() >= 19).then_some(()));
+    pod.stop(running);
+    let lines: Vec<_> = messages(&pod).iter().map(|message| message.lines().count()).collect();
+    assert_eq!(lines, [502; 20]);
+}
+
+#[test]
+fn a_long_line_that_rests_costs_nothing() {
+    let pod = Pod::new();
+    let running = pod.start_with(&[
+        "--multiline",
+        "java",
+        "--multiline-wait",
+        "50ms",
+        "--max-record",
+        "1KiB",
+    ]);
+    pod.append("app.log", "xxxx");
+    thread::sleep(Duration::from_millis(200));
+    pod.append("app.log", &"x".repeat(300_000));
+    thread::sleep(Duration::from_millis(200));
+    let cpu = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", running.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = cpu();
+    thread::sleep(Duration::from_secs(2));
+    // Of 200 ticks, a busy loop takes nearly all.
+    assert!(cpu() - before < 50, "{} ticks", cpu() - before);
+    pod.append("app.log", "\n");
+    wait::until("the line", || (messages(&pod).len() == 1).then_some(()));
+    pod.stop(running);
 }
 
 #[test]

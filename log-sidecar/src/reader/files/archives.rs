@@ -120,7 +120,7 @@ impl Files {
         match resumed {
             Ok(mut archive) => {
                 self.closed.swap_remove(index);
-                archive.sent_up_to = self.sent_up_to(archive.position);
+                archive.sent_up_to = self.sent_up_to(&archive.inode);
                 self.start(archive, &found.path);
             }
             Err(error) => self.complain(&found.path, &error),
@@ -167,7 +167,7 @@ impl Files {
         inode: Inode,
         size_of: &dyn Fn(&Inode) -> Option<u64>,
     ) {
-        let file = Arc::new(file);
+        let (file, mut known_as) = (Arc::new(file), inode);
         let begun = self.origin(&young.path, &file, size_of).and_then(|origin| {
             let known = match origin {
                 Origin::Copy => return Ok(None),
@@ -175,12 +175,13 @@ impl Files {
                 Origin::Rest(Known::Former(index)) => self.formers.swap_remove(index),
                 Origin::Unknown => Former::unread(inode, &young.path, &self.scope),
             };
+            known_as = known.inode;
             Archive::of(known, Arc::clone(&file), inode).map(Some)
         });
         let path = young.path.display();
         match begun {
             Ok(Some(mut archive)) => {
-                archive.sent_up_to = archive.position + self.may_be_sent;
+                archive.sent_up_to = self.sent_up_to(&known_as);
                 self.start(archive, &young.path);
             }
             Ok(None) => {

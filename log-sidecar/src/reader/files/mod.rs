@@ -56,8 +56,8 @@ pub(super) struct Files {
     first_look: bool,
     /// A name led to another file, or nowhere, when it was to be opened.
     has_missed: bool,
-    /// Bytes of a file behind what is settled that a run which was killed may have sent.
-    may_be_sent: u64,
+    /// Up to where a run that was killed may have sent a file.
+    may_be_sent: HashMap<(u64, i64), u64>,
     /// Files of the checkpoint that are gone have been told.
     is_gone_told: bool,
     /// Up to the end of the first look of a first start.
@@ -82,14 +82,16 @@ impl Files {
     /// Without `positions`, this is a first start.
     pub(super) fn new(config: &Reading, positions: Option<Positions>, ledger: Ledger) -> Self {
         let now = nanos_now();
-        // As many bytes as may be in flight may be held beside them.
-        let may_be_sent = match &positions {
-            Some(positions) if !positions.is_clean => 2 * config.in_flight as u64,
-            _ => 0,
-        };
+        // Up to where each was read when that was saved; and what may have been read and sent since, which is less than in flight.
+        let unclear = positions.iter().filter(|positions| !positions.is_clean);
+        let since = 2 * config.in_flight as u64;
+        let unclear = unclear.flat_map(|positions| &positions.files);
+        let may_be_sent = unclear
+            .map(|saved| (saved.inode.lasting(), saved.read.max(saved.offset) + since))
+            .collect();
         let is_anew = positions.is_none() || config.start == Start::Head;
         // What is there at a first start is history.
-        let mut positions = positions.unwrap_or_else(|| Positions::new(NEVER, Vec::new(), true));
+        let mut positions = positions.unwrap_or_else(|| Positions::new(NEVER, Vec::new()));
         if is_anew {
             positions.files.iter_mut().for_each(Saved::forget_offset);
         }
@@ -249,7 +251,7 @@ impl Files {
         let looked_at = waiting.fold(looked_at, i64::min);
         let open = self.tails.values_mut().map(Tail::saved);
         let open = open.chain(self.archives.iter().map(Archive::saved));
-        let mut positions = Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect(), false);
+        let mut positions = Positions::new(looked_at, open.chain(self.closed.iter().cloned()).collect());
         positions.copies = self.copies.values().cloned().collect();
         positions
     }
@@ -371,6 +373,7 @@ impl Files {
             return Ok(true);
         }
         let path = found.path.to_string_lossy();
+        let mut known_as = inode;
         let mut tail = if let Some(index) = self.closed.iter().position(|saved| saved.inode.is_likely(&inode)) {
             let (tail, former) = Tail::resume(file, inode, &self.closed[index], &self.scope)?;
             // Only now: what could not be opened is still known by its position.
@@ -382,7 +385,9 @@ impl Files {
             }
             tail
         } else if let Some(index) = self.former_of(&found.path, &file, &inode) {
-            Tail::adopt(file, inode, self.formers.swap_remove(index), &self.scope)?
+            let former = self.formers.swap_remove(index);
+            known_as = former.inode;
+            Tail::adopt(file, inode, former, &self.scope)?
         } else if found.kind == Kind::Matched && self.history.as_ref().is_some_and(|h| h.passes_over(found)) {
             self.pass_over(found, "there at the first start; followed from its end");
             Tail::at_end(file, inode, &path, &self.scope)?
@@ -390,7 +395,7 @@ impl Files {
             Tail::new(file, inode, &path, &self.scope)?
         };
         tail.matched = found.kind == Kind::Matched;
-        tail.sent_up_to = self.sent_up_to(tail.frontier.settled());
+        tail.sent_up_to = self.sent_up_to(&known_as);
         if let Some(zone) = self.zone {
             tail.clock.wind(&tail.before()?, zone, millis(SystemTime::now()));
         }
@@ -399,9 +404,9 @@ impl Files {
         Ok(true)
     }
 
-    /// Where what may have been sent ends, of a file that is settled up to `offset`.
-    fn sent_up_to(&self, offset: u64) -> u64 {
-        if self.first_look { offset + self.may_be_sent } else { 0 }
+    /// Where what may have been sent ends, of what was known as this file.
+    fn sent_up_to(&self, inode: &Inode) -> u64 {
+        self.may_be_sent.get(&inode.lasting()).copied().unwrap_or_default()
     }
 
     fn former_of(&self, path: &Path, file: &File, inode: &Inode) -> Option<usize> {

@@ -37,22 +37,25 @@ pub(super) struct Framed {
 
 impl Framed {
     /// Joins lines, from `start` on. The last record may go on in what is read next, so it is left, unless it is the `last` one; if
-    /// there is no other, and the block `is_full`, it ends there.
-    pub(super) fn join(&mut self, framing: &Framing, block: &[u8], start: usize, last: bool, is_full: bool) {
+    /// there is no other, and the block `is_full`, it ends there. True if one is left.
+    pub(super) fn join(&mut self, framing: &Framing, block: &[u8], start: usize, last: bool, is_full: bool) -> bool {
         if framing.joins.is_empty() || self.lines.is_empty() {
-            return;
+            return false;
         }
         let joined = join(&framing.joins, block, &self.lines, framing.max_record);
         self.lines = joined.lines;
         if last {
-            return;
+            return false;
         }
         if self.lines.len() > 1 || !is_full {
             self.lines.pop();
             self.consumed = joined.open_from - start;
-        } else if let Some(only) = self.lines.first_mut().filter(|only| only.mark == Mark::Whole) {
+            return true;
+        }
+        if let Some(only) = self.lines.first_mut().filter(|only| only.mark == Mark::Whole) {
             only.mark = Mark::Split;
         }
+        false
     }
 }
 

@@ -71,11 +71,11 @@ pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usi
                     last.mark = line.mark;
                     continue;
                 }
+                // What comes goes on in the same trace.
                 last.mark = Mark::Split;
             }
-            _ => {}
+            _ => states = State::begin(rules, text),
         }
-        states = State::begin(rules, text);
         joined.push(*line);
     }
     let open_from = joined.last().map_or(0, |line| line.start as usize);
@@ -97,7 +97,7 @@ fn continues(rules: &[Join], states: &mut State, line: &[u8]) -> bool {
             }
         }
     }
-    is_trace || (has_starts && !is_start)
+    !is_start && (is_trace || has_starts)
 }
 
 #[cfg(test)]
@@ -165,6 +165,14 @@ mod tests {
              \tat org.example.Main.main(Main.java:2)¶\n\
              INFO after¶\n  indented, and no trace¶\n",
         );
+        assert_records(
+            &["java"],
+            "ERROR failed\n\
+             Caused by: org.postgresql.util.PSQLException: ERROR: no such column\n\
+             \x20 Position: 15\n\
+             \tat org.example.Main.run(Main.java:1)¶\n\
+             com.example.ErrorHandler: started¶\n",
+        );
     }
 
     #[test]
@@ -183,7 +191,13 @@ mod tests {
              Traceback (most recent call last):\n\
              \x20 File \"a.py\", line 3, in <module>\n\
              KeyError: 'two'¶\n\
-             INFO:root:after¶\n",
+             ERROR:root:after\n\
+             Traceback (most recent call last):\n\
+             \x20 File \"a.py\", line 1, in <module>\n\
+             ValueError: three¶\n\
+             Traceback (most recent call last):\n\
+             \x20 File \"a.py\", line 1, in <module>\n\
+             ValueError: four¶\n",
         );
     }
 
@@ -243,6 +257,7 @@ mod tests {
              \x20---> System.IO.IOException: disk\n\
              \x20  at App.Store.Read() in /src/Store.cs:line 7\n\
              \x20  --- End of inner exception stack trace ---\n\
+             --- End of stack trace from previous location ---\n\
              \x20  at App.Program.Main(String[] args) in /src/Program.cs:line 3¶\n\
              after¶\n",
         );
@@ -271,6 +286,29 @@ mod tests {
         assert_records(
             &["java", "python"],
             "a\nTraceback (most recent call last):\n  x\nE: y¶\nb\n\tat c¶\nd¶\n",
+        );
+    }
+
+    #[test]
+    fn the_first_line_of_a_record_always_begins_one() {
+        assert_records(
+            &["time", "python"],
+            "2026-11-26 10:00:00 a\nTraceback (most recent call last):\n  x¶\n2026-11-26 10:00:01 b¶\n",
+        );
+    }
+
+    #[test]
+    fn what_is_split_goes_on_in_the_same_trace() {
+        let text = "Traceback (most recent call last):\n  one\n  two\n  three\nE: x\nafter\n";
+        let records = joined(&["python"], text, 45);
+        let texts: Vec<_> = records.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "Traceback (most recent call last):\n  one",
+                "  two\n  three\nE: x",
+                "after"
+            ]
         );
     }
 

@@ -106,10 +106,13 @@ fn begin(language: Language, line: &[u8]) -> Phase {
 fn java(phase: Phase, line: &[u8]) -> Option<Phase> {
     let text = line.trim_ascii_start();
     let is_indented = text.len() < line.len();
-    let is_frame = is_indented && (text.starts_with(b"at ") || text.starts_with(b"... "));
-    let causes = [b"Caused by: ".as_slice(), b"Suppressed: ", b"nested exception is:"];
-    if is_frame || causes.iter().any(|cause| text.starts_with(cause)) {
+    let frames = [b"at ".as_slice(), b"... ", b"- locked ", b"- waiting ", b"- parking "];
+    if is_indented && frames.iter().any(|frame| text.starts_with(frame)) {
         return Some(Phase::Frames);
+    }
+    let causes = [b"Caused by: ".as_slice(), b"Suppressed: ", b"nested exception is:"];
+    if causes.iter().any(|cause| text.starts_with(cause)) {
+        return Some(Phase::Head);
     }
     match phase {
         // What was logged comes before the exception that it is about.
@@ -128,11 +131,12 @@ fn is_java_exception(line: &[u8]) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || b"._$".contains(byte));
     let class = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     let kinds = [b"Exception".as_slice(), b"Error", b"Throwable"];
-    is_name && class.len() < name.len() && kinds.iter().any(|kind| has(class, kind))
+    is_name && class.len() < name.len() && kinds.iter().any(|kind| class.ends_with(kind))
 }
 
 fn python(phase: Phase, line: &[u8]) -> Option<Phase> {
-    if line.trim_ascii_start().starts_with(TRACEBACK) {
+    let may_begin = matches!(phase, Phase::Calm | Phase::Between | Phase::Frames);
+    if may_begin && line.trim_ascii_start().starts_with(TRACEBACK) {
         return Some(Phase::Frames);
     }
     let is_indented = line.first().is_some_and(u8::is_ascii_whitespace);
@@ -219,7 +223,8 @@ fn dotnet(line: &[u8]) -> Option<Phase> {
     let text = line.trim_ascii_start();
     let is_indented = text.len() < line.len();
     let frames = [b"at ".as_slice(), b"---> ", b"--- End of "];
-    (is_indented && frames.iter().any(|frame| text.starts_with(frame))).then_some(Phase::Frames)
+    let is_frame = is_indented && frames.iter().any(|frame| text.starts_with(frame));
+    (is_frame || line.starts_with(b"--- End of ")).then_some(Phase::Frames)
 }
 
 fn rust(phase: Phase, line: &[u8]) -> Option<Phase> {

@@ -53,8 +53,8 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: 
         _ => Answer::Later {
             why: format!("status {status}: {}", excerpt(body)),
             after: retry_after(headers),
-            // Of a gateway, after the request went on.
-            is_unclear: status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
+            // Also of a gateway, after the request went on.
+            is_unclear: status.is_server_error(),
         },
     }
 }
@@ -168,7 +168,7 @@ impl Item {
     fn verdict(self, hold: &[String]) -> Verdict {
         let Self { status, kind, reason } = self;
         let Some(status) = status else {
-            return Verdict::Retry("an item of the answer has no status".into());
+            return Verdict::Unclear("an item of the answer has no status".into());
         };
         let is_held = HELD.contains(&kind.as_str())
             || hold.contains(&kind)
@@ -178,7 +178,8 @@ impl Item {
             _ if is_taken(status) => Verdict::Delivered,
             _ if is_held => Verdict::Retry(why()),
             // 401, 403 and 404 too: rights, a blocked or a missing index are mended by a person, and then nothing must be gone.
-            401 | 403 | 404 | 408 | 429 | 500..=599 => Verdict::Retry(why()),
+            401 | 403 | 404 | 429 => Verdict::Retry(why()),
+            408 | 500..=599 => Verdict::Unclear(why()),
             _ => Verdict::Reject(why()),
         }
     }
@@ -220,7 +221,8 @@ mod tests {
             .into();
         let verdicts = each(&format!("{{\"items\":[{}]}}", items.join(",")), 11);
         assert!(verdicts[..3].iter().all(|v| *v == Verdict::Delivered));
-        assert!(verdicts[3..9].iter().all(|v| matches!(v, Verdict::Retry(_))));
+        assert!(verdicts[3..7].iter().all(|v| matches!(v, Verdict::Retry(_))));
+        assert!(verdicts[7..9].iter().all(|v| matches!(v, Verdict::Unclear(_))));
         assert_eq!(verdicts[9], Verdict::Reject("status 400: t: r".into()));
         assert!(matches!(verdicts[10], Verdict::Reject(_)));
     }
@@ -269,7 +271,7 @@ mod tests {
         assert_eq!(verdicts[3], Verdict::Reject("status 400: : in words".into()));
         assert_eq!(verdicts[4], Verdict::Reject("status 400: : r".into()));
         assert!(
-            verdicts[5..].iter().all(|v| matches!(v, Verdict::Retry(_))),
+            verdicts[6..].iter().all(|v| matches!(v, Verdict::Unclear(_))),
             "{verdicts:?}"
         );
     }
