@@ -300,6 +300,15 @@ impl Tail {
         self.size() < self.position
     }
 
+    /// The same, also if it has been written anew beyond where it was read to.
+    pub(super) fn is_changed(&self) -> bool {
+        let length = self.guard.len() as u64;
+        self.is_cut()
+            || self
+                .pread(self.position - length, length)
+                .is_ok_and(|bytes| bytes != self.guard)
+    }
+
     /// Compares `file`, `size` bytes long, with this one as it is now: its head, and the end of the shorter one.
     pub(super) fn likeness(&self, file: &File, size: u64) -> Likeness {
         let end = size.min(self.size());

@@ -125,7 +125,7 @@ impl Files {
             return Judged::Copy { size };
         }
         // A truncation that is about to be noticed makes a former file, to compare with.
-        if size == 0 || self.tails.values().any(Tail::is_cut) {
+        if size == 0 || self.tails.values().any(Tail::is_changed) {
             return Judged::Open;
         }
         let is_twin = |tail: &&Tail| tail.likeness(file, size) == Likeness::Twin;
