@@ -11,7 +11,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// A compressed copy holds nothing new.
+/// How the names of compressed files end.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "zip"];
 
 /// What stands between a name and what rotation adds to it.
@@ -24,17 +24,23 @@ pub(super) fn before_rotation(name: &str) -> impl Iterator<Item = String> {
         .iter()
         .find_map(|ending| name.strip_suffix(ending)?.strip_suffix('.'));
     let name = compressed.unwrap_or(name);
-    let shorter = name.rmatch_indices(SEPARATORS).map(|(at, _)| name[..at].to_owned());
+    let shorter = name
+        .rmatch_indices(SEPARATORS)
+        .filter(|(at, _)| is_added(&name[at + 1..]))
+        .map(|(at, _)| name[..at].to_owned());
     let (stem, ending) = name.rfind('.').map_or((name, ""), |dot| name.split_at(dot));
     let without_middle = stem
         .rmatch_indices(SEPARATORS)
-        .filter(move |_| !ending.is_empty())
+        .filter(move |(at, _)| !ending.is_empty() && is_added(&stem[at + 1..]))
         .map(move |(at, _)| format!("{}{ending}", &stem[..at]));
-    compressed
-        .map(str::to_owned)
-        .into_iter()
-        .chain(shorter)
-        .chain(without_middle)
+    let unpacked = compressed.map(str::to_owned);
+    unpacked.into_iter().chain(shorter).chain(without_middle)
+}
+
+/// Is it what rotation adds: a number, a date, or a word for what is old? `app-error.log` is a neighbour of `app.log`.
+fn is_added(part: &str) -> bool {
+    part.bytes().any(|byte| byte.is_ascii_digit())
+        || ["old", "bak", "prev", "previous", "backup", "orig"].contains(&part)
 }
 
 /// Is `path` what rotation may make of `followed`: `app.log.1`, `app.log-20261126`, or `app-20261126.log` of `app.log`? In whatever
@@ -68,6 +74,10 @@ mod tests {
         assert!(of("app-20261126.log.gz").contains(&"app.log".to_owned()));
         assert!(of("a.log.gz").contains(&"a.log".to_owned()));
         assert!(of("plain").is_empty());
+        assert!(of("app.log.old").contains(&"app.log".to_owned()));
+        for neighbour in ["app-error.log", "app.audit.log", "app.log.lock"] {
+            assert!(!of(neighbour).contains(&"app.log".to_owned()), "{neighbour}");
+        }
     }
 
     #[test]

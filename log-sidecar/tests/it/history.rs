@@ -344,3 +344,29 @@ fn the_copy_of_a_trace_that_is_written_is_a_copy() {
     messages.dedup();
     assert_eq!(messages.len(), pod.store.messages("app").len());
 }
+
+/// As of a program that writes the head of the archive when it opens it, and the rest when it rotates.
+#[test]
+fn an_archive_that_grows_is_read_to_its_end() {
+    let pod = Pod::new();
+    let running = pod.start();
+    running.wait_for_log("no file matches yet");
+    let mut packed = File::create(pod.log("app.log.1.gz")).unwrap();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let lines: String = (0..10).map(|n| format!("line {n}\n")).collect();
+    encoder.write_all(lines.as_bytes()).unwrap();
+    let first = encoder.finish().unwrap();
+    packed.write_all(&first[..10]).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    packed.write_all(&first[10..]).unwrap();
+    pod.wait_for(10);
+    running.wait_for_log("done with what was compressed");
+    std::thread::sleep(Duration::from_millis(500));
+    // Another member.
+    let mut encoder = GzEncoder::new(packed, Compression::fast());
+    encoder.write_all(b"line 10\nline 11\n").unwrap();
+    encoder.finish().unwrap();
+    pod.wait_for(12);
+    pod.stop(running);
+    pod.assert_lines(12);
+}

@@ -59,7 +59,9 @@ impl Files {
         if file.kind == Kind::Other || !is_compressed_name(&file.path) {
             return false;
         }
-        if self.left_out.contains(&file.inode) || self.archives.iter().any(|known| known.inode == file.inode) {
+        if self.left_out.get(&file.inode) == Some(&file.size)
+            || self.archives.iter().any(|known| known.inode == file.inode)
+        {
             return true;
         }
         let start = File::open(&file.path).and_then(|file| pread_at(&file, 0, LONGEST_MAGIC));
@@ -69,7 +71,7 @@ impl Files {
             self.consider(file, size_of);
         } else if OTHERS.iter().any(|magic| start.starts_with(magic)) {
             let is_new = self.is_new(file) || self.history.is_some();
-            if self.left_out.insert(file.inode) && is_new {
+            if self.left_out.insert(file.inode, file.size).is_none() && is_new {
                 self.pass_over(file, "compressed, and not by gzip");
             }
         } else {
@@ -84,7 +86,7 @@ impl Files {
         if let Some(index) = self.closed.iter().position(known) {
             let packed = self.closed[index].packed;
             if packed.is_some_and(|packed| packed.is_finished && packed.size == file.size) {
-                self.left_out.insert(file.inode);
+                self.left_out.insert(file.inode, file.size);
             } else {
                 self.resume_archive(file, index);
             }
@@ -92,7 +94,7 @@ impl Files {
             self.await_archive(file, size_of);
         } else {
             // Of earlier runs, or of a time before the first.
-            if self.left_out.insert(file.inode) && self.history.is_some() {
+            if self.left_out.insert(file.inode, file.size).is_none() && self.history.is_some() {
                 self.pass_over(
                     file,
                     "compressed before the first start; --ignore-older says what is too old",
@@ -186,7 +188,12 @@ impl Files {
             }
             Ok(None) => {
                 tracing::info!(%path, "compressed, and a copy of what is read: left out");
-                self.left_out.insert(inode);
+                self.left_out.insert(inode, young.size);
+            }
+            // Its head is all there is yet.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                young.file = Arc::into_inner(file);
+                self.young.insert(inode, young);
             }
             Err(error) if error.raw_os_error().is_some() => {
                 self.complain(&young.path, &error);
@@ -195,7 +202,7 @@ impl Files {
             }
             Err(error) => {
                 tracing::error!(%path, bytes = young.size, %error, "no gzip, whatever its name says: left out, and its lines are lost");
-                self.left_out.insert(inode);
+                self.left_out.insert(inode, young.size);
             }
         }
     }

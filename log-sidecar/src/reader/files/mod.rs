@@ -68,8 +68,8 @@ pub(super) struct Files {
     /// Copies of what was read, and their sizes.
     copies: BTreeMap<Inode, Copied>,
     unreadable: BTreeMap<PathBuf, String>,
-    /// Compressed files that hold nothing new, or nothing that can be read.
-    left_out: BTreeSet<Inode>,
+    /// Compressed files that hold nothing new, or nothing that can be read, as long as they have this size.
+    left_out: BTreeMap<Inode, u64>,
     /// All names that were there at the last look.
     names: HashMap<PathBuf, (Inode, Kind)>,
     /// Which files may have something to read.
@@ -118,7 +118,7 @@ impl Files {
             young: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             copies: positions.copies.into_iter().map(|copy| (copy.inode, copy)).collect(),
-            left_out: BTreeSet::new(),
+            left_out: BTreeMap::new(),
             names: HashMap::new(),
             dirty: BTreeSet::new(),
             is_ending: false,
@@ -137,7 +137,7 @@ impl Files {
         }
         let there: HashSet<Inode> = scan.files.iter().map(|file| file.inode).collect();
         let exists = |inode: &Inode| there.contains(inode);
-        self.left_out.retain(exists);
+        self.left_out.retain(|inode, _| exists(inode));
         // What a new archive holds may be a copy that it was made of.
         if !self.awaits_archives() {
             self.copies.retain(|inode, _| exists(inode));
@@ -313,7 +313,7 @@ impl Files {
             }
             Some((inode, kind)) => {
                 let awaits = |young: &Young| young.is_archive;
-                *kind == Kind::Other || self.left_out.contains(inode) || self.young.get(inode).is_some_and(awaits)
+                *kind == Kind::Other || self.left_out.contains_key(inode) || self.young.get(inode).is_some_and(awaits)
             }
             None => false,
         }
