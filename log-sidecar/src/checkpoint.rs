@@ -41,10 +41,7 @@ pub(crate) struct Saved {
 impl Saved {
     /// What it is known by: so many bytes, and evidence of them.
     pub(crate) fn known_by(&self) -> (u64, &Evidence) {
-        match &self.begins {
-            Some((length, evidence)) if self.offset == 0 => (*length, evidence),
-            _ => (self.offset, &self.evidence),
-        }
+        Evidence::deciding(self.offset, &self.evidence, self.begins.as_ref())
     }
 
     /// It is to be read from its head, under the same id.

@@ -139,6 +139,15 @@ impl Evidence {
         Ok(Self::of(&head, &guard))
     }
 
+    /// What a file is known by that was read to `offset`: so many bytes, and evidence of them. Of nothing, there is none; then it is how
+    /// it `begins`.
+    pub(crate) fn deciding<'e>(offset: u64, evidence: &'e Self, begins: Option<&'e (u64, Self)>) -> (u64, &'e Self) {
+        match begins {
+            Some((length, beginning)) if offset == 0 => (*length, beginning),
+            _ => (offset, evidence),
+        }
+    }
+
     /// Is it of a file that begins with `head`? That has to be as long as what it was taken of, or [`HEAD`].
     pub(crate) fn has_head(&self, head: &[u8]) -> bool {
         self.head == digest(head)

@@ -94,7 +94,7 @@ impl Delivery {
     /// Returns when every record of the batch is settled.
     pub(crate) async fn deliver(&self, batch: &Batch, hold: &dyn Fn(bool)) {
         // Parts still to send; a part that the sink calls too large is split.
-        let mut parts: Vec<Vec<Record<'_>>> = Vec::new();
+        let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
         let mut course = Course {
             hold,
             is_held: false,
@@ -102,7 +102,6 @@ impl Delivery {
             is_taken: false,
             refused_at: None,
         };
-        parts.push(batch.records().collect());
         while let Some(part) = parts.pop() {
             let part = self.without_known(part, &mut course).await;
             if part.is_empty() {

@@ -107,10 +107,7 @@ impl Former {
 
     /// What it is known by: so many bytes, and evidence of them.
     pub(super) fn known_by(&self) -> (u64, &Evidence) {
-        match &self.begins {
-            Some((length, evidence)) if self.offset == 0 => (*length, evidence),
-            _ => (self.offset, &self.evidence),
-        }
+        Evidence::deciding(self.offset, &self.evidence, self.begins.as_ref())
     }
 
     /// Does `file` hold what was read before the truncation? A copy was made before it.
@@ -202,18 +199,7 @@ pub(super) enum Turn {
 impl Tail {
     /// A file that nothing is known of: from its head.
     pub(super) fn new(file: File, inode: Inode, path: &str, scope: &Arc<str>) -> std::io::Result<Self> {
-        let id = content_id(scope, &inode, 0);
-        Self::at(
-            file,
-            inode,
-            Arc::new(Source {
-                id,
-                path: path.to_owned(),
-            }),
-            0,
-            Frontier::at(0),
-            scope,
-        )
+        Self::adopt(file, inode, Former::unread(inode, Path::new(path), scope), scope)
     }
 
     /// A file of which only what comes is wanted: from its last line on, if that has not ended.
@@ -719,7 +705,40 @@ fn pread_into(file: &File, offset: u64, bytes: &mut Vec<u8>, length: u64) -> std
 mod tests {
     use std::io::Write as _;
 
+    use pod_contract::config::Setting as _;
+
     use super::*;
+    use crate::reader::framing::Join;
+
+    /// Nothing that rests gives something at each turn: that would never end.
+    #[test]
+    fn what_rests_is_idle_however_it_is_joined() {
+        let framing = Framing {
+            max_record: 1000,
+            joins: vec![Join::parse("java").unwrap()],
+            join_wait: Duration::ZERO,
+        };
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let inode = Inode::of(file.as_file()).unwrap();
+        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let (blocks, long) = (Pool::new(1, 1), vec![b'x'; BLOCK + 1]);
+        let mut records = 0;
+        // The start of a line, which outgrows a block, and its end; then a whole line, and one that it may be joined with.
+        for more in [b"xxxx".as_slice(), &long, b"\n", b"ERROR\n", b"\tat a.B.c(B.java:1)\n"] {
+            file.write_all(more).unwrap();
+            let gives = (0..20).filter(|_| match tail.turn(&blocks, &framing, false).unwrap() {
+                Turn::Idle => false,
+                Turn::Segment(segment) => {
+                    records += segment.lines.len();
+                    true
+                }
+                _ => true,
+            });
+            assert!(gives.count() < 4);
+            assert!(matches!(tail.turn(&blocks, &framing, false), Ok(Turn::Idle)));
+        }
+        assert_eq!(records, 3);
+    }
 
     /// As when the volume is away for a moment.
     #[test]

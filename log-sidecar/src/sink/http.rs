@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::Network;
 use super::connect::{CONNECT_TIMEOUT, Connector, chain};
+use super::{Answer, Network};
 use crate::recycle::Pool;
 
 /// An item of `_bulk` answers with about 30 bytes, or a few hundred when it failed.
@@ -38,6 +38,16 @@ pub(super) type Answered = (StatusCode, HeaderMap, Bytes);
 pub(super) struct Unanswered {
     pub(super) why: String,
     pub(super) is_sent: bool,
+}
+
+impl From<Unanswered> for Answer {
+    fn from(Unanswered { why, is_sent }: Unanswered) -> Self {
+        Self::Later {
+            why,
+            after: None,
+            is_unclear: is_sent,
+        }
+    }
 }
 
 impl Unanswered {

@@ -63,35 +63,6 @@ fn a_writer_that_runs_against_the_reader_tears_nothing() {
 }
 
 #[test]
-fn a_long_line_that_rests_costs_nothing() {
-    let pod = Pod::new();
-    let running = pod.start_with(&[
-        "--multiline",
-        "java",
-        "--multiline-wait",
-        "50ms",
-        "--max-record",
-        "1KiB",
-    ]);
-    pod.append("app.log", "xxxx");
-    thread::sleep(Duration::from_millis(200));
-    pod.append("app.log", &"x".repeat(300_000));
-    thread::sleep(Duration::from_millis(200));
-    let cpu = || {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", running.id())).unwrap();
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    let before = cpu();
-    thread::sleep(Duration::from_secs(2));
-    // Of 200 ticks, a busy loop takes nearly all.
-    assert!(cpu() - before < 50, "{} ticks", cpu() - before);
-    pod.append("app.log", "\n");
-    wait::until("the line", || (messages(&pod).len() == 1).then_some(()));
-    pod.stop(running);
-}
-
-#[test]
 fn what_belongs_together_stays_so_however_it_is_cut() {
     let pod = Pod::new();
     let record = |n: usize| {

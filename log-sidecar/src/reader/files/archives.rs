@@ -104,32 +104,30 @@ impl Files {
     }
 
     fn resume_archive(&mut self, found: &Found, index: usize) {
-        let resumed = self
-            .make_room()
-            .and_then(|()| File::open(&found.path))
-            .and_then(|file| {
-                let (saved, size) = (
-                    &self.closed[index],
-                    self.closed[index].packed.map_or(0, |packed| packed.size),
-                );
-                let known = if saved.evidence.agrees(&file, size) {
-                    Former::of(saved)
-                } else {
-                    Former::unread(found.inode, &found.path, &self.scope)
-                };
-                Archive::of(known, Arc::new(file), found.inode)
-            });
+        let resumed = self.open_in_room(found).and_then(|file| {
+            let Some(file) = file else { return Ok(None) };
+            let saved = &self.closed[index];
+            let size = saved.packed.map_or(0, |packed| packed.size);
+            let known = if saved.evidence.agrees(&file, size) {
+                Former::of(saved)
+            } else {
+                Former::unread(found.inode, &found.path, &self.scope)
+            };
+            Archive::of(known, Arc::new(file), found.inode).map(Some)
+        });
         match resumed {
-            Ok(mut archive) => {
+            Ok(Some(archive)) => {
                 self.closed.swap_remove(index);
-                archive.sent_up_to = self.sent_up_to(&archive.inode);
-                self.start(archive, &found.path);
+                self.start(archive, &found.path, &found.inode);
             }
+            Ok(None) => {}
             Err(error) => self.complain(&found.path, &error),
         }
     }
 
-    fn start(&mut self, archive: Archive, path: &Path) {
+    /// `known_as` is the file that it is the rest of.
+    fn start(&mut self, mut archive: Archive, path: &Path, known_as: &Inode) {
+        archive.sent_up_to = self.sent_up_to(known_as);
         tracing::info!(
             path = %path.display(),
             known_as = archive.source.path,
@@ -148,8 +146,8 @@ impl Files {
             (young.size, young.noticed) = (found.size, Instant::now());
         }
         if young.file.is_none() {
-            match self.make_room().and_then(|()| File::open(&found.path)) {
-                Ok(file) => young.file = Some(file),
+            match self.open_in_room(found) {
+                Ok(file) => young.file = file,
                 Err(error) => self.complain(&found.path, &error),
             }
         }
@@ -182,10 +180,7 @@ impl Files {
         });
         let path = young.path.display();
         match begun {
-            Ok(Some(mut archive)) => {
-                archive.sent_up_to = self.sent_up_to(&known_as);
-                self.start(archive, &young.path);
-            }
+            Ok(Some(archive)) => self.start(archive, &young.path, &known_as),
             Ok(None) => {
                 tracing::info!(%path, "compressed, and a copy of what is read: left out");
                 self.left_out.insert(inode, young.size);

@@ -363,10 +363,15 @@ impl Files {
         }
     }
 
-    fn try_open(&mut self, found: &Found) -> io::Result<bool> {
+    /// The same, if one more may be open.
+    fn open_in_room(&mut self, found: &Found) -> io::Result<Option<File>> {
         self.make_room()?;
+        self.open_found(found)
+    }
+
+    fn try_open(&mut self, found: &Found) -> io::Result<bool> {
         let inode = found.inode;
-        let Some(file) = self.open_found(found)? else {
+        let Some(file) = self.open_in_room(found)? else {
             return Ok(false);
         };
         if self.tails.contains_key(&inode) {

@@ -42,14 +42,14 @@ impl Framed {
         if framing.joins.is_empty() || self.lines.is_empty() {
             return false;
         }
-        let joined = join(&framing.joins, block, &self.lines, framing.max_record);
-        self.lines = joined.lines;
+        self.lines = join(&framing.joins, block, &self.lines, framing.max_record);
         if last {
             return false;
         }
-        if self.lines.len() > 1 || !is_full {
-            self.lines.pop();
-            self.consumed = joined.open_from - start;
+        if (self.lines.len() > 1 || !is_full)
+            && let Some(open) = self.lines.pop()
+        {
+            self.consumed = open.start as usize - start;
             return true;
         }
         if let Some(only) = self.lines.first_mut().filter(|only| only.mark == Mark::Whole) {

@@ -48,16 +48,8 @@ impl Setting for Join {
     }
 }
 
-/// What a block holds, joined.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Joined {
-    pub(super) lines: Vec<Line>,
-    /// Where the last of them begins, which what is read next may continue.
-    pub(super) open_from: usize,
-}
-
 /// Joins by all rules together.
-pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usize) -> Joined {
+pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usize) -> Vec<Line> {
     let mut joined: Vec<Line> = Vec::new();
     let mut states = State::default();
     for line in lines {
@@ -78,11 +70,7 @@ pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usi
         }
         joined.push(*line);
     }
-    let open_from = joined.last().map_or(0, |line| line.start as usize);
-    Joined {
-        lines: joined,
-        open_from,
-    }
+    joined
 }
 
 fn continues(rules: &[Join], states: &mut State, line: &[u8]) -> bool {
@@ -111,12 +99,8 @@ mod tests {
         let rules: Vec<_> = rules.iter().map(|rule| Join::parse(rule).unwrap()).collect();
         let framed = frame(text.as_bytes(), 0, max);
         let joined = join(&rules, text.as_bytes(), &framed.lines, max);
-        assert_eq!(
-            joined.open_from,
-            joined.lines.last().map_or(0, |line| line.start as usize)
-        );
         let text = |line: &Line| text[line.range()].to_owned();
-        joined.lines.iter().map(|line| (text(line), line.mark)).collect()
+        joined.iter().map(|line| (text(line), line.mark)).collect()
     }
 
     /// Records end with `¶` here.
@@ -330,7 +314,7 @@ mod tests {
             let joined = join(&[Join::parse("/^#/").unwrap(), Join::Trace(Language::Java)], text.as_bytes(), &lines, max);
             // Each joined line begins where one begins, ends where one ends, and the next begins with the next.
             let mut rest = lines.iter();
-            for line in &joined.lines {
+            for line in &joined {
                 let first = rest.next().unwrap();
                 prop_assert_eq!(first.start, line.start);
                 let mut last = first;

@@ -14,7 +14,7 @@ pub(crate) use self::known::Known;
 use self::known::{SEARCH, answer, question};
 use self::reply::judge;
 use super::document::Encoder;
-use super::http::{Http, Unanswered};
+use super::http::Http;
 use super::index::{Index, Names};
 use super::{Answer, Cluster, Network};
 use crate::batch::Record;
@@ -66,11 +66,7 @@ impl Elasticsearch {
         let body = Bytes::from_owner(self.encode(records, read_at));
         match self.http.post(&self.bulk, NDJSON, body).await {
             Ok((status, headers, body)) => judge(status, &headers, &body, records.len(), &self.hold),
-            Err(Unanswered { why, is_sent }) => Answer::Later {
-                why,
-                after: None,
-                is_unclear: is_sent,
-            },
+            Err(unanswered) => unanswered.into(),
         }
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use self::encode::Encoder;
 use self::reply::judge;
-use super::http::{Http, Unanswered};
+use super::http::Http;
 use super::{Answer, Network, Server};
 use crate::batch::Record;
 
@@ -45,11 +45,7 @@ impl Otlp {
         self.encoder.write(&mut body, records, read_at);
         match self.http.post(&self.url, PROTOBUF, Bytes::from_owner(body)).await {
             Ok((status, headers, body)) => judge(status, &headers, &body, records.len()),
-            Err(Unanswered { why, is_sent }) => Answer::Later {
-                why,
-                after: None,
-                is_unclear: is_sent,
-            },
+            Err(unanswered) => unanswered.into(),
         }
     }
 }
