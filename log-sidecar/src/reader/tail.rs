@@ -713,7 +713,7 @@ mod tests {
     /// Nothing that rests gives something at each turn: that would never end.
     #[test]
     fn what_rests_is_idle_however_it_is_joined() {
-        let framing = Framing {
+        let mut framing = Framing {
             max_record: 1000,
             joins: vec![Join::parse("java").unwrap()],
             join_wait: Duration::ZERO,
@@ -726,16 +726,24 @@ mod tests {
         // The start of a line, which outgrows a block, and its end; then a whole line, and one that it may be joined with.
         for more in [b"xxxx".as_slice(), &long, b"\n", b"ERROR\n", b"\tat a.B.c(B.java:1)\n"] {
             file.write_all(more).unwrap();
-            let gives = (0..20).filter(|_| match tail.turn(&blocks, &framing, false).unwrap() {
-                Turn::Idle => false,
-                Turn::Segment(segment) => {
-                    records += segment.lines.len();
-                    true
-                }
-                _ => true,
-            });
-            assert!(gives.count() < 4);
-            assert!(matches!(tail.turn(&blocks, &framing, false), Ok(Turn::Idle)));
+            // While it is waited for, and then no longer.
+            for join_wait in [Duration::from_secs(3600), Duration::ZERO] {
+                framing.join_wait = if more == b"xxxx" {
+                    Duration::from_secs(3600)
+                } else {
+                    join_wait
+                };
+                let gives = (0..20).filter(|_| match tail.turn(&blocks, &framing, false).unwrap() {
+                    Turn::Idle => false,
+                    Turn::Segment(segment) => {
+                        records += segment.lines.len();
+                        true
+                    }
+                    _ => true,
+                });
+                assert!(gives.count() < 4);
+                assert!(matches!(tail.turn(&blocks, &framing, false), Ok(Turn::Idle)));
+            }
         }
         assert_eq!(records, 3);
     }
