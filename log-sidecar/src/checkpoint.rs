@@ -65,6 +65,17 @@ pub(crate) struct Copied {
     pub(crate) evidence: Evidence,
 }
 
+/// A file that holds nothing to read as long as it is like this: compressed before the first start, or not by gzip, or a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftOut {
+    pub(crate) inode: Inode,
+    pub(crate) path: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// When it was written to last, nanoseconds since 1970.
+    pub(crate) modified: i64,
+}
+
 /// A compressed file that is read through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Packed {
@@ -78,8 +89,6 @@ pub(crate) struct Packed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Positions {
     version: u32,
-    /// When the directories were looked at last, nanoseconds since 1970: a file born later was never seen.
-    pub(crate) looked_at: i64,
     /// The run has ended in order: nothing behind the offsets was sent. A file beside this one says so, since that goes also where
     /// nothing can be written.
     #[serde(skip)]
@@ -87,16 +96,18 @@ pub(crate) struct Positions {
     pub(crate) files: Vec<Saved>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) copies: Vec<Copied>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 impl Positions {
-    pub(crate) fn new(looked_at: i64, files: Vec<Saved>) -> Self {
+    pub(crate) fn new(files: Vec<Saved>, copies: Vec<Copied>, left_out: Vec<LeftOut>) -> Self {
         Self {
             version: VERSION,
-            looked_at,
             is_clean: false,
-            copies: Vec::new(),
             files,
+            copies,
+            left_out,
         }
     }
 }
@@ -149,23 +160,16 @@ impl Checkpoint {
         Ok((checkpoint, found))
     }
 
-    /// Writes `positions` unless nothing but the time is new.
+    /// Writes `positions`, unless they are there.
     pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
-        let is_same = |written: &Positions| Self::of(written) == Self::of(positions);
-        if self.written.as_ref().is_some_and(is_same) {
+        if self.written.as_ref() == Some(positions) {
             Ok(())
         } else {
             self.write(positions)
         }
     }
 
-    /// All but the time.
-    fn of(positions: &Positions) -> (&[Saved], &[Copied]) {
-        (&positions.files, &positions.copies)
-    }
-
-    /// Writes `positions`.
-    pub(crate) fn write(&mut self, positions: &Positions) -> io::Result<()> {
+    fn write(&mut self, positions: &Positions) -> io::Result<()> {
         if let Some(staged) = self.stage(Some(positions))? {
             staged.publish(0o640)?;
             self.written = Some(positions.clone());
@@ -185,7 +189,7 @@ impl Checkpoint {
     /// Would the next run, if this one ended now, give `file` the same id? `initial` is the id of a file that nobody knows.
     pub(crate) fn would_find(&self, file: &Saved, initial: &str) -> bool {
         let mut written = self.written.iter().flat_map(|positions| &positions.files);
-        match written.find(|known| known.inode.is_likely(&file.inode)) {
+        match written.find(|known| known.inode.lasting() == file.inode.lasting()) {
             _ if self.path.is_none() => true,
             // The next one sees that it is not what it was, and makes it the next generation.
             Some(known) => known.id == file.id || known.generation + 1 == file.generation,
@@ -252,7 +256,7 @@ mod tests {
         let state = dir.path().join("made");
         let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
         assert_eq!(positions, None);
-        let positions = Positions::new(6, vec![saved(7)]);
+        let positions = Positions::new(vec![saved(7)], vec![], vec![]);
         checkpoint.save(&positions).unwrap();
         assert!(
             Checkpoint::open(Some(&state))
@@ -270,7 +274,7 @@ mod tests {
         for text in [
             "",
             "{\"version\":1,\"fil",
-            "{\"version\":2,\"looked_at\":0,\"files\":[]}",
+            "{\"version\":2,\"files\":[]}",
         ] {
             fs::write(dir.path().join(NAME), text).unwrap();
             Checkpoint::open(Some(dir.path())).unwrap_err();
@@ -292,7 +296,7 @@ mod tests {
         };
         assert!(checkpoint.would_find(&file, "initial"));
         assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
-        checkpoint.save(&Positions::new(6, vec![of("initial", 2)])).unwrap();
+        checkpoint.save(&Positions::new(vec![of("initial", 2)], vec![], vec![])).unwrap();
         for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
             assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
         }

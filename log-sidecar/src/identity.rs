@@ -37,21 +37,16 @@ impl Inode {
         self.born != 0 && self.born >= time
     }
 
-    /// When it came into being, nanoseconds since 1970; 0 where that is not known.
-    pub(crate) fn born(&self) -> i64 {
-        self.born
-    }
-
-    /// The same file, also when the volume got another device number, as after a reboot of the node.
-    pub(crate) fn is_likely(&self, other: &Self) -> bool {
-        self.lasting() == other.lasting()
-    }
-
-    /// What stays when the volume gets another device number.
-    pub(crate) fn lasting(&self) -> (u64, i64) {
-        (self.number, self.born)
+    /// What stays when the volume gets another device number, as after a reboot of the node. Without a birth, that is not enough to
+    /// know a file by: two volumes may well have one of this number.
+    pub(crate) fn lasting(&self) -> Lasting {
+        let device = if self.born == 0 { self.device } else { 0 };
+        (device, self.number, self.born)
     }
 }
+
+/// A file as it is known from one run to the next.
+pub(crate) type Lasting = (u64, u64, i64);
 
 /// A regular file as it was at one moment.
 #[derive(Debug, Clone, Copy)]

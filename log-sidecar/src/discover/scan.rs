@@ -31,15 +31,6 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
 }
 
-impl Scan {
-    /// Is the path below something that is there and could not be looked at?
-    pub(crate) fn hides(&self, path: &Path) -> bool {
-        self.failed
-            .iter()
-            .any(|(failed, error)| error.kind() != io::ErrorKind::NotFound && path.starts_with(failed))
-    }
-}
-
 impl Patterns {
     /// Every regular file below the bases, links to files followed.
     pub(crate) fn scan(&self) -> Scan {

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
@@ -13,6 +14,7 @@ use memchr::memchr;
 use super::clock::Clock;
 use super::framing::{Framing, frame, line};
 use super::tail::{BLOCK, Former, hole_at};
+use super::trouble::Trouble;
 use crate::batch::{Mark, Segment, Source};
 use crate::checkpoint::{Packed, Saved};
 use crate::frontier::Frontier;
@@ -139,6 +141,8 @@ pub(super) enum Passage {
 pub(super) struct Archive {
     file: Arc<File>,
     pub(super) inode: Inode,
+    /// Where it is; the source says of which file it is the rest.
+    pub(super) path: PathBuf,
     pub(super) source: Arc<Source>,
     generation: u32,
     pub(super) frontier: Frontier,
@@ -152,18 +156,20 @@ pub(super) struct Archive {
     /// What stands before this may have been sent by a run that was killed.
     pub(super) sent_up_to: u64,
     pub(super) clock: Clock,
+    pub(super) trouble: Trouble,
     size: u64,
     evidence: Evidence,
 }
 
 impl Archive {
     /// The rest of what `known` was, which `file` holds.
-    pub(super) fn of(known: Former, file: Arc<File>, inode: Inode) -> io::Result<Self> {
+    pub(super) fn of(known: Former, file: Arc<File>, inode: Inode, path: PathBuf) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self {
             evidence: Evidence::take(&file, size)?,
             file,
             inode,
+            path,
             source: known.source,
             generation: known.generation,
             unpacked: None,
@@ -173,6 +179,7 @@ impl Archive {
             is_read: false,
             sent_up_to: 0,
             clock: Clock::default(),
+            trouble: Trouble::default(),
             size,
         })
     }
@@ -338,7 +345,8 @@ mod tests {
         }
         file.flush().unwrap();
         let inode = Inode::of(&file).unwrap();
-        Archive::of(Former::unread(inode, "a.gz".as_ref(), "pod"), Arc::new(file), inode).unwrap()
+        let known = Former::unread(inode, "a.gz".as_ref(), "pod", 0);
+        Archive::of(known, Arc::new(file), inode, "a.gz".into()).unwrap()
     }
 
     fn read(archive: &mut Archive, framing: &Framing) -> (Records, u64) {

@@ -6,6 +6,7 @@ mod ends;
 mod files;
 mod framing;
 mod tail;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -269,40 +270,44 @@ impl Reader {
                 None => drop(self.open.remove(&inode)),
             }
         }
-        if self.has_room() && self.read_archive() {
+        let unpacked = self.files.unpack_archive();
+        if unpacked == Some(true) {
+            self.reconcile_at = now;
+        }
+        if unpacked.is_some() || (self.has_room() && self.read_archive()) {
             round = Round::Progress;
         }
         round
     }
 
-    /// The same of the first archive that is not read yet.
+    /// The same of the first archive that can be read.
     fn read_archive(&mut self) -> bool {
-        let Some(archive) = self.files.archives.iter_mut().find(|archive| !archive.is_read) else {
-            return false;
-        };
-        // After a crash, its records might come again under other ids.
+        // After a crash, the records might come again under other ids.
         if self.unsaved.is_some() {
             return false;
         }
-        let path = archive.source.path.clone();
-        match archive.turn(&self.blocks, &self.config.framing) {
-            Ok(Passage::Segment(mut segment)) => {
-                if let Some(zone) = self.config.zone {
-                    archive.clock.note(&mut segment, zone, millis(SystemTime::now()));
+        for archive in self.files.archives.iter_mut().filter(|archive| !archive.is_read) {
+            match archive.turn(&self.blocks, &self.config.framing) {
+                Ok(Passage::Segment(mut segment)) => {
+                    archive.trouble.is_over();
+                    if let Some(zone) = self.config.zone {
+                        archive.clock.note(&mut segment, zone, millis(SystemTime::now()));
+                    }
+                    self.take_in(segment);
                 }
-                self.take_in(segment);
+                Ok(Passage::End) => {}
+                Ok(Passage::Broken(error)) => {
+                    let (path, bytes) = (archive.path.display(), archive.position);
+                    tracing::error!(%path, bytes, %error, "a compressed file is broken: what is in it after so many bytes is lost");
+                }
+                Err(error) => {
+                    archive.trouble.tell(&archive.path, &error);
+                    continue;
+                }
             }
-            Ok(Passage::End) => {}
-            Ok(Passage::Broken(error)) => {
-                let bytes = archive.position;
-                tracing::error!(path, bytes, %error, "a compressed file is broken: what is in it after so many bytes is lost");
-            }
-            Err(error) => {
-                self.files.complain(Path::new(&path), &error);
-                return false;
-            }
+            return true;
         }
-        true
+        false
     }
 
     /// True when the file gave something.
@@ -315,7 +320,11 @@ impl Reader {
             return false;
         }
         let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
-        match tail.turn(&self.blocks, &self.config.framing, last) {
+        let turn = tail.turn(&self.blocks, &self.config.framing, last);
+        if turn.is_ok() {
+            tail.trouble.is_over();
+        }
+        match turn {
             Ok(Turn::Segment(mut segment)) => {
                 if let Some(zone) = self.config.zone {
                     tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
@@ -351,8 +360,7 @@ impl Reader {
                 true
             }
             Err(error) => {
-                let path = tail.source.path.clone();
-                self.files.complain(Path::new(&path), &error);
+                tail.trouble.tell(Path::new(&tail.source.path), &error);
                 false
             }
         }
@@ -435,7 +443,8 @@ impl Reader {
                 let is_read = |archive: &Archive| archive.is_read;
                 let quiet_now = since.elapsed() >= quiet
                     && self.files.tails.values().all(still)
-                    && self.files.archives.iter().all(is_read);
+                    && self.files.archives.iter().all(is_read)
+                    && !self.files.awaits_archives();
                 if quiet_now || since.elapsed() >= self.config.drain_limit {
                     self.phase = Phase::Ending(since);
                 }
@@ -446,7 +455,7 @@ impl Reader {
                 let late = since.elapsed() >= self.config.drain_limit + self.config.drain_limit / 6;
                 if read || late {
                     // What waits for the checkpoint is not read either.
-                    let is_left = self.unsaved.is_some() && self.files.tails.values().any(|tail| tail.backlog() > 0);
+                    let is_left = self.files.has_unread(self.unsaved.is_some());
                     self.ledger.cut_off.store(!read || is_left, Ordering::Relaxed);
                     if !self.pending.is_empty() {
                         self.seal();

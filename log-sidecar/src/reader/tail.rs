@@ -14,6 +14,7 @@ use super::archive::Unpacked;
 use super::clock::{Clock, LOOK_BACK};
 use super::ends::Ends;
 use super::framing::{Framing, frame, line};
+use super::trouble::Trouble;
 use crate::batch::{Line, Mark, Segment, Source};
 use crate::checkpoint::Saved;
 use crate::discover::is_rotation_of;
@@ -47,7 +48,7 @@ pub(super) struct Twin {
 }
 
 /// What a file was before it was truncated. A copy of it, if `copytruncate` made one, holds what was not read in time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Former {
     pub(super) source: Arc<Source>,
     pub(super) inode: Inode,
@@ -83,14 +84,14 @@ impl Former {
     }
 
     /// Of a file of which nothing was read.
-    pub(super) fn unread(inode: Inode, path: &Path, scope: &str) -> Self {
+    pub(super) fn unread(inode: Inode, path: &Path, scope: &str, generation: u32) -> Self {
         Self {
             source: Arc::new(Source {
-                id: content_id(scope, &inode, 0),
+                id: content_id(scope, &inode, generation),
                 path: path.to_string_lossy().into_owned(),
             }),
             inode,
-            generation: 0,
+            generation,
             offset: 0,
             frontier: Frontier::at(0),
             evidence: Evidence::none(),
@@ -166,6 +167,7 @@ pub(super) struct Tail {
     /// What stands before this may have been sent by a run that was killed.
     pub(super) sent_up_to: u64,
     pub(super) clock: Clock,
+    pub(super) trouble: Trouble,
     pub(super) grew_at: Instant,
     evidence: (u64, Evidence),
     /// As long as nothing is settled.
@@ -199,7 +201,7 @@ pub(super) enum Turn {
 impl Tail {
     /// A file that nothing is known of: from its head.
     pub(super) fn new(file: File, inode: Inode, path: &str, scope: &Arc<str>) -> std::io::Result<Self> {
-        Self::adopt(file, inode, Former::unread(inode, Path::new(path), scope), scope)
+        Self::adopt(file, inode, Former::unread(inode, Path::new(path), scope, 0), scope)
     }
 
     /// A file of which only what comes is wanted: from its last line on, if that has not ended.
@@ -208,7 +210,7 @@ impl Tail {
         let start = size.saturating_sub(BLOCK as u64);
         let block = pread_at(&file, start, size - start)?;
         let offset = memchr::memrchr(b'\n', &block).map_or(size, |newline| start + newline as u64 + 1);
-        let mut former = Former::unread(inode, Path::new(path), scope);
+        let mut former = Former::unread(inode, Path::new(path), scope, 0);
         former.evidence = Evidence::take(&file, offset)?;
         (former.offset, former.frontier) = (offset, Frontier::at(offset));
         Self::adopt(file, inode, former, scope)
@@ -269,6 +271,7 @@ impl Tail {
             is_let_go: false,
             sent_up_to: 0,
             clock: Clock::default(),
+            trouble: Trouble::default(),
             grew_at: Instant::now(),
             evidence: (0, Evidence::none()),
             begins: None,

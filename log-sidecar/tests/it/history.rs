@@ -95,6 +95,7 @@ fn what_is_too_old_at_a_first_start_is_followed_from_its_end() {
         pod.append_lines(name, 0..10);
         age(&pod, name, hours * HOUR);
     }
+    pass_the_grain();
     let running = pod.start_with(&["--ignore-older", "24h"]);
     let told = running.wait_for_log("followed from its end");
     assert!(told.contains("old.log (70 B)") && !told.contains("young"), "{told}");
@@ -369,4 +370,147 @@ fn an_archive_that_grows_is_read_to_its_end() {
     pod.wait_for(12);
     pod.stop(running);
     pod.assert_lines(12);
+}
+
+/// Whoever moves a file into the directory, it is new there, however old it is.
+#[test]
+fn what_is_moved_in_is_read_whenever_it_was_made() {
+    let pod = Pod::new();
+    let put = |from: usize| {
+        for (name, start) in [("plain", from), ("packed", from + 10), ("odd", from + 20)] {
+            pod.append_lines(name, start..start + 10);
+            age(&pod, name, 3 * HOUR);
+        }
+        gzip(&pod, "packed", "packed.tmp");
+        gzip(&pod, "odd", "odd.tmp");
+    };
+    put(0);
+    pod.append_lines("../elsewhere", 30..40);
+    pass_the_grain();
+    let running = pod.start();
+    running.wait_for_log("no file matches yet");
+    for (from, to) in [("plain", "app.log.1"), ("packed.tmp", "app.log.2.gz"), ("odd.tmp", "app.log.3.gz.Ab12")] {
+        rename(&pod, from, to);
+    }
+    pod.wait_for(30);
+    running.wait_for_log("done with what was compressed");
+    pod.stop(running);
+    // From outside, while nobody looks.
+    rename(&pod, "../elsewhere", "app.log.4");
+    let running = pod.start();
+    pod.wait_for(40);
+    let running = restart(&pod, running, &[]);
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    pod.assert_lines(40);
+}
+
+#[test]
+fn what_is_written_to_a_rotated_file_that_was_passed_over_is_read() {
+    let pod = Pod::new();
+    pod.append_lines("app.log.1", 900..910);
+    age(&pod, "app.log.1", 2 * HOUR);
+    pass_the_grain();
+    let running = pod.start();
+    running.wait_for_log("rotated before the first start");
+    pod.append_lines("app.log.1", 0..10);
+    pod.wait_for(10);
+    pod.stop(running);
+    pod.append_lines("app.log.1", 10..20);
+    let running = pod.start();
+    pod.wait_for(20);
+    pod.stop(running);
+    pod.assert_lines(20);
+}
+
+#[test]
+fn a_directory_that_could_not_be_looked_at_is_still_history_later() {
+    let pod = Pod::new();
+    let elsewhere = pod.state("sub");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::write(elsewhere.join("old.log"), "line 900\n").unwrap();
+    // Nobody can look into a link to itself.
+    let sub = pod.log("sub");
+    std::os::unix::fs::symlink(&sub, &sub).unwrap();
+    let pattern = sub.join("*.log");
+    pass_the_grain();
+    let running = pod.start_with(&["--start", "tail", "--include", pattern.to_str().unwrap()]);
+    running.wait_for_log("cannot read a file that matches");
+    std::thread::sleep(Duration::from_millis(300));
+    fs::remove_file(&sub).unwrap();
+    fs::write(elsewhere.join("new.log"), "line 0\n").unwrap();
+    fs::rename(&elsewhere, &sub).unwrap();
+    let told = running.wait_for_log("followed from its end");
+    assert!(told.contains("old.log") && !told.contains("new.log"), "{told}");
+    pod.wait_for(1);
+    fs::write(sub.join("old.log"), "line 900\nline 1\n").unwrap();
+    pod.wait_for(2);
+    pod.stop(running);
+    pod.assert_lines(2);
+}
+
+#[test]
+fn what_a_link_leads_to_is_not_told_as_left_out() {
+    let pod = Pod::new();
+    pod.append_lines("app.log.20261126", 0..10);
+    age(&pod, "app.log.20261126", 2 * HOUR);
+    std::os::unix::fs::symlink("app.log.20261126", pod.log("app.log")).unwrap();
+    pass_the_grain();
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.append_lines("app.log.20261126", 10..20);
+    pod.wait_for(20);
+    let lines = running.stderr();
+    assert!(!lines.iter().any(|line| line.contains("not read")), "{lines:?}");
+    pod.stop(running);
+    pod.assert_lines(20);
+}
+
+#[test]
+fn an_archive_that_is_written_over_is_another_and_a_tar_is_none() {
+    let pod = Pod::new();
+    let running = pod.start();
+    for round in 0..2 {
+        pod.append_lines("packing.tmp", round * 10..round * 10 + 10);
+        gzip(&pod, "packing.tmp", "packed.tmp");
+        // In place: it stays the same file.
+        fs::write(pod.log("app.log.1.gz"), fs::read(pod.log("packed.tmp")).unwrap()).unwrap();
+        pod.wait_for(round * 10 + 10);
+        running.wait_for_log("done with what was compressed");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let mut tar = tar_header("app.log", 9);
+    tar.extend(b"line 900\n");
+    tar.resize(2048, 0);
+    fs::write(pod.log("tar.tmp"), tar).unwrap();
+    gzip(&pod, "tar.tmp", "app.log.2.gz");
+    running.wait_for_log("a tar, which holds files");
+    pod.stop(running);
+    pod.assert_lines(20);
+}
+
+/// Format: POSIX ustar.
+fn tar_header(name: &str, size: usize) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    header
+}
+
+#[test]
+fn a_large_archive_is_looked_through_to_where_its_file_was_read() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..60_000);
+    let running = pod.start();
+    pod.wait_for(60_000);
+    pod.stop(running);
+    pod.append_lines("app.log", 60_000..120_000);
+    gzip(&pod, "app.log", "app.log.1.gz");
+    let running = pod.start();
+    pod.wait_for(120_000);
+    let told = running.wait_for_log("reading what was compressed");
+    assert!(told.contains("app.log.1.gz") && told.contains("app.log\""), "{told}");
+    pod.stop(running);
+    pod.assert_lines(120_000);
 }

@@ -1,135 +1,76 @@
 //! Compressed files: which are read through, and which hold what is known already.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use super::rotated::Young;
-use super::{Files, nanos_now};
-use crate::checkpoint::{Copied, Saved};
-use crate::discover::{Found, Kind, is_compressed_name};
-use crate::identity::{Evidence, HEAD, Inode};
+use super::Files;
+use super::format::is_tar;
+use super::growing::{Growing, Mark};
+use super::look::Look;
+use super::memory::Known;
+use crate::checkpoint::{Copied, LeftOut, Saved};
+use crate::discover::Found;
+use crate::identity::{HEAD, Inode};
 use crate::reader::archive::{Archive, Unpacked};
-use crate::reader::tail::{Former, Tail, may_be_copy, pread_at};
+use crate::reader::tail::{Former, Tail, may_be_copy};
 
-/// An archive rests for so long before it is read: gzip may still be writing it.
-const QUIET: Duration = Duration::from_nanos(QUIET_NANOS.cast_unsigned());
-const QUIET_NANOS: i64 = 2_000_000_000;
-
-const GZIP: &[u8] = b"\x1f\x8b";
-/// How other compressed files begin: bzip2, xz, zstd, lz4, zip.
-const OTHERS: [&[u8]; 5] = [
-    b"BZh",
-    b"\xfd7zXZ\0",
-    b"\x28\xb5\x2f\xfd",
-    b"\x04\x22\x4d\x18",
-    b"PK\x03\x04",
-];
-const LONGEST_MAGIC: u64 = 6;
+/// So many are open at a time; the others wait for their turn.
+const MOST: usize = 32;
 
 /// What an archive holds.
 enum Origin {
     /// What is read already, or is read from elsewhere.
     Copy,
-    /// The rest of a file that is gone, or was truncated.
-    Rest(Known),
+    /// The rest of a file that is gone.
+    Rest(Inode),
+    /// The rest of what a file was before it was truncated.
+    RestOfFormer(usize),
+    /// It is read from its head.
     Unknown,
-}
-
-/// Where a file is known from.
-#[derive(Debug, Clone, Copy)]
-enum Known {
-    Closed(usize),
-    Former(usize),
-}
-
-/// What an archive may hold the rest of.
-struct Candidate<'f> {
-    place: Known,
-    /// So many bytes, and evidence of them.
-    known_by: (u64, &'f Evidence),
+    /// Nobody knows yet.
+    Open,
+    /// Files, not lines.
+    Tar,
 }
 
 impl Files {
-    /// Takes a file as an archive, if it is one by its name and how it begins.
-    /// `size_of` tells how long the plain files are that are there.
-    pub(super) fn takes_as_archive(&mut self, file: &Found, size_of: &dyn Fn(&Inode) -> Option<u64>) -> bool {
-        if file.kind == Kind::Other || !is_compressed_name(&file.path) {
-            return false;
-        }
-        if self.left_out.get(&file.inode) == Some(&file.size)
-            || self.archives.iter().any(|known| known.inode == file.inode)
-        {
-            return true;
-        }
-        let start = File::open(&file.path).and_then(|file| pread_at(&file, 0, LONGEST_MAGIC));
-        // Whoever opens it as a file of lines tells why it cannot be read.
-        let Ok(start) = start else { return false };
-        if start.starts_with(GZIP) {
-            self.consider(file, size_of);
-        } else if OTHERS.iter().any(|magic| start.starts_with(magic)) {
-            let is_new = self.is_new(file) || self.history.is_some();
-            if self.left_out.insert(file.inode, file.size).is_none() && is_new {
-                self.pass_over(file, "compressed, and not by gzip");
-            }
-        } else {
-            // One that is empty yet may become one.
-            return start.is_empty();
-        }
-        true
+    /// May one more be opened?
+    pub(super) fn has_room_for_archive(&self) -> bool {
+        self.archives.len() + self.growing.len() < MOST.min(self.capacity / 2 + 1)
     }
 
-    fn consider(&mut self, file: &Found, size_of: &dyn Fn(&Inode) -> Option<u64>) {
-        let known = |saved: &Saved| saved.packed.is_some() && saved.inode.is_likely(&file.inode);
-        if let Some(index) = self.closed.iter().position(known) {
-            let packed = self.closed[index].packed;
-            if packed.is_some_and(|packed| packed.is_finished && packed.size == file.size) {
-                self.left_out.insert(file.inode, file.size);
-            } else {
-                self.resume_archive(file, index);
-            }
-        } else if self.is_new(file) {
-            self.await_archive(file, size_of);
-        } else {
-            // Of earlier runs, or of a time before the first.
-            if self.left_out.insert(file.inode, file.size).is_none() && self.history.is_some() {
-                self.pass_over(
-                    file,
-                    "compressed before the first start; --ignore-older says what is too old",
-                );
-            }
-        }
+    /// Are there archives of which nobody knows yet what they hold?
+    pub(in crate::reader) fn awaits_archives(&self) -> bool {
+        self.has_more_archives || !self.growing.is_empty()
     }
 
-    fn resume_archive(&mut self, found: &Found, index: usize) {
-        let resumed = self.open_in_room(found).and_then(|file| {
-            let Some(file) = file else { return Ok(None) };
-            let saved = &self.closed[index];
-            let size = saved.packed.map_or(0, |packed| packed.size);
-            let known = if saved.evidence.agrees(&file, size) {
-                Former::of(saved)
-            } else {
-                Former::unread(found.inode, &found.path, &self.scope)
-            };
-            Archive::of(known, Arc::new(file), found.inode).map(Some)
-        });
-        match resumed {
-            Ok(Some(archive)) => {
-                self.closed.swap_remove(index);
-                self.start(archive, &found.path, &found.inode);
-            }
-            Ok(None) => {}
-            Err(error) => self.complain(&found.path, &error),
-        }
+    /// Finds out some more of what the first one holds of which nobody knows yet; `None` if there is none, true when a look can judge it.
+    pub(in crate::reader) fn unpack_archive(&mut self) -> Option<bool> {
+        let growing = self.growing.iter_mut().find(|growing| growing.is_under_way())?;
+        growing.advance().then(|| !growing.is_under_way())
+    }
+
+    /// Goes on with an archive that was read up to somewhere.
+    pub(super) fn resume_archive(&mut self, found: &Found, file: std::fs::File, saved: &Saved) -> io::Result<()> {
+        let size = saved.packed.map_or(0, |packed| packed.size);
+        let known = if saved.evidence.agrees(&file, size) {
+            Former::of(saved)
+        } else {
+            // Another one was written in its place.
+            Former::unread(found.inode, &found.path, &self.scope, saved.generation + 1)
+        };
+        let archive = Archive::of(known, Arc::new(file), found.inode, found.path.clone())?;
+        self.memory.forget(&found.inode);
+        self.start(archive, &found.inode);
+        Ok(())
     }
 
     /// `known_as` is the file that it is the rest of.
-    fn start(&mut self, mut archive: Archive, path: &Path, known_as: &Inode) {
+    fn start(&mut self, mut archive: Archive, known_as: &Inode) {
         archive.sent_up_to = self.sent_up_to(known_as);
         tracing::info!(
-            path = %path.display(),
+            path = %archive.path.display(),
             known_as = archive.source.path,
             offset = archive.position,
             "reading what was compressed"
@@ -137,135 +78,162 @@ impl Files {
         self.archives.push(archive);
     }
 
-    /// It is held until it rests.
-    fn await_archive(&mut self, found: &Found, size_of: &dyn Fn(&Inode) -> Option<u64>) {
-        let mut young = self.young.remove(&found.inode).unwrap_or_else(Young::new);
-        young.is_archive = true;
-        young.path.clone_from(&found.path);
-        if young.size != found.size {
-            (young.size, young.noticed) = (found.size, Instant::now());
-        }
-        if young.file.is_none() {
-            match self.open_in_room(found) {
-                Ok(file) => young.file = file,
-                Err(error) => self.complain(&found.path, &error),
+    /// Reads those that rest from where what they hold is known to, if there is anything new in them; true when one was begun.
+    pub(super) fn judge_archives(&mut self, look: &Look<'_>) -> bool {
+        let before = self.archives.len();
+        for mut growing in std::mem::take(&mut self.growing) {
+            growing.is_gone = look.of(&growing.inode).is_none();
+            if growing.rests(self.is_ending) && !growing.is_under_way() {
+                self.judge_archive(growing, look);
+            } else {
+                self.growing.push(growing);
             }
         }
-        let is_old = nanos_now().saturating_sub(found.modified) >= QUIET_NANOS;
-        let rests = is_old || self.is_ending || young.noticed.elapsed() >= QUIET;
-        match young.file.take_if(|_| rests) {
-            Some(file) => self.begin_archive(young, file, found.inode, size_of),
-            None => drop(self.young.insert(found.inode, young)),
+        self.archives.len() > before
+    }
+
+    fn judge_archive(&mut self, mut growing: Growing, look: &Look<'_>) {
+        let begun = self.origin(&mut growing, look).and_then(|origin| {
+            let mut known_as = growing.inode;
+            let known = match origin {
+                Origin::Open | Origin::Copy | Origin::Tar => return Ok((origin, None)),
+                Origin::Unknown => Former::unread(growing.inode, &growing.path, &self.scope, 0),
+                Origin::Rest(inode) => {
+                    known_as = inode;
+                    self.memory.read(&inode).map_or_else(
+                        || Former::unread(growing.inode, &growing.path, &self.scope, 0),
+                        Former::of,
+                    )
+                }
+                Origin::RestOfFormer(index) => {
+                    known_as = self.formers[index].inode;
+                    self.formers[index].clone()
+                }
+            };
+            let archive = Archive::of(known, Arc::clone(&growing.file), growing.inode, growing.path.clone())?;
+            match origin {
+                Origin::Rest(inode) => self.memory.forget(&inode),
+                Origin::RestOfFormer(index) => drop(self.formers.swap_remove(index)),
+                _ => {}
+            }
+            Ok((origin, Some((archive, known_as))))
+        });
+        let path = growing.path.display();
+        match begun {
+            Ok((_, Some((archive, known_as)))) => self.start(archive, &known_as),
+            Ok((Origin::Open, None)) => self.growing.push(growing),
+            Ok((Origin::Tar, None)) => {
+                tracing::warn!(%path, bytes = growing.size, "a tar, which holds files and not lines: left out");
+                self.leave_out(growing);
+            }
+            Ok(_) => {
+                tracing::info!(%path, "compressed, and a copy of what is read: left out");
+                self.leave_out(growing);
+            }
+            // Its head is all there is yet: once there is more, it is found anew.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) if error.raw_os_error().is_some() && !(growing.is_gone && self.is_ending) => {
+                growing.trouble.tell(&growing.path, &error);
+                self.growing.push(growing);
+            }
+            Err(error) => {
+                tracing::error!(%path, bytes = growing.size, %error, "no gzip, whatever its name says: left out, and its lines are lost");
+                self.leave_out(growing);
+            }
         }
     }
 
-    /// Reads an archive from where what it holds is known to, if there is anything new in it.
-    pub(super) fn begin_archive(
-        &mut self,
-        mut young: Young,
-        file: File,
-        inode: Inode,
-        size_of: &dyn Fn(&Inode) -> Option<u64>,
-    ) {
-        let (file, mut known_as) = (Arc::new(file), inode);
-        let begun = self.origin(&young.path, &file, size_of).and_then(|origin| {
-            let known = match origin {
-                Origin::Copy => return Ok(None),
-                Origin::Rest(Known::Closed(index)) => Former::of(&self.closed.swap_remove(index)),
-                Origin::Rest(Known::Former(index)) => self.formers.swap_remove(index),
-                Origin::Unknown => Former::unread(inode, &young.path, &self.scope),
-            };
-            known_as = known.inode;
-            Archive::of(known, Arc::clone(&file), inode).map(Some)
-        });
-        let path = young.path.display();
-        match begun {
-            Ok(Some(archive)) => self.start(archive, &young.path, &known_as),
-            Ok(None) => {
-                tracing::info!(%path, "compressed, and a copy of what is read: left out");
-                self.left_out.insert(inode, young.size);
-            }
-            // Its head is all there is yet.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                young.file = Arc::into_inner(file);
-                self.young.insert(inode, young);
-            }
-            Err(error) if error.raw_os_error().is_some() => {
-                self.complain(&young.path, &error);
-                young.file = Arc::into_inner(file);
-                self.young.insert(inode, young);
-            }
-            Err(error) => {
-                tracing::error!(%path, bytes = young.size, %error, "no gzip, whatever its name says: left out, and its lines are lost");
-                self.left_out.insert(inode, young.size);
-            }
-        }
+    fn leave_out(&mut self, growing: Growing) {
+        self.memory.note(Known::LeftOut(LeftOut {
+            inode: growing.inode,
+            path: growing.path.to_string_lossy().into_owned(),
+            size: growing.size,
+            modified: growing.modified,
+        }));
     }
 
     /// Evidence that cannot tell decides for reading.
-    fn origin(&self, path: &Path, file: &Arc<File>, size_of: &dyn Fn(&Inode) -> Option<u64>) -> io::Result<Origin> {
-        let mut unpacked = Unpacked::of(file);
-        unpacked.advance_to(HEAD)?;
-        let mut candidates = self.candidates(path, &unpacked);
-        candidates.sort_by_key(|candidate| candidate.known_by.0);
-        let mut tails: Vec<&Tail> = self.tails.values().filter(|tail| tail.begins_like(&unpacked)).collect();
-        let may_be = |former: &&Former| former.may_be_in(path);
-        let mut formers: Vec<&Former> = self.formers.iter().filter(may_be).collect();
-        if candidates.is_empty() && tails.is_empty() && formers.is_empty() && self.copies.is_empty() {
-            return Ok(Origin::Unknown);
-        }
-        let (mut unpacked, mut known) = (Unpacked::of(file), None);
-        for candidate in candidates {
-            let (length, evidence) = candidate.known_by;
-            if unpacked.advance_to(length)? && unpacked.agrees(evidence) {
-                known = Some(candidate.place);
+    fn origin(&self, growing: &mut Growing, look: &Look<'_>) -> io::Result<Origin> {
+        let path = growing.path.clone();
+        let Some(walk) = &growing.walk else {
+            let head = growing.head()?;
+            if is_tar(&head.head) {
+                return Ok(Origin::Tar);
             }
-        }
-        unpacked.advance_to(u64::MAX)?;
+            let marks = self.marks(&path, &head);
+            let begins = |tail: &Tail| tail.begins_like(&head);
+            let may_be = |former: &Former| former.may_be_in(&path);
+            if marks.is_empty()
+                && !self.tails.values().any(begins)
+                && !self.formers.iter().any(may_be)
+                && self.memory.copies().next().is_none()
+            {
+                return Ok(Origin::Unknown);
+            }
+            growing.set_out(marks);
+            return Ok(Origin::Open);
+        };
+        let unpacked = &walk.unpacked;
         let length = unpacked.position;
         // One that is followed may have grown since; but it is not less than what was made of it. Where many say the same, only one that
         // was rotated can have been compressed.
-        tails.retain(|tail| length <= tail.size() && (length > HEAD || !tail.is_in_use()) && tail.is_like(&unpacked));
-        formers.retain(|former| former.was_all_in(&unpacked));
-        let is_copy = |copy: &Copied| {
-            copy.size == length && may_be_copy(Path::new(&copy.path), length, path) && unpacked.agrees(&copy.evidence)
+        let is_like = |tail: &Tail| {
+            length <= tail.size()
+                && (length > HEAD || !tail.is_in_use())
+                && tail.begins_like(unpacked)
+                && tail.is_like(unpacked)
         };
-        Ok(match known {
-            _ if !tails.is_empty() || self.copies.values().any(is_copy) => Origin::Copy,
-            Some(Known::Closed(index)) => match size_of(&self.closed[index].inode) {
-                None => Origin::Rest(Known::Closed(index)),
-                Some(size) if length <= size => Origin::Copy,
+        let is_copy = |copy: &Copied| {
+            copy.size == length && may_be_copy(Path::new(&copy.path), length, &path) && unpacked.agrees(&copy.evidence)
+        };
+        if self.tails.values().any(is_like) || self.memory.copies().any(is_copy) {
+            return Ok(Origin::Copy);
+        }
+        let marks = self.marks(&path, unpacked);
+        if !walk.covers(&marks) {
+            // More is known than when it set out.
+            growing.set_out(marks);
+            return Ok(Origin::Open);
+        }
+        // Of all that it agrees with, what was read farthest.
+        let known_by = |known_by: (u64, &_)| walk.agreed.iter().any(|(length, e)| (*length, e) == known_by);
+        let read = self.plain_in(&path).filter(|saved| known_by(saved.known_by()));
+        let read = read.max_by_key(|saved| saved.known_by().0);
+        let formers = self.formers.iter().enumerate();
+        let mut formers: Vec<_> = formers.filter(|(_, former)| former.may_be_in(&path)).collect();
+        let former = formers.iter().filter(|(_, former)| known_by(former.known_by()));
+        let former = former
+            .max_by_key(|(_, former)| former.known_by().0)
+            .filter(|(_, former)| read.is_none_or(|saved| saved.known_by().0 <= former.known_by().0))
+            .map(|(index, _)| *index);
+        formers.retain(|(_, former)| former.was_all_in(unpacked));
+        Ok(match (former, read) {
+            (Some(index), _) => Origin::RestOfFormer(index),
+            (None, Some(saved)) => match look.of(&saved.inode) {
+                None => Origin::Rest(saved.inode),
+                Some(plain) if length <= plain.size => Origin::Copy,
                 Some(_) => Origin::Unknown,
             },
-            Some(former) => Origin::Rest(former),
-            None if formers.is_empty() => Origin::Unknown,
-            None => Origin::Copy,
+            (None, None) if formers.is_empty() => Origin::Unknown,
+            (None, None) => Origin::Copy,
         })
     }
 
-    /// Files of which some was read that begins as the archive does.
-    fn candidates(&self, path: &Path, head: &Unpacked) -> Vec<Candidate<'_>> {
-        let plain = |(_, saved): &(usize, &Saved)| {
+    /// How far files were read that begin as the archive does.
+    fn marks(&self, path: &Path, head: &Unpacked) -> Vec<Mark> {
+        let read = self.plain_in(path).map(Saved::known_by);
+        let formers = self.formers.iter().filter(|former| former.may_be_in(path));
+        let known_by = read.chain(formers.map(Former::known_by));
+        known_by
+            .filter(|(length, evidence)| *length > 0 && evidence.has_head(head.head_of(*length)))
+            .map(|(length, evidence)| (length, evidence.clone()))
+            .collect()
+    }
+
+    /// Files that were read, and are no archives, of which the one at `path` may be made.
+    fn plain_in(&self, path: &Path) -> impl Iterator<Item = &Saved> {
+        self.memory.all_read().filter(move |saved| {
             saved.packed.is_none() && may_be_copy(Path::new(&saved.path), saved.known_by().0, path)
-        };
-        let closed = self.closed.iter().enumerate().filter(plain);
-        let closed = closed.map(|(index, saved)| Candidate {
-            place: Known::Closed(index),
-            known_by: saved.known_by(),
-        });
-        let formers = self
-            .formers
-            .iter()
-            .enumerate()
-            .filter(|(_, former)| former.may_be_in(path));
-        let formers = formers.map(|(index, former)| Candidate {
-            place: Known::Former(index),
-            known_by: former.known_by(),
-        });
-        let begins = |candidate: &Candidate<'_>| {
-            let (length, evidence) = candidate.known_by;
-            length > 0 && evidence.has_head(head.head_of(length))
-        };
-        closed.chain(formers).filter(begins).collect()
+        })
     }
 }

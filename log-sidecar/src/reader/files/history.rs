@@ -1,11 +1,13 @@
 //! What is there at a first start, when no checkpoint says what was read.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pod_contract::config::Word;
 use pod_contract::units::Bytes;
 
 use super::Files;
+use super::look::Look;
 use crate::discover::{Found, Kind};
 
 /// Rotated files that were written to before this time are passed over at a first start, unless the user says otherwise.
@@ -33,37 +35,63 @@ impl Word for Start {
     ];
 }
 
-/// Decides at the first look of a first start.
+/// Births come from a coarser clock than ours, nanoseconds.
+const CLOCK_GRAIN: i64 = 20_000_000;
+
+/// Decides about what is there at a first start.
 #[derive(Debug)]
 pub(super) struct History {
     start: Start,
     ignore_older: Option<Duration>,
     /// Nanoseconds since 1970.
-    now: i64,
+    started_at: i64,
+    /// What could not be looked at yet; None before the first look.
+    not_seen: Option<Vec<PathBuf>>,
 }
 
 impl History {
-    pub(super) fn new(start: Start, ignore_older: Option<Duration>, now: i64) -> Self {
+    pub(super) fn new(start: Start, ignore_older: Option<Duration>, started_at: i64) -> Self {
         Self {
             start,
             ignore_older,
-            now,
+            started_at,
+            not_seen: None,
         }
+    }
+
+    /// Was the file there before the start? Without its birth, that is known of what the first look has found.
+    fn has(&self, file: &Found) -> bool {
+        let is_first_seen = match &self.not_seen {
+            None => true,
+            Some(not_seen) => not_seen.iter().any(|dir| file.path.starts_with(dir)),
+        };
+        is_first_seen && !file.inode.is_born_since(self.started_at - CLOCK_GRAIN)
+    }
+
+    /// A look has come to its end.
+    pub(super) fn note(&mut self, look: &Look<'_>) {
+        let hidden = look.hidden().map(|(path, _)| path.to_owned());
+        self.not_seen = Some(match self.not_seen.take() {
+            None => hidden.collect(),
+            Some(before) => hidden.filter(|path| before.contains(path)).collect(),
+        });
     }
 
     fn is_older(&self, file: &Found, age: Duration) -> bool {
         let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-        file.modified < self.now.saturating_sub(age)
+        file.modified < self.started_at.saturating_sub(age)
     }
 
-    /// Was it rotated so recently that its lines are wanted?
-    pub(super) fn wants_rotated(&self, file: &Found) -> bool {
-        self.start != Start::Tail && !self.is_older(file, self.ignore_older.unwrap_or(ROTATED_WITHIN))
+    /// Was it rotated before the start, and so long ago that its lines are not wanted?
+    pub(super) fn passes_over_rotated(&self, file: &Found) -> bool {
+        self.has(file)
+            && (self.start == Start::Tail || self.is_older(file, self.ignore_older.unwrap_or(ROTATED_WITHIN)))
     }
 
     /// Is a file that matches followed from its end only?
     pub(super) fn passes_over(&self, file: &Found) -> bool {
-        self.start == Start::Tail || self.ignore_older.is_some_and(|age| self.is_older(file, age))
+        self.has(file)
+            && (self.start == Start::Tail || self.ignore_older.is_some_and(|age| self.is_older(file, age)))
     }
 }
 

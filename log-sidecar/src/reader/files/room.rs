@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::Files;
+use super::memory::Known;
 use crate::reader::tail::Tail;
 
 /// Open files that are no log files.
@@ -14,7 +15,8 @@ const RESERVED_FILES: usize = 32;
 impl Files {
     /// Closes a file that is read to its end, if as many are open as may be.
     pub(super) fn make_room(&mut self) -> io::Result<()> {
-        if self.tails.len() + self.archives.len() < self.capacity {
+        let open = self.tails.len() + self.archives.len() + self.growing.len() + self.young.len();
+        if open < self.capacity {
             return Ok(());
         }
         let done = self.tails.iter().filter(|(_, tail)| tail.is_done());
@@ -30,7 +32,7 @@ impl Files {
                 "a deleted file is let go, since no more files may be open: what is still written to it is lost"
             );
         }
-        self.closed.push(tail.saved());
+        self.memory.note(Known::Read(tail.saved()));
         Ok(())
     }
 

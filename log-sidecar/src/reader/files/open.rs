@@ -1,0 +1,192 @@
+//! Taking up a file that a look has found: what it is, and from where it is read.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::Files;
+use super::format::Format;
+use super::growing::Growing;
+use super::history::History;
+use super::memory::Known;
+use crate::checkpoint::Saved;
+use crate::discover::{Found, Kind, is_compressed_name};
+use crate::identity::Inode;
+use crate::parse::millis;
+use crate::reader::tail::{Former, Tail};
+
+/// What there is to do about a file that is not open.
+enum Wanted {
+    Nothing,
+    /// It was read up to here.
+    Rest(Saved),
+    /// Nobody knows it.
+    All,
+}
+
+impl Files {
+    /// True when the file, which was not, is read now.
+    pub(super) fn take_up(&mut self, found: &Found) -> io::Result<bool> {
+        let inode = found.inode;
+        if self.archives.iter().any(|archive| archive.inode == inode) {
+            return Ok(false);
+        }
+        if let Some(growing) = self.growing.iter_mut().find(|growing| growing.inode == inode) {
+            growing.note(found);
+            return Ok(false);
+        }
+        let saved = match self.wanted(found) {
+            Wanted::Nothing => return Ok(false),
+            Wanted::Rest(saved) => Some(saved),
+            Wanted::All => None,
+        };
+        let is_archive = saved.as_ref().map_or_else(
+            || is_compressed_name(&found.path),
+            |saved| saved.packed.is_some(),
+        );
+        if is_archive && !self.has_room_for_archive() {
+            self.has_more_archives = true;
+            return Ok(false);
+        }
+        let file = match self.young.get(&inode) {
+            Some(young) => Some(young.file.try_clone()?),
+            None => self.open_in_room(found)?,
+        };
+        let Some(file) = file else { return Ok(false) };
+        let is_open = match Format::of(&file)? {
+            Format::Empty if is_compressed_name(&found.path) => false,
+            Format::Gzip => {
+                self.young.remove(&inode);
+                self.take_up_archive(found, file, saved)?
+            }
+            Format::Packed => {
+                self.young.remove(&inode);
+                self.pass_over(found, "compressed, and not by gzip");
+                self.memory.note_left_out(found);
+                false
+            }
+            Format::Empty | Format::Text => self.take_up_lines(found, file, saved)?,
+        };
+        self.unreadable.remove(&found.path);
+        Ok(is_open)
+    }
+
+    fn wanted(&self, found: &Found) -> Wanted {
+        match self.memory.of(&found.inode) {
+            Some(Known::Read(saved)) => {
+                let is_wanted = match (saved.packed, found.kind) {
+                    (Some(packed), _) => !packed.is_finished || packed.size != found.size,
+                    // Under want of file descriptors, a file that is read to its end stays closed until it grows.
+                    (None, Kind::Matched) => saved.offset != found.size || self.tails.len() < self.capacity,
+                    (None, Kind::Rotated) => saved.offset != found.size,
+                    // Read before under a name that was to be read.
+                    (None, Kind::Other) => {
+                        saved.offset != found.size && self.patterns.kind(saved.path.as_ref()) != Kind::Other
+                    }
+                };
+                if is_wanted { Wanted::Rest(saved.clone()) } else { Wanted::Nothing }
+            }
+            // Nobody writes to a copy.
+            Some(Known::Copy(copy)) if copy.size == found.size => Wanted::Nothing,
+            Some(Known::LeftOut(file)) if (file.size, file.modified) == (found.size, found.modified) => Wanted::Nothing,
+            _ if found.kind == Kind::Other => Wanted::Nothing,
+            _ => Wanted::All,
+        }
+    }
+
+    fn take_up_archive(&mut self, found: &Found, file: File, saved: Option<Saved>) -> io::Result<bool> {
+        if let Some(saved) = saved.filter(|saved| saved.packed.is_some()) {
+            return self.resume_archive(found, file, &saved).map(|()| true);
+        }
+        if self.history.as_ref().is_some_and(|history| history.passes_over_rotated(found)) {
+            self.pass_over(
+                found,
+                "compressed before the first start; --ignore-older says what is too old",
+            );
+            self.memory.note_left_out(found);
+        } else {
+            self.memory.forget(&found.inode);
+            self.growing.push(Growing::new(found, file));
+        }
+        Ok(false)
+    }
+
+    fn take_up_lines(&mut self, found: &Found, file: File, saved: Option<Saved>) -> io::Result<bool> {
+        if saved.is_some() {
+            return self.follow(found, file, saved.as_ref());
+        }
+        let says = |says: fn(&History, &Found) -> bool| self.history.as_ref().is_some_and(|history| says(history, found));
+        let is_rotated = found.kind == Kind::Rotated;
+        if is_rotated && says(History::passes_over_rotated) {
+            self.pass_over(
+                found,
+                "rotated before the first start; --ignore-older says what is too old",
+            );
+            // Should somebody still write to it, that is wanted.
+            let mut tail = Tail::at_end(file, found.inode, &found.path.to_string_lossy(), &self.scope)?;
+            self.memory.note(Known::Read(tail.saved()));
+            return Ok(false);
+        }
+        // Also a copy whose name matches, as `app.log.1` with `app.log*`; at the first look, it is history.
+        let may_be_copy =
+            is_rotated || (!self.first_look && (self.young.contains_key(&found.inode) || self.may_be_rotated(&found.path)));
+        let file = if may_be_copy { self.came_and_went(found, file) } else { Some(file) };
+        match file {
+            Some(file) => self.follow(found, file, None),
+            None => Ok(false),
+        }
+    }
+
+    fn follow(&mut self, found: &Found, file: File, saved: Option<&Saved>) -> io::Result<bool> {
+        let inode = found.inode;
+        let path = found.path.to_string_lossy();
+        let mut known_as = inode;
+        let mut tail = if let Some(saved) = saved {
+            let (tail, former) = Tail::resume(file, inode, saved, &self.scope)?;
+            if let Some(former) = former {
+                self.ledger.resets.inc();
+                tracing::warn!(path = %path, "not the file that the checkpoint knew under this inode: read from its start");
+                self.remember(former);
+            }
+            tail
+        } else if let Some(index) = self.former_of(&found.path, &file, &inode) {
+            let former = self.formers.swap_remove(index);
+            known_as = former.inode;
+            Tail::adopt(file, inode, former, &self.scope)?
+        } else if found.kind == Kind::Matched && self.history.as_ref().is_some_and(|h| h.passes_over(found)) {
+            self.pass_over(found, "there at the first start; followed from its end");
+            Tail::at_end(file, inode, &path, &self.scope)?
+        } else {
+            Tail::new(file, inode, &path, &self.scope)?
+        };
+        // Only now: what could not be opened is still known by its position.
+        self.memory.forget(&inode);
+        tail.matched = found.kind == Kind::Matched;
+        tail.sent_up_to = self.sent_up_to(&known_as);
+        if let Some(zone) = self.zone {
+            tail.clock.wind(&tail.before()?, zone, millis(SystemTime::now()));
+        }
+        tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
+        self.tails.insert(inode, tail);
+        Ok(true)
+    }
+
+    fn former_of(&self, path: &Path, file: &File, inode: &Inode) -> Option<usize> {
+        let lives_on = |former: &Former| former.may_be_in(path) && former.lives_on_in(file, inode);
+        self.formers.iter().position(lives_on)
+    }
+
+    /// The file that was found, if one more may be open; not another that has its name by now.
+    fn open_in_room(&mut self, found: &Found) -> io::Result<Option<File>> {
+        self.make_room()?;
+        match File::open(&found.path) {
+            Ok(file) if Inode::of(&file)? == found.inode => Ok(Some(file)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => {
+                self.has_missed = true;
+                Ok(None)
+            }
+        }
+    }
+}
