@@ -76,6 +76,17 @@ pub(crate) struct LeftOut {
     pub(crate) modified: i64,
 }
 
+/// What a file was before it was truncated, as long as a copy of that may come up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Truncated {
+    /// `evidence` is of what stood before `read`.
+    pub(crate) file: Saved,
+    /// When that was noticed, nanoseconds since 1970.
+    pub(crate) noticed: i64,
+    /// Where its last lines ended, with a checksum of what stood before.
+    pub(crate) ends: Vec<(u64, u32)>,
+}
+
 /// A compressed file that is read through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Packed {
@@ -88,7 +99,7 @@ pub(crate) struct Packed {
 /// All that outlives the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Positions {
-    version: u32,
+    pub(crate) version: u32,
     /// The run has ended in order: nothing behind the offsets was sent. A file beside this one says so, since that goes also where
     /// nothing can be written.
     #[serde(skip)]
@@ -98,16 +109,19 @@ pub(crate) struct Positions {
     pub(crate) copies: Vec<Copied>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) left_out: Vec<LeftOut>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) truncated: Vec<Truncated>,
 }
 
-impl Positions {
-    pub(crate) fn new(files: Vec<Saved>, copies: Vec<Copied>, left_out: Vec<LeftOut>) -> Self {
+impl Default for Positions {
+    fn default() -> Self {
         Self {
             version: VERSION,
             is_clean: false,
-            files,
-            copies,
-            left_out,
+            files: Vec::new(),
+            copies: Vec::new(),
+            left_out: Vec::new(),
+            truncated: Vec::new(),
         }
     }
 }
@@ -250,13 +264,20 @@ mod tests {
         }
     }
 
+    fn of_files(files: Vec<Saved>) -> Positions {
+        Positions {
+            files,
+            ..Positions::default()
+        }
+    }
+
     #[test]
     fn what_is_saved_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("made");
         let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
         assert_eq!(positions, None);
-        let positions = Positions::new(vec![saved(7)], vec![], vec![]);
+        let positions = of_files(vec![saved(7)]);
         checkpoint.save(&positions).unwrap();
         assert!(
             Checkpoint::open(Some(&state))
@@ -296,7 +317,7 @@ mod tests {
         };
         assert!(checkpoint.would_find(&file, "initial"));
         assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
-        checkpoint.save(&Positions::new(vec![of("initial", 2)], vec![], vec![])).unwrap();
+        checkpoint.save(&of_files(vec![of("initial", 2)])).unwrap();
         for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
             assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
         }

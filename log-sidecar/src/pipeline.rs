@@ -111,7 +111,7 @@ pub(crate) async fn ship(
 
 pub(crate) fn new_delivery(config: &config::Delivery, state: Option<&Path>, ledger: &Ledger) -> Delivery {
     Delivery::new(
-        Sink::new(&config.target, config.network.clone()),
+        Sink::new(&config.target, config.network.clone(), &config.shape),
         ledger.clone(),
         DeadLetter::new(state, config.dead_letter_max),
         config.retry_max,

@@ -1,5 +1,6 @@
 //! Large buffers that are used again: a freed one goes back to the kernel at once, and comes back as a page fault for each 4 KiB.
 
+use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -77,6 +78,16 @@ impl Deref for Recycled {
 impl DerefMut for Recycled {
     fn deref_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+}
+
+impl Write for Recycled {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

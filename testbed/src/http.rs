@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -16,7 +18,7 @@ pub struct Request {
     pub target: String,
     /// Names as sent.
     pub headers: Vec<(String, String)>,
-    /// Without chunk framing.
+    /// Without chunk framing, and unpacked if its coding is gzip.
     pub body: Vec<u8>,
 }
 
@@ -220,6 +222,10 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request
         body: Vec::new(),
     };
     request.body = read_body(reader, &request)?;
+    if request.header("content-encoding") == Some("gzip") {
+        let packed = std::mem::take(&mut request.body);
+        GzDecoder::new(packed.as_slice()).read_to_end(&mut request.body)?;
+    }
     Ok(Some(request))
 }
 

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pod_contract::admin;
-use pod_contract::config::{Flag, Secret, list, setting};
+use pod_contract::config::{Flag, Secret, list, map, setting};
 use pod_contract::start::cli::Verb;
 use pod_contract::tls;
 use pod_contract::units::Bytes;
 
 use crate::deliver::AllRefused;
 use crate::discover::Pattern;
-use crate::parse::{Timestamp, Zone};
+use crate::parse::{Parser, Timestamp, Zone};
 use crate::reader::{Join, Start};
-use crate::sink::Target;
+use crate::sink::{Compress, Target};
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
@@ -38,6 +38,7 @@ pub(crate) const VERBS: &[Verb] = &[Verb {
 pub(crate) fn flags() -> Vec<Flag> {
     let mut all = file_flags();
     all.extend(reading_flags());
+    all.extend(shaping_flags());
     all.extend(delivery_flags());
     all.extend(tls::flags());
     all.push(admin::flag(
@@ -80,7 +81,7 @@ fn reading_flags() -> Vec<Flag> {
             "timestamp",
             "WHICH",
             "@timestamp is when a line was read, or when it was written, as the line says (in the usual forms, at its start, in brackets, in logfmt or in JSON); one \
-             that does not say it is as old as the one before [default: read; line for an index by date]",
+             that does not say it is as old as the one before [default: read; line with --parse and for an index by date]",
         ),
         setting::<Zone>(
             "time-zone",
@@ -141,6 +142,30 @@ fn reading_flags() -> Vec<Flag> {
     ]
 }
 
+fn shaping_flags() -> Vec<Flag> {
+    vec![
+        list::<Parser>(
+            "parse",
+            "HOW",
+            "Lines are read, and their fields sent in their place; message or msg, level and time become those of the record. json, logfmt, access (Apache, nginx), klog, or \
+             /REGEX/ with named groups; repeat the flag for more: the first that fits does. Lines that nobody can read are sent as text",
+        ),
+        map::<String>("rename", "OLD=NEW", "A field has another name; repeat the flag for more"),
+        list::<String>("remove", "FIELD", "A field is left out; repeat the flag for more"),
+        list::<String>(
+            "number",
+            "FIELD",
+            "A field is a number, though it is written as a text; repeat the flag for more",
+        ),
+        setting::<String>(
+            "nest",
+            "FIELD",
+            "Fields that were read are put into this one, so that theirs do not collide with others in the store",
+        ),
+        map::<String>("field", "NAME=VALUE", "A field of every record; repeat the flag for more"),
+    ]
+}
+
 fn delivery_flags() -> Vec<Flag> {
     vec![
         setting::<Target>("to", "SINK", "Where records go, by scheme"),
@@ -161,6 +186,11 @@ fn delivery_flags() -> Vec<Flag> {
             "request-timeout",
             "DURATION",
             "The sink is given so long to answer [default: 30s]",
+        ),
+        setting::<Compress>(
+            "compress",
+            "HOW",
+            "Requests with records are packed: none, or gzip, which takes more of the processor and less of the network [default: none]",
         ),
         setting::<Duration>(
             "retry-max",

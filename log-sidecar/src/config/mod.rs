@@ -2,6 +2,7 @@
 
 mod flags;
 mod reading;
+mod shaping;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,8 +18,10 @@ use pod_contract::units::Bytes;
 
 pub(crate) use self::flags::{AFTER_HELP, VERBS, flags};
 pub(crate) use self::reading::Reading;
+use self::reading::Times;
 use crate::deliver::AllRefused;
-use crate::sink::{Network, Target};
+use crate::parse::Shape;
+use crate::sink::{Compress, Network, Target};
 
 const ADMIN_PORT: u16 = 9601;
 const KIB: u64 = 1024;
@@ -52,6 +55,7 @@ pub(crate) struct Delivery {
     pub(crate) target: Target,
     pub(crate) network: Network,
     pub(crate) is_insecure: bool,
+    pub(crate) shape: Shape,
     pub(crate) retry_max: Duration,
     pub(crate) dead_letter_max: u64,
     pub(crate) all_refused: AllRefused,
@@ -66,12 +70,13 @@ impl Config {
         let delivery = Delivery::prove(s);
         let admin = admin::prove(s, ADMIN_PORT);
         let is_dated = delivery.as_ref().is_some_and(|delivery| delivery.target.is_dated());
+        let is_parsed = delivery.as_ref().is_some_and(|delivery| delivery.shape.reads());
         let reading = Reading::prove(
             s,
             state.clone().flatten(),
             grace.unwrap_or_default(),
             is_replay,
-            is_dated,
+            Times { is_dated, is_parsed },
         );
         let (state, grace) = (state?, grace?);
         if is_replay && state.is_none() {
@@ -97,6 +102,8 @@ impl Delivery {
         let login = Login::prove(s, &[("api-key", "ApiKey"), ("bearer", "Bearer")]);
         let tls = Tls::prove(s);
         let timeout = s.or("request-timeout", Duration::from_secs(30));
+        let compress = s.or("compress", Compress::None);
+        let shape = shaping::prove(s);
         let retry_max = s.or("retry-max", Duration::from_secs(30));
         let dead_letter_max = s.or("dead-letter-max", Bytes(16 * MIB));
         let hold = s.list::<String>("hold");
@@ -122,9 +129,11 @@ impl Delivery {
                 login,
                 tls: certificates,
                 timeout,
+                compress: compress?,
                 hold: hold?,
             },
             is_insecure: is_encrypted && tls.trust == Trust::Anybody,
+            shape: shape?,
             retry_max,
             dead_letter_max: dead_letter_max?.0,
             all_refused: all_refused?,
@@ -133,7 +142,8 @@ impl Delivery {
 }
 
 const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
-const OF_THE_NETWORK: [&str; 8] = [
+const OF_THE_NETWORK: [&str; 9] = [
+    "compress",
     "username",
     "password",
     "api-key",

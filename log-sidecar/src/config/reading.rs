@@ -37,14 +37,14 @@ impl Reading {
         state: Option<PathBuf>,
         grace: Duration,
         may_be_none: bool,
-        is_dated: bool,
+        times: Times,
     ) -> Option<Self> {
         let include = s.values::<Pattern>("include");
         let exclude = s.values::<Pattern>("exclude");
         let rotated = s.values::<Pattern>("rotated");
         let start = s.or("start", Start::Checkpoint);
         let ignore_older = s.optional::<Duration>("ignore-older");
-        let zone = prove_zone(s, is_dated);
+        let zone = prove_zone(s, times);
         let joins = s.list::<Join>("multiline");
         let join_wait = s.or("multiline-wait", Duration::from_secs(1));
         let max_record = s.or("max-record", Bytes(256 * KIB));
@@ -101,9 +101,18 @@ impl Reading {
     }
 }
 
+/// What else says that the times of lines are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// They decide where lines go.
+    pub(super) is_dated: bool,
+    /// Lines are read.
+    pub(super) is_parsed: bool,
+}
+
 /// Of which zone times of lines are; `Some(None)` if they are not wanted.
-fn prove_zone(s: &mut Settings<'_>, is_dated: bool) -> Option<Option<Zone>> {
-    let usual = if is_dated { Timestamp::Line } else { Timestamp::Read };
+fn prove_zone(s: &mut Settings<'_>, Times { is_dated, is_parsed }: Times) -> Option<Option<Zone>> {
+    let usual = if is_dated || is_parsed { Timestamp::Line } else { Timestamp::Read };
     let timestamp = s.or("timestamp", usual);
     let zone = s.optional::<Zone>("time-zone");
     match timestamp? {

@@ -12,8 +12,9 @@ use flate2::read::MultiGzDecoder;
 use memchr::memchr;
 
 use super::clock::Clock;
+use super::former::Former;
 use super::framing::{Framing, frame, line};
-use super::tail::{BLOCK, Former, hole_at};
+use super::tail::{BLOCK, hole_at};
 use super::trouble::Trouble;
 use crate::batch::{Mark, Segment, Source};
 use crate::checkpoint::{Packed, Saved};
@@ -173,7 +174,7 @@ impl Archive {
             source: known.source,
             generation: known.generation,
             unpacked: None,
-            position: known.offset,
+            position: known.resume_at,
             frontier: known.frontier,
             rest: Vec::new(),
             is_read: false,

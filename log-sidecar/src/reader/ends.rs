@@ -19,6 +19,14 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    pub(super) fn of(all: Vec<(u64, u32)>) -> Self {
+        Self { last: all.into() }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.last.iter().copied()
+    }
+
     /// Notes where the lines of a `block` end, from `from` on. It stands at `base` of a file that begins with `head`, and ends with a line.
     pub(super) fn note(&mut self, base: u64, block: &[u8], from: usize, head: &[u8]) {
         let newlines = memrchr_iter(b'\n', &block[from..]).skip(usize::from(block.ends_with(b"\n")));

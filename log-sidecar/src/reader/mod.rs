@@ -4,6 +4,7 @@ mod archive;
 mod clock;
 mod ends;
 mod files;
+mod former;
 mod framing;
 mod tail;
 mod trouble;

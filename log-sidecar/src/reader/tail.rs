@@ -13,6 +13,7 @@ use rustix::io::pread;
 use super::archive::Unpacked;
 use super::clock::{Clock, LOOK_BACK};
 use super::ends::Ends;
+use super::former::Former;
 use super::framing::{Framing, frame, line};
 use super::trouble::Trouble;
 use crate::batch::{Line, Mark, Segment, Source};
@@ -37,108 +38,6 @@ pub(super) enum Likeness {
     Stranger,
     /// Equal so far: `copytruncate` makes the copy first and truncates then.
     Twin,
-}
-
-/// A file that a young one equals.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Twin {
-    pub(super) of: Inode,
-    /// Of the young one.
-    pub(super) size: u64,
-}
-
-/// What a file was before it was truncated. A copy of it, if `copytruncate` made one, holds what was not read in time.
-#[derive(Debug, Clone)]
-pub(super) struct Former {
-    pub(super) source: Arc<Source>,
-    pub(super) inode: Inode,
-    pub(super) generation: u32,
-    /// Everything before was read.
-    pub(super) offset: u64,
-    pub(super) frontier: Frontier,
-    pub(super) evidence: Evidence,
-    /// How it began, if nothing was settled when it was known last.
-    begins: Option<(u64, Evidence)>,
-    ends: Ends,
-    /// When the truncation was noticed, nanoseconds since 1970.
-    pub(super) noticed: i64,
-}
-
-impl Former {
-    /// Of a file that the checkpoint knew.
-    pub(super) fn of(saved: &Saved) -> Self {
-        Self {
-            source: Arc::new(Source {
-                id: saved.id.clone(),
-                path: saved.path.clone(),
-            }),
-            inode: saved.inode,
-            generation: saved.generation,
-            offset: saved.offset,
-            frontier: Frontier::at(saved.offset),
-            evidence: saved.evidence.clone(),
-            begins: saved.begins.clone(),
-            ends: Ends::default(),
-            noticed: 0,
-        }
-    }
-
-    /// Of a file of which nothing was read.
-    pub(super) fn unread(inode: Inode, path: &Path, scope: &str, generation: u32) -> Self {
-        Self {
-            source: Arc::new(Source {
-                id: content_id(scope, &inode, generation),
-                path: path.to_string_lossy().into_owned(),
-            }),
-            inode,
-            generation,
-            offset: 0,
-            frontier: Frontier::at(0),
-            evidence: Evidence::none(),
-            begins: None,
-            ends: Ends::default(),
-            noticed: 0,
-        }
-    }
-
-    /// May what stands at `path` be a copy?
-    pub(super) fn may_be_in(&self, path: &Path) -> bool {
-        may_be_copy(Path::new(&self.source.path), self.known_by().0, path)
-    }
-
-    /// What it is known by: so many bytes, and evidence of them.
-    pub(super) fn known_by(&self) -> (u64, &Evidence) {
-        Evidence::deciding(self.offset, &self.evidence, self.begins.as_ref())
-    }
-
-    /// Does `file` hold what was read before the truncation? A copy was made before it.
-    pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
-        let (length, evidence) = self.known_by();
-        length > 0 && !inode.is_born_since(self.noticed) && evidence.agrees(file, length)
-    }
-
-    /// Is `file`, of `size` bytes, a copy of which everything was read before the truncation? It was made a few lines before that, and so
-    /// is shorter.
-    pub(super) fn was_all_of(&self, file: &File, inode: &Inode, size: u64) -> bool {
-        size <= self.offset && !inode.is_born_since(self.noticed) && self.ends.agree(file, size)
-    }
-
-    /// The same, of what is in an archive.
-    pub(super) fn was_all_in(&self, unpacked: &Unpacked) -> bool {
-        let size = unpacked.position;
-        size <= self.offset && self.ends.agree_with(size, &unpacked.head, &unpacked.guard)
-    }
-
-    /// The same, of a file that was found to equal this one, `size` bytes long, before the truncation.
-    pub(super) fn was_equal(&self, twin: Twin, size: u64) -> bool {
-        self.inode == twin.of && size == twin.size && size <= self.offset
-    }
-
-    /// A copy that has not come up for so long does not exist.
-    pub(super) fn is_recent(&self, now: i64) -> bool {
-        const LONGEST: i64 = 60_000_000_000;
-        now - self.noticed < LONGEST
-    }
 }
 
 /// A file held open from when it is found until nothing more can come from it.
@@ -212,7 +111,7 @@ impl Tail {
         let offset = memchr::memrchr(b'\n', &block).map_or(size, |newline| start + newline as u64 + 1);
         let mut former = Former::unread(inode, Path::new(path), scope, 0);
         former.evidence = Evidence::take(&file, offset)?;
-        (former.offset, former.frontier) = (offset, Frontier::at(offset));
+        (former.offset, former.resume_at, former.frontier) = (offset, offset, Frontier::at(offset));
         Self::adopt(file, inode, former, scope)
     }
 
@@ -238,13 +137,15 @@ impl Tail {
 
     /// A file that holds what a former one held: from where that was read to, as if it were that one.
     pub(super) fn adopt(file: File, inode: Inode, former: Former, scope: &Arc<str>) -> std::io::Result<Self> {
-        let offset = former.offset;
+        let offset = former.resume_at;
         let mut tail = Self::at(file, inode, former.source, former.generation, former.frontier, scope)?;
         tail.position = offset;
         tail.looked_at = offset;
         tail.head = tail.pread(0, offset.min(HEAD))?;
         tail.guard = tail.pread(offset.saturating_sub(GUARD), offset.min(GUARD))?;
-        tail.evidence = (offset, former.evidence);
+        if offset == former.offset {
+            tail.evidence = (offset, former.evidence);
+        }
         Ok(tail)
     }
 
@@ -596,6 +497,7 @@ impl Tail {
             generation: self.generation - 1,
             // A long line that was not ended has not been handed out.
             offset: self.unfinished_from(),
+            resume_at: self.unfinished_from(),
             frontier: std::mem::replace(&mut self.frontier, Frontier::at(0)),
             evidence: if self.long.is_none() {
                 Evidence::of(&self.head, &self.guard)

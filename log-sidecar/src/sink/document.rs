@@ -2,13 +2,14 @@
 //!
 //! <https://www.elastic.co/docs/reference/ecs/ecs-log>
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
 
 use super::json::{escape, string};
 use crate::batch::{Mark, Record, Source};
-use crate::parse::{Millis, system_time};
+use crate::parse::{Millis, Parsed, Shape, Value, system_time};
 use crate::pod;
 
 /// Writes documents; knows what all of them have in common.
@@ -16,18 +17,23 @@ use crate::pod;
 pub(crate) struct Encoder {
     /// `,"kubernetes.pod.name":"…"` and so on, encoded once.
     pod: Vec<u8>,
+    shape: Shape,
 }
 
 impl Encoder {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(shape: &Shape) -> Self {
         let mut encoded = Vec::new();
-        for (field, value) in pod::fields() {
+        let given = shape.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        for (field, value) in pod::fields().into_iter().chain(given) {
             encoded.push(b',');
             string(&mut encoded, field);
             encoded.push(b':');
             string(&mut encoded, &value);
         }
-        Self { pod: encoded }
+        Self {
+            pod: encoded,
+            shape: shape.clone(),
+        }
     }
 
     /// For records that were read at `read_at`.
@@ -46,11 +52,11 @@ impl Encoder {
 #[derive(Debug)]
 pub(crate) struct Documents<'r> {
     encoder: &'r Encoder,
-    /// Up to the message, for records that do not say their time.
+    /// The time, for records that do not say their time.
     start: Vec<u8>,
     /// The same, for those of one time.
     dated: Option<(Millis, Vec<u8>)>,
-    /// From the message to the offset, for records of this source.
+    /// From the path to the offset, for records of this source.
     middle: Vec<u8>,
     source: Option<&'r Source>,
 }
@@ -61,7 +67,7 @@ impl<'r> Documents<'r> {
         if !self.source.is_some_and(|source| std::ptr::eq(source, record.source)) {
             self.source = Some(record.source);
             self.middle.clear();
-            self.middle.extend_from_slice(b"\",\"log\":{\"file\":{\"path\":");
+            self.middle.extend_from_slice(b"\"file\":{\"path\":");
             string(&mut self.middle, &record.source.path);
             self.middle.extend_from_slice(b"},\"offset\":");
         }
@@ -73,7 +79,15 @@ impl<'r> Documents<'r> {
                 out.extend_from_slice(start);
             }
         }
-        escape(out, &String::from_utf8_lossy(record.text));
+        let text = String::from_utf8_lossy(record.text);
+        match self.encoder.shape.of(&text, record.time.is_some()) {
+            Some(parsed) => self.encoder.add_parsed(out, &parsed),
+            None => {
+                out.extend_from_slice(b",\"message\":\"");
+                escape(out, &text);
+                out.extend_from_slice(b"\",\"log\":{");
+            }
+        }
         out.extend_from_slice(&self.middle);
         out.extend_from_slice(itoa::Buffer::new().format(record.offset).as_bytes());
         out.extend_from_slice(match record.mark {
@@ -88,8 +102,54 @@ impl<'r> Documents<'r> {
     }
 }
 
+impl Encoder {
+    /// Up to where `log` begins.
+    fn add_parsed(&self, out: &mut Vec<u8>, parsed: &Parsed<'_>) {
+        match &parsed.message {
+            Some(Value::Json(json)) if json.starts_with('"') => {
+                out.extend_from_slice(b",\"message\":");
+                out.extend_from_slice(json.as_bytes());
+            }
+            // Where it is a text in one record, it has to be one in all.
+            Some(Value::Json(text)) => add(out, ",", "message", &Value::Text(Cow::Borrowed(text))),
+            Some(text @ Value::Text(_)) => add(out, ",", "message", text),
+            None => {}
+        }
+        let mut separator = ",";
+        if let Some(nest) = &self.shape.nest {
+            out.push(b',');
+            string(out, nest);
+            out.extend_from_slice(b":{");
+            separator = "";
+        }
+        for (name, value) in &parsed.fields {
+            add(out, separator, name, value);
+            separator = ",";
+        }
+        if self.shape.nest.is_some() {
+            out.push(b'}');
+        }
+        out.extend_from_slice(b",\"log\":{");
+        if let Some(level) = parsed.level {
+            out.extend_from_slice(b"\"level\":\"");
+            out.extend_from_slice(level.name().as_bytes());
+            out.extend_from_slice(b"\",");
+        }
+    }
+}
+
+fn add(out: &mut Vec<u8>, separator: &str, name: &str, value: &Value<'_>) {
+    out.extend_from_slice(separator.as_bytes());
+    string(out, name);
+    out.push(b':');
+    match value {
+        Value::Json(json) => out.extend_from_slice(json.as_bytes()),
+        Value::Text(text) => string(out, text),
+    }
+}
+
 fn start(time: SystemTime) -> Vec<u8> {
-    format!("{{\"@timestamp\":\"{}\",\"message\":\"", format_rfc3339_millis(time)).into()
+    format!("{{\"@timestamp\":\"{}\"", format_rfc3339_millis(time)).into()
 }
 
 #[cfg(test)]
@@ -115,6 +175,7 @@ mod tests {
         };
         let encoder = Encoder {
             pod: b",\"kubernetes.pod.name\":\"p\"".to_vec(),
+            shape: Shape::default(),
         };
         let other = Source {
             id: "g".into(),

@@ -1,10 +1,13 @@
 //! Requests of the network sinks: over kept connections, each with the login as it is at that moment, and answered in time or not at all.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -12,8 +15,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connect::{CONNECT_TIMEOUT, Connector, chain};
-use super::{Answer, Network};
-use crate::recycle::Pool;
+use super::{Answer, Compress, Network};
+use crate::recycle::{Pool, Recycled};
 
 /// An item of `_bulk` answers with about 30 bytes, or a few hundred when it failed.
 const MAX_ANSWER: usize = 16 << 20;
@@ -87,9 +90,30 @@ impl Http {
         }
     }
 
+    /// Sends records, compressed if that is wanted.
+    pub(super) async fn send(&self, url: &str, kind: &str, body: Recycled) -> Result<Answered, Unanswered> {
+        let request = self.request(Method::POST, url).map_err(Unanswered::unsent)?;
+        let (request, body) = match self.network.compress {
+            Compress::None => (request, body),
+            Compress::Gzip => (request.header(CONTENT_ENCODING, "gzip"), self.gzip(&body)),
+        };
+        self.answer(request.header(CONTENT_TYPE, kind), Bytes::from_owner(body)).await
+    }
+
+    /// Asks something, or tells to do it.
     pub(super) async fn post(&self, url: &str, kind: &str, body: Bytes) -> Result<Answered, Unanswered> {
         let request = self.request(Method::POST, url).map_err(Unanswered::unsent)?;
-        let request = request.header(CONTENT_TYPE, kind).body(Full::new(body));
+        self.answer(request.header(CONTENT_TYPE, kind), body).await
+    }
+
+    fn gzip(&self, body: &[u8]) -> Recycled {
+        let mut encoder = GzEncoder::new(self.bodies.take(body.len() / 4), Compression::fast());
+        let packed = encoder.write_all(body).and_then(|()| encoder.finish());
+        packed.expect("memory can be written to")
+    }
+
+    async fn answer(&self, request: http::request::Builder, body: Bytes) -> Result<Answered, Unanswered> {
+        let request = request.body(Full::new(body));
         let request = request.map_err(|e| Unanswered::unsent(e.to_string()))?;
         let answered = async {
             let response = self.client.request(request).await.map_err(|e| Unanswered {

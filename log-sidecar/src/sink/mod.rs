@@ -13,10 +13,12 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pod_contract::config::Word;
 use pod_contract::net::login::Login;
 use pod_contract::tls::Renewing;
 
 use crate::batch::Record;
+use crate::parse::Shape;
 use crate::recycle::Pool;
 use elasticsearch::Elasticsearch;
 pub(crate) use elasticsearch::Known;
@@ -56,9 +58,22 @@ pub(crate) enum Answer {
     Smaller { why: String, too_large: bool },
 }
 
+/// What is done to requests on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compress {
+    None,
+    Gzip,
+}
+
+impl Word for Compress {
+    const FORM: &'static str = "none or gzip";
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("gzip", Self::Gzip)];
+}
+
 /// How a network sink is spoken to.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
+    pub(crate) compress: Compress,
     pub(crate) login: Option<Login>,
     /// For https.
     pub(crate) tls: Option<Arc<Renewing>>,
@@ -77,11 +92,11 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    pub(crate) fn new(target: &Target, network: Network) -> Self {
+    pub(crate) fn new(target: &Target, network: Network, shape: &Shape) -> Self {
         match target {
-            Target::Stdout => Self::Stdout(Stdout::new()),
-            Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network))),
-            Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network))),
+            Target::Stdout => Self::Stdout(Stdout::new(shape)),
+            Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape))),
+            Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
         }
     }
 

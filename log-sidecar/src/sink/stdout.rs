@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::document::Encoder;
 use super::{Answer, Verdict};
 use crate::batch::Record;
+use crate::parse::Shape;
 
 #[derive(Debug)]
 pub(crate) struct Stdout {
@@ -13,9 +14,9 @@ pub(crate) struct Stdout {
 }
 
 impl Stdout {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(shape: &Shape) -> Self {
         Self {
-            encoder: Encoder::new(),
+            encoder: Encoder::new(shape),
         }
     }
 

@@ -514,3 +514,30 @@ fn a_large_archive_is_looked_through_to_where_its_file_was_read() {
     pod.stop(running);
     pod.assert_lines(120_000);
 }
+
+#[test]
+fn killed_after_a_truncation_it_goes_on_in_the_copy_all_the_same() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..140);
+    let running = pod.start();
+    pod.wait_for(140);
+    pod.stop(running);
+    pod.append_lines("app.log", 140..300);
+    fs::copy(pod.log("app.log"), pod.log("copy.tmp")).unwrap();
+    fs::write(pod.log("app.log"), "").unwrap();
+    let running = pod.start();
+    running.wait_for_log("not the file that the checkpoint knew");
+    wait::until("what it was to be kept", || {
+        let known = fs::read_to_string(pod.state("checkpoint.json")).unwrap_or_default();
+        known.contains("truncated").then_some(())
+    });
+    running.kill();
+    gzip(&pod, "copy.tmp", "app.log.1.gz");
+    pod.append_lines("app.log", 300..310);
+    let running = pod.start();
+    pod.wait_for(310);
+    let running = restart(&pod, running, &[]);
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    pod.assert_lines(310);
+}

@@ -141,3 +141,14 @@ fn the_admin_side_is_as_in_every_sidecar() {
     let include = include.to_str().unwrap();
     assert_admin_side(&running, BIN, &["--include", include, "--to", "stdout"]);
 }
+
+#[test]
+fn what_is_compressed_on_its_way_arrives_as_it_is() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..20_000);
+    let running = pod.start_with(&["--compress", "gzip", "--batch-size", "32KiB"]);
+    pod.wait_for(20_000);
+    pod.stop(running);
+    pod.assert_lines(20_000);
+    assert!(pod.store.requests() > 10 && pod.store.packed() == pod.store.requests());
+}

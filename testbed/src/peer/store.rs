@@ -51,6 +51,7 @@ struct State {
     whole: Option<u16>,
     authorization: Option<String>,
     requests: usize,
+    packed: usize,
     conflicts: usize,
     searches: usize,
     is_silent: bool,
@@ -135,6 +136,11 @@ impl Store {
         lock(&self.state).requests
     }
 
+    /// Those of them that were compressed.
+    pub fn packed(&self) -> usize {
+        lock(&self.state).packed
+    }
+
     /// Items whose id was known already.
     pub fn conflicts(&self) -> usize {
         lock(&self.state).conflicts
@@ -189,6 +195,7 @@ fn search(state: &mut State, index: &str, request: &Request) -> Reply {
 
 fn bulk(state: &mut State, default_index: &str, request: &Request) -> Reply {
     state.requests += 1;
+    state.packed += usize::from(request.header("content-encoding").is_some());
     if let Some(status) = state.whole {
         return Reply::new(status, "application/json", json!({ "status": status }).to_string());
     }

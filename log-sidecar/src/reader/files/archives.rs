@@ -13,7 +13,8 @@ use crate::checkpoint::{Copied, LeftOut, Saved};
 use crate::discover::Found;
 use crate::identity::{HEAD, Inode};
 use crate::reader::archive::{Archive, Unpacked};
-use crate::reader::tail::{Former, Tail, may_be_copy};
+use crate::reader::former::Former;
+use crate::reader::tail::{Tail, may_be_copy};
 
 /// So many are open at a time; the others wait for their turn.
 const MOST: usize = 32;

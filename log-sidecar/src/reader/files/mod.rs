@@ -23,7 +23,8 @@ use self::look::Look;
 use self::memory::{Known, Memory};
 use self::rotated::Young;
 use super::archive::Archive;
-use super::tail::{Former, Tail};
+use super::former::Former;
+use super::tail::Tail;
 use super::trouble::Trouble;
 use crate::batch::Settled;
 use crate::checkpoint::{Positions, Saved};
@@ -83,15 +84,21 @@ impl Files {
         // Up to where each was read when that was saved; and what may have been read and sent since, which is less than in flight.
         let unclear = positions.iter().filter(|positions| !positions.is_clean);
         let since = 2 * config.in_flight as u64;
-        let unclear = unclear.flat_map(|positions| &positions.files);
-        let may_be_sent = unclear
-            .map(|saved| (saved.inode.lasting(), saved.read.max(saved.offset) + since))
-            .collect();
+        let unclear = unclear.flat_map(|positions| {
+            let truncated = positions.truncated.iter().map(|truncated| &truncated.file);
+            positions.files.iter().chain(truncated)
+        });
+        let mut may_be_sent = HashMap::new();
+        for saved in unclear {
+            let end: &mut u64 = may_be_sent.entry(saved.inode.lasting()).or_default();
+            *end = saved.read.max(saved.offset).saturating_add(since).max(*end);
+        }
         let is_anew = positions.is_none() || config.start == Start::Head;
-        let mut positions = positions.unwrap_or_else(|| Positions::new(Vec::new(), Vec::new(), Vec::new()));
+        let mut positions = positions.unwrap_or_default();
         if is_anew {
             positions.files.iter_mut().for_each(Saved::forget_offset);
             positions.left_out.clear();
+            positions.truncated.clear();
         }
         Self {
             patterns: config.patterns.clone(),
@@ -108,7 +115,7 @@ impl Files {
             has_more_archives: false,
             young: BTreeMap::new(),
             memory: Memory::new(positions.files, positions.copies, positions.left_out),
-            formers: Vec::new(),
+            formers: positions.truncated.into_iter().map(Former::restored).collect(),
             may_be_sent,
             history: is_anew.then(|| History::new(config.start, config.ignore_older, nanos_now())),
             passed_over: PassedOver::default(),
@@ -236,7 +243,13 @@ impl Files {
         files.sort_by_key(|file| file.inode);
         copies.sort_by_key(|file| file.inode);
         left_out.sort_by_key(|file| file.inode);
-        Positions::new(files, copies, left_out)
+        Positions {
+            files,
+            copies,
+            left_out,
+            truncated: self.formers.iter().map(Former::saved).collect(),
+            ..Positions::default()
+        }
     }
 
     /// Remembers what a file was before it was truncated.

@@ -14,7 +14,8 @@ use crate::checkpoint::Saved;
 use crate::discover::{Found, Kind, is_compressed_name};
 use crate::identity::Inode;
 use crate::parse::millis;
-use crate::reader::tail::{Former, Tail};
+use crate::reader::former::Former;
+use crate::reader::tail::Tail;
 
 /// What there is to do about a file that is not open.
 enum Wanted {

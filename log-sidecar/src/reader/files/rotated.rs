@@ -10,7 +10,8 @@ use super::memory::Known;
 use crate::checkpoint::Copied;
 use crate::discover::{Found, is_rotation_of};
 use crate::identity::{Evidence, Inode};
-use crate::reader::tail::{Likeness, Tail, Twin};
+use crate::reader::former::Twin;
+use crate::reader::tail::{Likeness, Tail};
 
 /// What equals a file that is followed is a copy of it only if that one is truncated within this time.
 const COPY_AFTER: Duration = Duration::from_secs(10);

@@ -1,32 +1,20 @@
 //! Lines that are one record: a stack trace with what was logged before it, or whatever begins with the same kind of line.
 
 use pod_contract::config::Setting;
-use regex_lite::Regex;
 
 use super::traces::{Language, State};
 use crate::batch::{Line, Mark};
-use crate::parse::begins_with_time;
+use crate::parse::{Expression, begins_with_time};
 
 /// What joins lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Join {
     /// A record begins with a time.
     Time,
     /// A record begins with a line that matches.
-    Pattern(Regex),
+    Pattern(Expression),
     /// The traces of a language belong to the line before.
     Trace(Language),
-}
-
-impl PartialEq for Join {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Time, Self::Time) => true,
-            (Self::Pattern(one), Self::Pattern(two)) => one.as_str() == two.as_str(),
-            (Self::Trace(one), Self::Trace(two)) => one == two,
-            _ => false,
-        }
-    }
 }
 
 impl Setting for Join {
@@ -40,11 +28,10 @@ impl Setting for Join {
         if let Some((_, language)) = Language::NAMES.iter().find(|(name, _)| *name == text) {
             return Ok(Self::Trace(*language));
         }
-        let pattern = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'));
-        match pattern {
-            Some(pattern) if !pattern.is_empty() => Regex::new(pattern).map(Self::Pattern).map_err(|e| e.to_string()),
-            _ => Err("it is neither a name nor a /REGEX/".into()),
+        if text.starts_with('/') {
+            return Expression::parse(text).map(Self::Pattern);
         }
+        Err("it is neither a name nor a /REGEX/".into())
     }
 }
 
@@ -81,7 +68,7 @@ fn continues(rules: &[Join], states: &mut State, line: &[u8]) -> bool {
             Join::Trace(language) => is_trace |= states.continues(*language, line),
             Join::Time => (has_starts, is_start) = (true, is_start || begins_with_time(line)),
             Join::Pattern(pattern) => {
-                (has_starts, is_start) = (true, is_start || pattern.is_match(&String::from_utf8_lossy(line)));
+                (has_starts, is_start) = (true, is_start || pattern.is_in(line));
             }
         }
     }

@@ -21,13 +21,16 @@ pub(crate) enum Known {
     Never(String),
 }
 
-/// `size` is the number of ids, so that none is left out.
 pub(super) const SEARCH: &str = "_search?ignore_unavailable=true&allow_no_indices=true\
     &filter_path=timed_out,_shards.failed,hits.hits._id";
 
+/// `index.max_result_window`, as it is by default.
+const MAX_HITS: usize = 10_000;
+
 pub(super) fn question(ids: &[String]) -> String {
     let query = serde_json::json!({
-        "size": ids.len(),
+        // One may be there twice, in two backing indices; more than the window of results nobody may ask for.
+        "size": (2 * ids.len()).min(MAX_HITS),
         "_source": false,
         "track_total_hits": false,
         "query": { "ids": { "values": ids } },

@@ -18,7 +18,7 @@ use super::http::Http;
 use super::index::{Index, Names};
 use super::{Answer, Cluster, Network};
 use crate::batch::Record;
-use crate::parse::millis;
+use crate::parse::{Shape, millis};
 use crate::recycle::Recycled;
 
 /// What stands around the text of a record, bytes, about.
@@ -40,7 +40,7 @@ pub(crate) struct Elasticsearch {
 }
 
 impl Elasticsearch {
-    pub(crate) fn new(cluster: &Cluster, network: Network) -> Self {
+    pub(crate) fn new(cluster: &Cluster, network: Network, shape: &Shape) -> Self {
         let root = format!("{}/", cluster.server.url());
         let pipeline = cluster.pipeline.as_ref();
         let pipeline = pipeline.map_or(String::new(), |name| format!("&pipeline={name}"));
@@ -54,7 +54,7 @@ impl Elasticsearch {
             root,
             hold: network.hold.clone(),
             http: Http::new(network),
-            encoder: Encoder::new(),
+            encoder: Encoder::new(shape),
         }
     }
 
@@ -63,8 +63,8 @@ impl Elasticsearch {
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let body = Bytes::from_owner(self.encode(records, read_at));
-        match self.http.post(&self.bulk, NDJSON, body).await {
+        let body = self.encode(records, read_at);
+        match self.http.send(&self.bulk, NDJSON, body).await {
             Ok((status, headers, body)) => judge(status, &headers, &body, records.len(), &self.hold),
             Err(unanswered) => unanswered.into(),
         }

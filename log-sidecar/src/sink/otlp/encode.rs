@@ -2,12 +2,14 @@
 //! <https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/opentelemetry/proto/logs/v1/logs.proto>, with the attributes of
 //! <https://opentelemetry.io/docs/specs/semconv/general/logs/>.
 
+use std::borrow::Cow;
 use std::env;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::protobuf::{Fields as _, SIZE_OF_FIXED64, size_of_bytes};
+use super::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
 use crate::batch::{Mark, Record};
+use crate::parse::{Level, Shape, Value};
 use crate::pod;
 
 /// Fields, by message.
@@ -30,6 +32,8 @@ mod field {
     }
     pub(super) mod record {
         pub(in super::super) const TIME: u32 = 1;
+        pub(in super::super) const SEVERITY_NUMBER: u32 = 2;
+        pub(in super::super) const SEVERITY_TEXT: u32 = 3;
         pub(in super::super) const BODY: u32 = 5;
         pub(in super::super) const ATTRIBUTES: u32 = 6;
         pub(in super::super) const OBSERVED_TIME: u32 = 11;
@@ -40,6 +44,9 @@ mod field {
     }
     pub(super) mod any_value {
         pub(in super::super) const STRING: u32 = 1;
+        pub(in super::super) const BOOL: u32 = 2;
+        pub(in super::super) const INT: u32 = 3;
+        pub(in super::super) const DOUBLE: u32 = 4;
     }
 }
 
@@ -53,14 +60,17 @@ pub(super) struct Encoder {
     /// The fields `resource` of `ResourceLogs`, and `scope` of `ScopeLogs`.
     resource: Vec<u8>,
     scope: Vec<u8>,
+    shape: Shape,
 }
 
 impl Encoder {
-    pub(super) fn new() -> Self {
-        Self::of(&resource_attributes(&pod::fields(), |name| env::var(name).ok()))
+    pub(super) fn new(shape: &Shape) -> Self {
+        let mut attributes = resource_attributes(&pod::fields(), |name| env::var(name).ok());
+        attributes.extend(shape.fields.iter().cloned());
+        Self::of(&attributes, shape)
     }
 
-    fn of(attributes: &[(String, String)]) -> Self {
+    fn of(attributes: &[(String, String)], shape: &Shape) -> Self {
         let (mut resource, mut scope) = (Vec::new(), Vec::new());
         for (key, value) in attributes {
             attribute(&mut resource, field::resource::ATTRIBUTES, key, value.as_bytes());
@@ -70,6 +80,7 @@ impl Encoder {
         Self {
             resource: field_of(field::resource_logs::RESOURCE, &resource),
             scope: field_of(field::scope_logs::SCOPE, &scope),
+            shape: shape.clone(),
         }
     }
 
@@ -87,7 +98,7 @@ impl Encoder {
         let mut id = Vec::new();
         let parts: Vec<Parts> = records
             .iter()
-            .map(|record| Parts::of(record, &mut attributes, &mut id))
+            .map(|record| Parts::of(record, &self.shape, &mut attributes, &mut id))
             .collect();
         let all: usize = parts.iter().map(|parts| size_of_bytes(parts.record)).sum();
         let scope_logs = self.scope.len() + all;
@@ -106,19 +117,16 @@ impl Encoder {
 struct Parts {
     /// Its length.
     record: usize,
-    /// The text as it is sent, if it is not UTF-8.
+    /// The text as it is sent, if that is not the line.
     text: Option<String>,
+    level: Option<Level>,
     /// Where its attributes are among those of all records.
     attributes: Range<usize>,
 }
 
 impl Parts {
     /// Appends its attributes; `id` is for whatever.
-    fn of(record: &Record<'_>, attributes: &mut Vec<u8>, id: &mut Vec<u8>) -> Self {
-        let text = std::str::from_utf8(record.text)
-            .is_err()
-            .then(|| String::from_utf8_lossy(record.text).into_owned());
-        let length = text.as_ref().map_or(record.text.len(), String::len);
+    fn of(record: &Record<'_>, shape: &Shape, attributes: &mut Vec<u8>, id: &mut Vec<u8>) -> Self {
         let start = attributes.len();
         attribute(
             attributes,
@@ -132,10 +140,24 @@ impl Parts {
         if let Some(flag) = flag(record.mark) {
             attribute(attributes, field::record::ATTRIBUTES, "log.flags", flag.as_bytes());
         }
+        let line = String::from_utf8_lossy(record.text);
+        let (mut level, mut text) = (None, None);
+        if let Some(parsed) = shape.of(&line, record.time.is_some()) {
+            let nest = shape.nest.as_ref().map_or(String::new(), |nest| format!("{nest}."));
+            for (name, value) in &parsed.fields {
+                field_attribute(attributes, &format!("{nest}{name}"), value);
+            }
+            // Of a record of fields alone, the whole line is what people read.
+            (level, text) = (parsed.level, parsed.message.map(|message| message.text().into_owned()));
+        }
+        let text = text.or_else(|| matches!(line, Cow::Owned(_)).then(|| line.into_owned()));
+        let length = text.as_ref().map_or(record.text.len(), String::len);
         let times = SIZE_OF_FIXED64 * (1 + usize::from(record.time.is_some()));
+        let severity = level.map_or(0, |level| SIZE_OF_SMALL + size_of_bytes(level.name().len()));
         Self {
-            record: times + size_of_bytes(size_of_bytes(length)) + attributes.len() - start,
+            record: times + severity + size_of_bytes(size_of_bytes(length)) + attributes.len() - start,
             text,
+            level,
             attributes: start..attributes.len(),
         }
     }
@@ -144,6 +166,10 @@ impl Parts {
         out.message(field::scope_logs::LOG_RECORDS, self.record);
         if let Some(time) = record.time {
             out.fixed64(field::record::TIME, time.max(0).cast_unsigned() * NANOS_OF_MILLI);
+        }
+        if let Some(level) = self.level {
+            out.number(field::record::SEVERITY_NUMBER, level.severity_number());
+            out.bytes(field::record::SEVERITY_TEXT, level.name().as_bytes());
         }
         let text = self.text.as_ref().map_or(record.text, |text| text.as_bytes());
         out.message(field::record::BODY, size_of_bytes(text.len()));
@@ -164,11 +190,31 @@ fn flag(mark: Mark) -> Option<&'static str> {
 
 /// A `KeyValue` with a text.
 fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &[u8]) {
-    let any = size_of_bytes(value.len());
-    out.message(field, size_of_bytes(key.len()) + size_of_bytes(any));
+    let mut any = Vec::with_capacity(value.len() + 4);
+    any.bytes(field::any_value::STRING, value);
+    key_value(out, field, key, &any);
+}
+
+/// One with what was read of a line: numbers and truth values as such, nothing for `null`, and JSON with parts as a text.
+fn field_attribute(out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
+    let mut any = Vec::new();
+    match value {
+        Value::Json("null") => return,
+        Value::Json(json @ ("true" | "false")) => any.number(field::any_value::BOOL, u64::from(*json == "true")),
+        Value::Json(json) => match (json.parse::<i64>(), json.parse::<f64>()) {
+            (Ok(number), _) => any.number(field::any_value::INT, number.cast_unsigned()),
+            (_, Ok(number)) => any.fixed64(field::any_value::DOUBLE, number.to_bits()),
+            _ => any.bytes(field::any_value::STRING, value.text().as_bytes()),
+        },
+        Value::Text(text) => any.bytes(field::any_value::STRING, text.as_bytes()),
+    }
+    key_value(out, field::record::ATTRIBUTES, key, &any);
+}
+
+fn key_value(out: &mut Vec<u8>, field: u32, key: &str, any: &[u8]) {
+    out.message(field, size_of_bytes(key.len()) + size_of_bytes(any.len()));
     out.bytes(field::key_value::KEY, key.as_bytes());
-    out.message(field::key_value::VALUE, any);
-    out.bytes(field::any_value::STRING, value);
+    out.bytes(field::key_value::VALUE, any);
 }
 
 fn field_of(field: u32, message: &[u8]) -> Vec<u8> {
@@ -220,6 +266,7 @@ mod tests {
 
     use super::*;
     use crate::batch::Source;
+    use crate::parse::Parser;
 
     fn texts(attributes: &[KeyValue]) -> Vec<(&str, &str)> {
         attributes
@@ -252,7 +299,7 @@ mod tests {
                 time: *time,
                 may_be_known: false,
             }).collect();
-            let encoder = Encoder::of(&[("k8s.pod.name".into(), name.clone())]);
+            let encoder = Encoder::of(&[("k8s.pod.name".into(), name.clone())], &Shape::default());
             let mut out = Vec::new();
             encoder.write(&mut out, &records, UNIX_EPOCH + Duration::from_nanos(123));
             let request = ExportLogsServiceRequest::decode(out.as_slice()).unwrap();
@@ -275,6 +322,49 @@ mod tests {
                 prop_assert_eq!(texts(&found.attributes), expected);
             }
         }
+    }
+
+    #[test]
+    fn fields_are_attributes_of_their_type() {
+        let source = Source {
+            id: "abc".into(),
+            path: "/logs/a".into(),
+        };
+        let line = r#"{"level":"warn","msg":"it is","n":-3,"f":1.5,"b":true,"o":{"p":1},"s":"t\"","z":null}"#;
+        let record = Record {
+            source: &source,
+            offset: 7,
+            text: line.as_bytes(),
+            mark: Mark::Whole,
+            time: None,
+            may_be_known: false,
+        };
+        let shape = Shape {
+            parsers: vec![Parser::Json],
+            nest: Some("app".into()),
+            ..Shape::default()
+        };
+        let mut out = Vec::new();
+        Encoder::of(&[], &shape).write(&mut out, &[record, record], UNIX_EPOCH);
+        let request = ExportLogsServiceRequest::decode(out.as_slice()).unwrap();
+        let found = &request.resource_logs[0].scope_logs[0].log_records[1];
+        assert_eq!((found.severity_number, found.severity_text.as_str()), (13, "warn"));
+        let body = found.body.as_ref().and_then(|body| body.value.clone());
+        assert_eq!(body, Some(any_value::Value::StringValue("it is".into())));
+        let attributes = found.attributes[2..].iter();
+        let attributes: Vec<_> = attributes
+            .map(|pair| (pair.key.as_str(), pair.value.clone().unwrap().value.unwrap()))
+            .collect();
+        let text = |text: &str| any_value::Value::StringValue(text.into());
+        let expected = [
+            ("app.level", text("warn")),
+            ("app.n", any_value::Value::IntValue(-3)),
+            ("app.f", any_value::Value::DoubleValue(1.5)),
+            ("app.b", any_value::Value::BoolValue(true)),
+            ("app.o", text(r#"{"p":1}"#)),
+            ("app.s", text("t\"")),
+        ];
+        assert_eq!(attributes, expected);
     }
 
     #[test]

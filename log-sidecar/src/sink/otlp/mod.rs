@@ -8,13 +8,12 @@ mod reply;
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
 use self::encode::Encoder;
 use self::reply::judge;
 use super::http::Http;
 use super::{Answer, Network, Server};
 use crate::batch::Record;
+use crate::parse::Shape;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -27,12 +26,12 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    pub(crate) fn new(server: &Server, network: Network) -> Self {
+    pub(crate) fn new(server: &Server, network: Network, shape: &Shape) -> Self {
         Self {
             origin: format!("{}/", server.origin),
             url: server.url(),
             http: Http::new(network),
-            encoder: Encoder::new(),
+            encoder: Encoder::new(shape),
         }
     }
 
@@ -43,7 +42,7 @@ impl Otlp {
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
         let mut body = self.http.bodies.take(self.encoder.size(records));
         self.encoder.write(&mut body, records, read_at);
-        match self.http.post(&self.url, PROTOBUF, Bytes::from_owner(body)).await {
+        match self.http.send(&self.url, PROTOBUF, body).await {
             Ok((status, headers, body)) => judge(status, &headers, &body, records.len()),
             Err(unanswered) => unanswered.into(),
         }

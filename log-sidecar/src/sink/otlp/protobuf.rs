@@ -8,6 +8,8 @@ pub(super) trait Fields {
     /// The head of a message of `length` bytes, which are to follow.
     fn message(&mut self, field: u32, length: usize);
     fn fixed64(&mut self, field: u32, value: u64);
+    /// An integer, a truth value, or a word of an enumeration.
+    fn number(&mut self, field: u32, value: u64);
 }
 
 const LENGTH_DELIMITED: u32 = 2;
@@ -36,6 +38,11 @@ impl Fields for Vec<u8> {
         self.varint(u64::from(field << 3 | FIXED64));
         self.extend_from_slice(&value.to_le_bytes());
     }
+
+    fn number(&mut self, field: u32, value: u64) {
+        self.varint(u64::from(field << 3));
+        self.varint(value);
+    }
 }
 
 /// Bytes of a varint.
@@ -50,6 +57,8 @@ pub(super) fn size_of_bytes(length: usize) -> usize {
 
 /// Bytes of a `fixed64` of up to 15.
 pub(super) const SIZE_OF_FIXED64: usize = 9;
+/// The same, of a number below 128.
+pub(super) const SIZE_OF_SMALL: usize = 2;
 
 /// The value of a varint, and what follows it.
 fn take_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {

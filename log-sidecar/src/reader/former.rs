@@ -1,0 +1,150 @@
+//! What a file was before it was truncated.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::archive::Unpacked;
+use super::ends::Ends;
+use super::tail::may_be_copy;
+use crate::batch::Source;
+use crate::checkpoint::{Saved, Truncated};
+use crate::frontier::Frontier;
+use crate::identity::{Evidence, Inode, content_id};
+
+/// A file that a young one equals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Twin {
+    pub(super) of: Inode,
+    /// Of the young one.
+    pub(super) size: u64,
+}
+
+/// What a file was before it was truncated. A copy of it, if `copytruncate` made one, holds what was not read in time.
+#[derive(Debug, Clone)]
+pub(super) struct Former {
+    pub(super) source: Arc<Source>,
+    pub(super) inode: Inode,
+    pub(super) generation: u32,
+    /// Everything before was read.
+    pub(super) offset: u64,
+    /// Where a copy is read on: there, or, if a run was ended meanwhile, where everything before is settled.
+    pub(super) resume_at: u64,
+    pub(super) frontier: Frontier,
+    pub(super) evidence: Evidence,
+    /// How it began, if nothing was settled when it was known last.
+    pub(super) begins: Option<(u64, Evidence)>,
+    pub(super) ends: Ends,
+    /// When the truncation was noticed, nanoseconds since 1970.
+    pub(super) noticed: i64,
+}
+
+impl Former {
+    /// Of a file that the checkpoint knew.
+    pub(super) fn of(saved: &Saved) -> Self {
+        Self {
+            source: Arc::new(Source {
+                id: saved.id.clone(),
+                path: saved.path.clone(),
+            }),
+            inode: saved.inode,
+            generation: saved.generation,
+            offset: saved.offset,
+            resume_at: saved.offset,
+            frontier: Frontier::at(saved.offset),
+            evidence: saved.evidence.clone(),
+            begins: saved.begins.clone(),
+            ends: Ends::default(),
+            noticed: 0,
+        }
+    }
+
+    /// As the checkpoint has it.
+    pub(super) fn restored(truncated: Truncated) -> Self {
+        let Truncated { file, noticed, ends } = truncated;
+        Self {
+            offset: file.read,
+            resume_at: file.offset,
+            ends: Ends::of(ends),
+            noticed,
+            ..Self::of(&file)
+        }
+    }
+
+    /// For the checkpoint.
+    pub(super) fn saved(&self) -> Truncated {
+        Truncated {
+            file: Saved {
+                id: self.source.id.clone(),
+                path: self.source.path.clone(),
+                inode: self.inode,
+                generation: self.generation,
+                offset: self.frontier.settled(),
+                evidence: self.evidence.clone(),
+                begins: self.begins.clone(),
+                read: self.offset,
+                packed: None,
+            },
+            noticed: self.noticed,
+            ends: self.ends.all().collect(),
+        }
+    }
+
+    /// Of a file of which nothing was read.
+    pub(super) fn unread(inode: Inode, path: &Path, scope: &str, generation: u32) -> Self {
+        Self {
+            source: Arc::new(Source {
+                id: content_id(scope, &inode, generation),
+                path: path.to_string_lossy().into_owned(),
+            }),
+            inode,
+            generation,
+            offset: 0,
+            resume_at: 0,
+            frontier: Frontier::at(0),
+            evidence: Evidence::none(),
+            begins: None,
+            ends: Ends::default(),
+            noticed: 0,
+        }
+    }
+
+    /// May what stands at `path` be a copy?
+    pub(super) fn may_be_in(&self, path: &Path) -> bool {
+        may_be_copy(Path::new(&self.source.path), self.known_by().0, path)
+    }
+
+    /// What it is known by: so many bytes, and evidence of them.
+    pub(super) fn known_by(&self) -> (u64, &Evidence) {
+        Evidence::deciding(self.offset, &self.evidence, self.begins.as_ref())
+    }
+
+    /// Does `file` hold what was read before the truncation? A copy was made before it.
+    pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
+        let (length, evidence) = self.known_by();
+        length > 0 && !inode.is_born_since(self.noticed) && evidence.agrees(file, length)
+    }
+
+    /// Is `file`, of `size` bytes, a copy of which everything was read before the truncation? It was made a few lines before that, and so
+    /// is shorter.
+    pub(super) fn was_all_of(&self, file: &File, inode: &Inode, size: u64) -> bool {
+        size <= self.resume_at && !inode.is_born_since(self.noticed) && self.ends.agree(file, size)
+    }
+
+    /// The same, of what is in an archive.
+    pub(super) fn was_all_in(&self, unpacked: &Unpacked) -> bool {
+        let size = unpacked.position;
+        size <= self.resume_at && self.ends.agree_with(size, &unpacked.head, &unpacked.guard)
+    }
+
+    /// The same, of a file that was found to equal this one, `size` bytes long, before the truncation.
+    pub(super) fn was_equal(&self, twin: Twin, size: u64) -> bool {
+        self.inode == twin.of && size == twin.size && size <= self.resume_at
+    }
+
+    /// A copy that has not come up for so long does not exist.
+    pub(super) fn is_recent(&self, now: i64) -> bool {
+        const LONGEST: i64 = 60_000_000_000;
+        now - self.noticed < LONGEST
+    }
+}
