@@ -81,6 +81,14 @@ impl Segment {
             + self.lines.capacity() * size_of::<Line>()
             + self.times.capacity() * size_of::<Option<Millis>>()
     }
+
+    pub(crate) fn into_settled(self) -> Settled {
+        Settled {
+            source: self.source,
+            start: self.start,
+            end: self.end,
+        }
+    }
 }
 
 /// What is delivered at once.
@@ -154,11 +162,7 @@ impl Batch {
     pub(crate) fn into_settled(self) -> Vec<Settled> {
         self.segments
             .into_iter()
-            .map(|s| Settled {
-                source: s.source,
-                start: s.start,
-                end: s.end,
-            })
+            .map(Segment::into_settled)
             .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The account of every record: read = acked + rejected + lost + in flight, and the metrics that show it.
+//! The account of every record: read = acked + rejected + lost + dropped + in flight, and the metrics that show it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     pub(crate) acked: Counter,
     pub(crate) rejected: Counter,
     pub(crate) lost: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) redacted: Counter,
     pub(crate) truncated: Counter,
     pub(crate) retries: Counter,
     pub(crate) resets: Counter,
@@ -48,6 +50,10 @@ impl Ledger {
         );
         let help = "Rejected records that did not fit into the dead-letter file, or of which the sink did not say which, and that are lost";
         registry.register("records_lost", help, self.lost.clone());
+        let help = "Records left out as --keep and --drop say";
+        registry.register("records_dropped", help, self.dropped.clone());
+        let help = "Records in which something was masked";
+        registry.register("records_redacted", help, self.redacted.clone());
         registry.register("records_truncated", "Records cut at max-record", self.truncated.clone());
         registry.register("retries", "Requests sent again", self.retries.clone());
         registry.register(
@@ -96,14 +102,12 @@ impl Ledger {
     /// For the last line of the log and for the deadline.
     pub(crate) fn summary(&self) -> String {
         let (read, acked, rejected, lost) = (self.read.get(), self.acked.get(), self.rejected.get(), self.lost.get());
-        let in_flight = read - acked - rejected - lost;
-        let lost = if lost > 0 {
-            format!(", lost {lost}")
-        } else {
-            String::new()
-        };
+        let dropped = self.dropped.get();
+        let in_flight = read - acked - rejected - lost - dropped;
+        let told = |name, count| if count > 0 { format!(", {name} {count}") } else { String::new() };
+        let (lost, dropped) = (told("lost", lost), told("dropped", dropped));
         format!(
-            "read {read}, acked {acked}, rejected {rejected}{lost}, in flight {in_flight}, unread {} bytes, unreadable {} files",
+            "read {read}, acked {acked}, rejected {rejected}{lost}{dropped}, in flight {in_flight}, unread {} bytes, unreadable {} files",
             self.backlog_bytes.get(),
             self.unreadable_files.get()
         )

@@ -10,7 +10,7 @@
 //!
 //! Invariants: the file is the buffer, so backpressure means that reading stops; the checkpoint covers only what is settled without a
 //! gap; a file is known by what it is (inode, birth, content before the offset), never by its path; notify is a hint and the periodic
-//! reconcile is the truth; memory is one byte budget; read = acked + rejected + lost + in flight, always.
+//! reconcile is the truth; memory is one byte budget; read = acked + rejected + lost + dropped + in flight, always.
 
 mod batch;
 mod checkpoint;
@@ -28,6 +28,8 @@ mod reader;
 mod recycle;
 mod replay;
 mod sink;
+mod transform;
+mod try_out;
 
 use pod_contract::run::lifecycle;
 use pod_contract::start::cli::Program;
@@ -40,21 +42,20 @@ use ledger::Ledger;
 
 /// Ships until it is told to stop, or sends again what was rejected.
 pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
-    let Config {
-        task,
-        delivery,
-        state,
-        grace,
-    } = config;
+    let Config { task, state, grace } = config;
     let ledger = Ledger::default();
+    if let Task::Try(reading, shape) = &task {
+        return try_out::run(reading, shape, &ledger);
+    }
     let left = ledger.clone();
     lifecycle::run(
         grace,
         &words,
         move || left.summary(),
         async |stop| match task {
-            Task::Ship(shipping) => pipeline::ship(*shipping, delivery, state, ledger, stop).await,
-            Task::Replay => replay::send_again(delivery, state.unwrap_or_default(), ledger, stop).await,
+            Task::Ship(shipping, delivery) => pipeline::ship(*shipping, delivery, state, ledger, stop).await,
+            Task::Replay(delivery) => replay::send_again(delivery, state.unwrap_or_default(), ledger, stop).await,
+            Task::Try(..) => Ok(()),
         },
     )
 }

@@ -11,9 +11,10 @@ use pod_contract::units::Bytes;
 
 use crate::deliver::AllRefused;
 use crate::discover::Pattern;
-use crate::parse::{Parser, Timestamp, Zone};
+use crate::parse::{Expression, Parser, Timestamp, Zone};
 use crate::reader::{Join, Start};
 use crate::sink::{Compress, Target};
+use crate::transform::Redact;
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
@@ -26,14 +27,26 @@ Example:
 
 Exit codes: 0 stopped with everything delivered or kept, 1 failed, stopped with a backlog, or records were lost, 2 bad flags";
 
-pub(crate) const VERBS: &[Verb] = &[Verb {
-    name: "replay",
-    about: "Send what is in the dead-letter file again, with the settings of the sidecar, which may go on beside it",
-    after_help: "What is refused again is kept again. Exit codes: 0 all was taken, 1 not all, 2 bad flags",
-    flags,
-    sections: &[],
-    is_probe: false,
-}];
+pub(crate) const VERBS: &[Verb] = &[
+    Verb {
+        name: "replay",
+        about: "Send what is in the dead-letter file again, with the settings of the sidecar, which may go on beside it",
+        after_help: "What is refused again is kept again. Exit codes: 0 all was taken, 1 not all, 2 bad flags",
+        flags,
+        sections: &[],
+        is_probe: false,
+    },
+    Verb {
+        name: "try",
+        about: "Show what would be sent of the lines on standard input, with the settings of the sidecar: one JSON object a record",
+        after_help: "\
+Example:
+  log-sidecar try --parse json --redact bearer < sample.log",
+        flags,
+        sections: &[],
+        is_probe: false,
+    },
+];
 
 pub(crate) fn flags() -> Vec<Flag> {
     let mut all = file_flags();
@@ -144,6 +157,18 @@ fn reading_flags() -> Vec<Flag> {
 
 fn shaping_flags() -> Vec<Flag> {
     vec![
+        list::<Expression>(
+            "keep",
+            "/REGEX/",
+            "Only lines that match are sent; repeat the flag for more: one of them is enough",
+        ),
+        list::<Expression>("drop", "/REGEX/", "Lines that match are not sent; repeat the flag for more"),
+        list::<Redact>(
+            "redact",
+            "WHAT",
+            "Masked before anything else has it: bearer (tokens and passwords after Bearer and Basic), cloud-keys, cards (card numbers), or /REGEX/, \
+             of which the first group counts, or all of it; repeat the flag for more",
+        ),
         list::<Parser>(
             "parse",
             "HOW",

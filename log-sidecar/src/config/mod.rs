@@ -31,15 +31,16 @@ const MIB: u64 = 1024 * KIB;
 #[derive(Debug)]
 pub struct Config {
     pub(crate) task: Task,
-    pub(crate) delivery: Delivery,
     pub(crate) state: Option<PathBuf>,
     pub(crate) grace: Duration,
 }
 
 #[derive(Debug)]
 pub(crate) enum Task {
-    Ship(Box<Shipping>),
-    Replay,
+    Ship(Box<Shipping>, Delivery),
+    Replay(Delivery),
+    /// What would be sent of standard input.
+    Try(Box<Reading>, Shape),
 }
 
 /// What to read, and where to tell of it.
@@ -64,34 +65,54 @@ pub(crate) struct Delivery {
 impl Config {
     /// Reads the settings; `None` after a mistake was noted.
     pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
-        let is_replay = s.verb() == Some("replay");
+        let verb = s.verb().map(str::to_owned);
+        if verb.as_deref() == Some("try") {
+            return Self::prove_trial(s);
+        }
+        let is_replay = verb.as_deref() == Some("replay");
         let state = s.optional::<PathBuf>("state");
         let grace = s.or("grace", DEFAULT_GRACE);
         let delivery = Delivery::prove(s);
         let admin = admin::prove(s, ADMIN_PORT);
-        let is_dated = delivery.as_ref().is_some_and(|delivery| delivery.target.is_dated());
-        let is_parsed = delivery.as_ref().is_some_and(|delivery| delivery.shape.reads());
+        let times = delivery.as_ref().map(|delivery| Times {
+            is_dated: delivery.target.is_dated(),
+            is_parsed: delivery.shape.reads(),
+        });
         let reading = Reading::prove(
             s,
             state.clone().flatten(),
             grace.unwrap_or_default(),
             is_replay,
-            Times { is_dated, is_parsed },
+            times.unwrap_or_default(),
         );
         let (state, grace) = (state?, grace?);
         if is_replay && state.is_none() {
             return s.refuse("state is missing: the directory with the dead-letter file");
         }
-        let (reading, admin) = (reading?, admin?);
+        let (reading, admin, delivery) = (reading?, admin?, delivery?);
         Some(Self {
             task: if is_replay {
-                Task::Replay
+                Task::Replay(delivery)
             } else {
-                Task::Ship(Box::new(Shipping { reading, admin }))
+                Task::Ship(Box::new(Shipping { reading, admin }), delivery)
             },
-            delivery: delivery?,
             state,
             grace,
+        })
+    }
+
+    fn prove_trial(s: &mut Settings<'_>) -> Option<Self> {
+        let target = s.optional::<Target>("to");
+        let shape = shaping::prove(s);
+        let times = Times {
+            is_dated: target.flatten().is_some_and(|target| target.is_dated()),
+            is_parsed: shape.as_ref().is_some_and(Shape::reads),
+        };
+        let reading = Reading::prove(s, None, DEFAULT_GRACE, true, times);
+        Some(Self {
+            task: Task::Try(Box::new(reading?), shape?),
+            state: None,
+            grace: DEFAULT_GRACE,
         })
     }
 }

@@ -8,8 +8,9 @@ use pod_contract::units::Bytes;
 
 use super::{KIB, MIB};
 use crate::discover::{Pattern, Patterns};
-use crate::parse::{Timestamp, Zone};
+use crate::parse::{Expression, Timestamp, Zone};
 use crate::reader::{Framing, Join, Start};
+use crate::transform::{Redact, Transform};
 
 /// For the reader thread.
 #[derive(Debug, Clone)]
@@ -20,6 +21,7 @@ pub(crate) struct Reading {
     /// Of times of lines that do not say it; without, these times are not looked for.
     pub(crate) zone: Option<Zone>,
     pub(crate) framing: Framing,
+    pub(crate) transform: Transform,
     pub(crate) batch_size: usize,
     pub(crate) flush_interval: Duration,
     pub(crate) in_flight: usize,
@@ -47,6 +49,8 @@ impl Reading {
         let zone = prove_zone(s, times);
         let joins = s.list::<Join>("multiline");
         let join_wait = s.or("multiline-wait", Duration::from_secs(1));
+        let (keep, drop) = (s.values::<Expression>("keep"), s.values::<Expression>("drop"));
+        let redact = s.values::<Redact>("redact");
         let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
         let flush_interval = s.or("flush-interval", Duration::from_millis(200));
@@ -89,6 +93,11 @@ impl Reading {
                 joins,
                 join_wait,
             },
+            transform: Transform {
+                keep: keep?,
+                drop: drop?,
+                redact: redact?,
+            },
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,
             in_flight: in_flight.as_usize(),
@@ -102,7 +111,7 @@ impl Reading {
 }
 
 /// What else says that the times of lines are wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
     /// They decide where lines go.
     pub(super) is_dated: bool,

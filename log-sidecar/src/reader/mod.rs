@@ -10,6 +10,7 @@ mod tail;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -394,15 +395,19 @@ impl Reader {
         }
     }
 
-    fn take_in(&mut self, segment: Segment) {
-        if self.pending.is_empty() {
-            self.pending_since = Instant::now();
-        }
+    fn take_in(&mut self, mut segment: Segment) {
         self.ledger.read.inc_by(segment.lines.len() as u64);
         self.ledger.read_bytes.inc_by(segment.end - segment.start);
         self.ledger
             .truncated
             .inc_by(segment.lines.iter().filter(|line| line.mark == Mark::Truncated).count() as u64);
+        self.config.transform.apply(&mut segment, &self.ledger);
+        if segment.lines.is_empty() {
+            return self.files.settle(&segment.into_settled());
+        }
+        if self.pending.is_empty() {
+            self.pending_since = Instant::now();
+        }
         self.pending_bytes += segment.bytes();
         self.pending_records += segment.lines.len();
         self.pending.push(segment);
@@ -505,6 +510,31 @@ impl Reader {
         // A checkpoint of thousands of files takes its time.
         self.save_at = Instant::now() + SAVE_INTERVAL.max((started.elapsed() * RARE).min(MAX_SAVE));
     }
+}
+
+/// All of a file that nobody writes to, as it would be read.
+pub(crate) fn segments_of(
+    file: File,
+    config: &Reading,
+) -> io::Result<impl Iterator<Item = io::Result<Segment>>> {
+    let inode = Inode::of(&file)?;
+    let mut tail = Tail::new(file, inode, "sample", &Arc::from(""))?;
+    let blocks = Pool::new(LEAST_BLOCK, 1);
+    Ok(std::iter::from_fn(move || {
+        loop {
+            match tail.turn(&blocks, &config.framing, true) {
+                Ok(Turn::Segment(mut segment)) => {
+                    if let Some(zone) = config.zone {
+                        tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
+                    }
+                    return Some(Ok(segment));
+                }
+                Ok(Turn::More | Turn::Hole(_)) => {}
+                Ok(Turn::Idle | Turn::Reset(_)) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }))
 }
 
 /// Opens the checkpoint, or says what to do about it.

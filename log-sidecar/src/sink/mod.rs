@@ -20,6 +20,7 @@ use pod_contract::tls::Renewing;
 use crate::batch::Record;
 use crate::parse::Shape;
 use crate::recycle::Pool;
+pub(crate) use document::Encoder;
 use elasticsearch::Elasticsearch;
 pub(crate) use elasticsearch::Known;
 use otlp::Otlp;

@@ -6,6 +6,7 @@
 )]
 
 mod faults;
+mod fields;
 mod files;
 mod flags;
 mod history;

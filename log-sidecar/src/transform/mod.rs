@@ -1,0 +1,118 @@
+//! What is left out of what was read, and what nobody is to see of it; before anything else has it.
+
+mod redact;
+
+use std::mem;
+
+pub(crate) use self::redact::Redact;
+use crate::batch::Segment;
+use crate::ledger::Ledger;
+use crate::parse::Expression;
+
+/// What is done to lines.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Transform {
+    /// If there are any, only lines that one of them matches are sent.
+    pub(crate) keep: Vec<Expression>,
+    pub(crate) drop: Vec<Expression>,
+    pub(crate) redact: Vec<Redact>,
+}
+
+impl Transform {
+    /// Leaves lines out, and masks what is in the others, in their place: the length stays.
+    pub(crate) fn apply(&self, segment: &mut Segment, ledger: &Ledger) {
+        if !self.keep.is_empty() || !self.drop.is_empty() {
+            let before = segment.lines.len();
+            self.filter(segment);
+            ledger.dropped.inc_by((before - segment.lines.len()) as u64);
+        }
+        if self.redact.is_empty() {
+            return;
+        }
+        let mut redacted = 0;
+        for line in &segment.lines {
+            let text = &mut segment.data[line.range()];
+            let is_redacted = self.redact.iter().fold(false, |is_redacted, redact| redact.mask(text) | is_redacted);
+            redacted += u64::from(is_redacted);
+        }
+        ledger.redacted.inc_by(redacted);
+    }
+
+    fn filter(&self, segment: &mut Segment) {
+        let is_in = |expressions: &[Expression], text: &[u8]| expressions.iter().any(|expression| expression.is_in(text));
+        let data = &segment.data;
+        let is_wanted = |text: &[u8]| (self.keep.is_empty() || is_in(&self.keep, text)) && !is_in(&self.drop, text);
+        let wanted: Vec<bool> = segment.lines.iter().map(|line| is_wanted(&data[line.range()])).collect();
+        let mut of_lines = wanted.iter();
+        segment.lines.retain(|_| *of_lines.next().unwrap_or(&true));
+        let mut of_times = wanted.iter();
+        segment.times.retain(|_| *of_times.next().unwrap_or(&true));
+        // Nothing of what is left out stays in memory longer than the others.
+        if segment.lines.is_empty() {
+            drop(mem::take(&mut segment.data));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pod_contract::config::Setting as _;
+
+    use super::*;
+    use crate::batch::{Batch, Line, Mark, Source};
+
+    fn segment(lines: &[&str]) -> Segment {
+        let (mut data, mut found) = (Vec::new(), Vec::new());
+        for line in lines {
+            found.push(Line::new(data.len(), data.len() + line.len(), Mark::Whole));
+            data.extend_from_slice(line.as_bytes());
+            data.push(b'\n');
+        }
+        let source = Arc::new(Source {
+            id: "f".into(),
+            path: "/logs/a".into(),
+        });
+        Segment {
+            source,
+            start: 0,
+            end: data.len() as u64,
+            base: 0,
+            times: (0..).map(Some).take(found.len()).collect(),
+            data: data.into(),
+            lines: found,
+            may_be_known: false,
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_the_rest_stays_in_its_place() {
+        let expressions = |texts: &[&str]| texts.iter().map(|text| Expression::parse(text).unwrap()).collect();
+        for (keep, drop, left) in [
+            (vec![], vec!["/health/"], vec![(0, "GET /a"), (2, "POST /b")]),
+            (vec!["/GET/"], vec![], vec![(0, "GET /a"), (1, "GET /health")]),
+            (vec!["/GET/", "/POST/"], vec!["/health/", "/b$/"], vec![(0, "GET /a")]),
+            (vec!["/none/"], vec![], vec![]),
+        ] {
+            let transform = Transform {
+                keep: expressions(&keep),
+                drop: expressions(&drop),
+                redact: vec![],
+            };
+            let ledger = Ledger::default();
+            let mut segment = segment(&["GET /a", "GET /health", "POST /b"]);
+            transform.apply(&mut segment, &ledger);
+            assert_eq!(ledger.dropped.get(), 3 - left.len() as u64);
+            let batch = Batch {
+                segments: vec![segment],
+                read_at: std::time::SystemTime::now(),
+            };
+            let found: Vec<_> = batch
+                .records()
+                .map(|record| (record.time.unwrap(), std::str::from_utf8(record.text).unwrap()))
+                .collect();
+            assert_eq!(found, left);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What is read of lines, what is left out of them, and what nobody is to see.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use testbed::peer::Verdict;
+use testbed::process::command;
+use testbed::wait;
+
+use crate::{BIN, Pod};
+
+const LINES: &str = r#"{"time":"2026-11-26T10:00:00.123Z","level":"WARN","msg":"slow \"disk\"","ms":1500,"user":{"id":7},"log":"x"}
+2026-11-26 10:00:01 ERROR no JSON at all
+{"cut":"in the mid
+"#;
+
+#[test]
+fn fields_stand_in_the_place_of_the_line() {
+    let pod = Pod::new();
+    pod.append("app.log", LINES);
+    let running = pod.start_with(&["--parse", "json", "--rename", "ms=duration_ms", "--field", "team=payments"]);
+    pod.wait_for(3);
+    pod.stop(running);
+    let documents: Vec<Value> = pod.store.documents("app").into_iter().map(|d| d.source).collect();
+    let path = pod.log("app.log");
+    let expected = json!({
+        "@timestamp": "2026-11-26T10:00:00.123Z", "message": "slow \"disk\"", "time": "2026-11-26T10:00:00.123Z", "level": "WARN",
+        "duration_ms": 1500, "user": {"id": 7}, "log_": "x", "team": "payments",
+        "log": {"level": "warn", "file": {"path": path}, "offset": 0},
+    });
+    assert_eq!(documents[0], expected);
+    let of = |index: usize| (&documents[index]["message"], &documents[index]["log"]["level"]);
+    assert_eq!(of(1), (&json!("2026-11-26 10:00:01 ERROR no JSON at all"), &json!("error")));
+    assert_eq!(of(2), (&json!("{\"cut\":\"in the mid"), &Value::Null));
+    assert_eq!(documents[2]["@timestamp"], "2026-11-26T10:00:01.000Z", "as old as the one before");
+}
+
+#[test]
+fn what_is_secret_is_nowhere() {
+    let pod = Pod::new();
+    pod.store.judge(|document| {
+        if document.message().contains("refused") { Verdict::Refuse(400) } else { Verdict::Store }
+    });
+    let redact = ["--redact", "bearer", "--redact", r"/password=(\S+)/"];
+    let running = pod.start_with(&redact);
+    pod.append("app.log", "ok Bearer abcdefghijk\nrefused password=geheim!\nplain\n");
+    pod.wait_for(2);
+    wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));
+    running.kill();
+    let running = pod.start_with(&redact);
+    pod.append("app.log", "last\n");
+    pod.wait_for(3);
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app"), ["ok Bearer ***********", "plain", "last"]);
+    assert_eq!(pod.dead_letters()[0]["message"], "refused password=*******");
+}
+
+#[test]
+fn what_is_left_out_is_settled_and_told() {
+    let pod = Pod::new();
+    for n in 0..1000 {
+        pod.append("app.log", &format!("GET /health {n}\n"));
+    }
+    pod.append_lines("app.log", 0..10);
+    pod.append("other.log", "GET /health\n");
+    let mut running = pod.start_with(&["--drop", "/health/"]);
+    pod.wait_for(10);
+    wait::until("all to be settled", || {
+        let text = std::fs::read_to_string(pod.state("checkpoint.json")).unwrap_or_default();
+        let known: Value = serde_json::from_str(&text).unwrap_or_default();
+        let files = known["files"].as_array().cloned().unwrap_or_default();
+        let is_all = |file: &Value| {
+            let size = std::fs::metadata(file["path"].as_str().unwrap()).unwrap().len();
+            file["offset"].as_u64() == Some(size)
+        };
+        (files.len() == 2 && files.iter().all(is_all)).then_some(())
+    });
+    running.terminate();
+    assert_eq!(running.exit().code(), Some(0));
+    running.wait_for_log("read 1011, acked 10, rejected 0, dropped 1001, in flight 0");
+    // Without the rule, what was left out is over all the same.
+    let running = pod.start();
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    pod.assert_lines(10);
+}
+
+#[test]
+fn a_sample_shows_what_would_be_sent() {
+    let mut trial = command(BIN)
+        .args(["try", "--parse", "json", "--nest", "app", "--drop", "/cut/", "--multiline", "java"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = trial.stdin.take().unwrap();
+    stdin.write_all(LINES.as_bytes()).unwrap();
+    stdin.write_all(b"Exception in thread \"main\" a.B: c\n\tat d.E.f(E.java:1)\nno end").unwrap();
+    drop(stdin);
+    let shown = trial.wait_with_output().unwrap();
+    assert!(shown.status.success());
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let documents: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let messages: Vec<_> = documents.iter().map(|d| d["message"].as_str().unwrap()).collect();
+    let trace = "Exception in thread \"main\" a.B: c\n\tat d.E.f(E.java:1)";
+    assert_eq!(messages, ["slow \"disk\"", "2026-11-26 10:00:01 ERROR no JSON at all", trace, "no end"]);
+    assert_eq!((&documents[0]["app"]["log"], &documents[0]["app"]["ms"]), (&json!("x"), &json!(1500)));
+    assert_eq!(documents[3]["log"]["flags"], json!(["partial"]));
+}
+
+#[test]
+fn what_has_no_effect_is_refused() {
+    let pod = Pod::new();
+    for (more, told) in [
+        (vec!["--rename", "a=b"], "give --parse"),
+        (vec!["--parse", "yaml"], "neither a name nor a /REGEX/"),
+        (vec!["--redact", "all"], "neither a name nor a /REGEX/"),
+        (vec!["--drop", "health"], "between slashes"),
+    ] {
+        let mut running = pod.start_with(&more);
+        assert_eq!(running.exit().code(), Some(2), "{more:?}");
+        let lines = running.stderr().join("\n");
+        assert!(lines.contains(told), "{lines}");
+    }
+}
