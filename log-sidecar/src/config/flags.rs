@@ -18,7 +18,8 @@ use crate::transform::Redact;
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
-%Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), and stdout (one JSON object a line).
+%Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), loki+https://HOST:PORT (also http),
+ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
 
@@ -94,7 +95,7 @@ fn reading_flags() -> Vec<Flag> {
             "timestamp",
             "WHICH",
             "@timestamp is when a line was read, or when it was written, as the line says (in the usual forms, at its start, in brackets, in logfmt or in JSON); one \
-             that does not say it is as old as the one before [default: read; line with --parse and for an index by date]",
+             that does not say it is as old as the one before [default: read; line with --parse, for Loki and for an index by date]",
         ),
         setting::<Zone>(
             "time-zone",
@@ -205,6 +206,16 @@ fn delivery_flags() -> Vec<Flag> {
             "bearer",
             "SECRET",
             "Where a token for the sink is: env:NAME or file:PATH",
+        ),
+        map::<String>(
+            "header",
+            "NAME=VALUE",
+            "A header of every request, such as X-Scope-OrgID=team; repeat the flag for more. No secrets: everybody sees them in the pod spec",
+        ),
+        map::<String>(
+            "label",
+            "NAME=VALUE",
+            "A label of Loki's streams, beside filename, and namespace and pod where they are known; repeat the flag for more",
         ),
         setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
         setting::<Duration>(

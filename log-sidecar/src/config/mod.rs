@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pod_contract::admin;
 use pod_contract::config::Settings;
 use pod_contract::net::login::Login;
@@ -76,7 +77,7 @@ impl Config {
         let admin = admin::prove(s, ADMIN_PORT);
         let times = delivery.as_ref().map(|delivery| Times {
             is_dated: delivery.target.is_dated(),
-            is_parsed: delivery.shape.reads(),
+            is_wanted: delivery.shape.reads() || delivery.target.knows_by_time(),
         });
         let reading = Reading::prove(
             s,
@@ -104,9 +105,11 @@ impl Config {
     fn prove_trial(s: &mut Settings<'_>) -> Option<Self> {
         let target = s.optional::<Target>("to");
         let shape = shaping::prove(s);
+        let target = target.flatten();
+        let knows_by_time = target.as_ref().is_some_and(Target::knows_by_time);
         let times = Times {
-            is_dated: target.flatten().is_some_and(|target| target.is_dated()),
-            is_parsed: shape.as_ref().is_some_and(Shape::reads),
+            is_dated: target.is_some_and(|target| target.is_dated()),
+            is_wanted: knows_by_time || shape.as_ref().is_some_and(Shape::reads),
         };
         let reading = Reading::prove(s, None, DEFAULT_GRACE, true, times);
         Some(Self {
@@ -124,6 +127,7 @@ impl Delivery {
         let tls = Tls::prove(s);
         let timeout = s.or("request-timeout", Duration::from_secs(30));
         let compress = s.or("compress", Compress::None);
+        let (given, labels) = (s.map::<String>("header"), s.map::<String>("label"));
         let shape = shaping::prove(s);
         let retry_max = s.or("retry-max", Duration::from_secs(30));
         let dead_letter_max = s.or("dead-letter-max", Bytes(16 * MIB));
@@ -137,6 +141,7 @@ impl Delivery {
             );
         }
         refuse_without_effect(s, &target);
+        let headers = header_map(s, given?)?;
         let (login, tls) = (login?, tls?);
         let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
         let certificates = match is_encrypted.then(|| Renewing::new(tls.clone(), &["http/1.1"])) {
@@ -151,6 +156,8 @@ impl Delivery {
                 tls: certificates,
                 timeout,
                 compress: compress?,
+                headers,
+                labels: labels?,
                 hold: hold?,
             },
             is_insecure: is_encrypted && tls.trust == Trust::Anybody,
@@ -162,8 +169,22 @@ impl Delivery {
     }
 }
 
+/// Of every request, by name.
+fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let parsed = (HeaderName::try_from(&name), HeaderValue::try_from(&value));
+        let (Ok(key), Ok(value)) = parsed else {
+            return s.refuse_together(&["header"], format!("{name:?} and its value are no header"));
+        };
+        headers.append(key, value);
+    }
+    Some(headers)
+}
+
 const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
-const OF_THE_NETWORK: [&str; 9] = [
+const OF_THE_NETWORK: [&str; 10] = [
+    "header",
     "compress",
     "username",
     "password",
@@ -176,6 +197,10 @@ const OF_THE_NETWORK: [&str; 9] = [
 ];
 
 fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
+    match target {
+        Target::Loki(_) => s.pointless("compress", "Loki takes snappy, and that is what it gets"),
+        _ => s.pointless("label", "only Loki has labels; give --field"),
+    }
     match target.server() {
         None => {
             let of_network = OF_THE_NETWORK.iter().chain(&OF_TLS);

@@ -115,13 +115,13 @@ impl Reading {
 pub(super) struct Times {
     /// They decide where lines go.
     pub(super) is_dated: bool,
-    /// Lines are read.
-    pub(super) is_parsed: bool,
+    /// They are wanted all the same.
+    pub(super) is_wanted: bool,
 }
 
 /// Of which zone times of lines are; `Some(None)` if they are not wanted.
-fn prove_zone(s: &mut Settings<'_>, Times { is_dated, is_parsed }: Times) -> Option<Option<Zone>> {
-    let usual = if is_dated || is_parsed { Timestamp::Line } else { Timestamp::Read };
+fn prove_zone(s: &mut Settings<'_>, Times { is_dated, is_wanted }: Times) -> Option<Option<Zone>> {
+    let usual = if is_dated || is_wanted { Timestamp::Line } else { Timestamp::Read };
     let timestamp = s.or("timestamp", usual);
     let zone = s.optional::<Zone>("time-zone");
     match timestamp? {

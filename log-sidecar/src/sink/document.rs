@@ -18,6 +18,7 @@ pub(crate) struct Encoder {
     /// `,"kubernetes.pod.name":"…"` and so on, encoded once.
     pod: Vec<u8>,
     shape: Shape,
+    has_ids: bool,
 }
 
 impl Encoder {
@@ -33,7 +34,14 @@ impl Encoder {
         Self {
             pod: encoded,
             shape: shape.clone(),
+            has_ids: false,
         }
+    }
+
+    /// Each document says its id, for whoever keeps it and has no other place for that:
+    /// <https://www.elastic.co/docs/reference/ecs/ecs-event#field-event-id>.
+    pub(crate) fn with_ids(self) -> Self {
+        Self { has_ids: true, ..self }
     }
 
     /// For records that were read at `read_at`.
@@ -97,6 +105,11 @@ impl<'r> Documents<'r> {
             Mark::Partial => b",\"flags\":[\"partial\"]",
         });
         out.push(b'}');
+        if self.encoder.has_ids {
+            out.extend_from_slice(b",\"event\":{\"id\":\"");
+            record.write_id(out);
+            out.extend_from_slice(b"\"}");
+        }
         out.extend_from_slice(&self.encoder.pod);
         out.extend_from_slice(b"}\n");
     }
@@ -176,6 +189,7 @@ mod tests {
         let encoder = Encoder {
             pod: b",\"kubernetes.pod.name\":\"p\"".to_vec(),
             shape: Shape::default(),
+            has_ids: false,
         };
         let other = Source {
             id: "g".into(),

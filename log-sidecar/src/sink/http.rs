@@ -134,7 +134,10 @@ impl Http {
 
     /// The login is read anew for each request: a mounted Secret changes.
     fn request(&self, method: Method, url: &str) -> Result<http::request::Builder, String> {
-        let request = Request::builder().method(method).uri(url);
+        let mut request = Request::builder().method(method).uri(url);
+        if let Some(headers) = request.headers_mut() {
+            headers.extend(self.network.headers.clone());
+        }
         match &self.network.login {
             Some(login) => Ok(request.header(AUTHORIZATION, login.authorization().map_err(|e| e.to_string())?)),
             None => Ok(request),

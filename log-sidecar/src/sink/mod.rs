@@ -6,9 +6,12 @@ mod elasticsearch;
 mod http;
 mod index;
 mod json;
+mod loki;
 mod otlp;
+mod protobuf;
 mod stdout;
 mod target;
+mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +26,11 @@ use crate::recycle::Pool;
 pub(crate) use document::Encoder;
 use elasticsearch::Elasticsearch;
 pub(crate) use elasticsearch::Known;
+use loki::Loki;
 use otlp::Otlp;
 use stdout::Stdout;
 pub(crate) use target::{Cluster, Server, Target};
+use web::Web;
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +80,10 @@ impl Word for Compress {
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     pub(crate) compress: Compress,
+    /// Of every request, beside our own.
+    pub(crate) headers: ::http::HeaderMap,
+    /// Of Loki's streams.
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) login: Option<Login>,
     /// For https.
     pub(crate) tls: Option<Arc<Renewing>>,
@@ -90,6 +99,8 @@ pub(crate) enum Sink {
     Stdout(Stdout),
     Elasticsearch(Box<Elasticsearch>),
     Otlp(Box<Otlp>),
+    Loki(Box<Loki>),
+    Web(Box<Web>),
 }
 
 impl Sink {
@@ -98,6 +109,8 @@ impl Sink {
             Target::Stdout => Self::Stdout(Stdout::new(shape)),
             Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape))),
             Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
+            Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
+            Target::Web(server, form) => Self::Web(Box::new(Web::new(server, *form, network, shape))),
         }
     }
 
@@ -117,6 +130,8 @@ impl Sink {
             Self::Stdout(_) => None,
             Self::Elasticsearch(sink) => Some(&sink.http.bodies),
             Self::Otlp(sink) => Some(&sink.http.bodies),
+            Self::Loki(sink) => Some(&sink.http.bodies),
+            Self::Web(sink) => Some(&sink.http.bodies),
         }
     }
 
@@ -126,13 +141,15 @@ impl Sink {
             Self::Stdout(_) => Ok(()),
             Self::Elasticsearch(sink) => sink.greet().await,
             Self::Otlp(sink) => sink.greet().await,
+            Self::Loki(sink) => sink.greet().await,
+            Self::Web(sink) => sink.greet().await,
         }
     }
 
     /// Which of `records` are there already? None if that cannot be asked.
     pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
         match self {
-            Self::Stdout(_) | Self::Otlp(_) => None,
+            Self::Stdout(_) | Self::Otlp(_) | Self::Loki(_) | Self::Web(_) => None,
             Self::Elasticsearch(sink) => sink.known(records).await,
         }
     }
@@ -143,6 +160,8 @@ impl Sink {
             Self::Stdout(sink) => sink.send(records, read_at).await,
             Self::Elasticsearch(sink) => sink.send(records, read_at).await,
             Self::Otlp(sink) => sink.send(records, read_at).await,
+            Self::Loki(sink) => sink.send(records, read_at).await,
+            Self::Web(sink) => sink.send(records, read_at).await,
         }
     }
 }

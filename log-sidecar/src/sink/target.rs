@@ -4,6 +4,7 @@ use pod_contract::config::Setting;
 use pod_contract::units::Url;
 
 use super::index::Index;
+use super::web::Form;
 
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,9 @@ pub(crate) enum Target {
     Stdout,
     Elasticsearch(Cluster),
     Otlp(Server),
+    Loki(Server),
+    /// Anybody who takes documents.
+    Web(Server, Form),
 }
 
 /// Who is spoken to over HTTP.
@@ -41,12 +45,17 @@ impl Target {
         matches!(self, Self::Elasticsearch(cluster) if cluster.index.is_dated())
     }
 
+    /// Does the sink know by its time what is sent again?
+    pub(crate) fn knows_by_time(&self) -> bool {
+        matches!(self, Self::Loki(_))
+    }
+
     /// Who is spoken to, if that is over the network.
     pub(crate) fn server(&self) -> Option<&Server> {
         match self {
             Self::Stdout => None,
             Self::Elasticsearch(cluster) => Some(&cluster.server),
-            Self::Otlp(server) => Some(server),
+            Self::Otlp(server) | Self::Loki(server) | Self::Web(server, _) => Some(server),
         }
     }
 }
@@ -73,21 +82,28 @@ impl Server {
     }
 }
 
-const SCHEMES: [&str; 6] = [
+const SCHEMES: [&str; 12] = [
     "elasticsearch+http",
     "elasticsearch+https",
     "opensearch+http",
     "opensearch+https",
     "otlp+http",
     "otlp+https",
+    "loki+http",
+    "loki+https",
+    "ndjson+http",
+    "ndjson+https",
+    "json+http",
+    "json+https",
 ];
 
 /// Of OTLP over HTTP: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-request>.
 const OTLP_PATH: &str = "v1/logs";
+const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, also http; or stdout";
+        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
@@ -96,13 +112,23 @@ impl Setting for Target {
         let url = Url::with_scheme(text, &SCHEMES)?;
         let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));
         let path = path.trim_matches('/');
-        if url.scheme.starts_with("otlp") {
-            let path = if path.is_empty() { OTLP_PATH } else { path };
-            return if query.is_empty() {
-                Ok(Self::Otlp(Server::of(&url, path)))
-            } else {
-                Err("OTLP takes no query".into())
-            };
+        let kind = url.scheme.split('+').next().unwrap_or_default();
+        let usual = match kind {
+            "otlp" => OTLP_PATH,
+            "loki" => LOKI_PATH,
+            _ => "",
+        };
+        let server = || Server::of(&url, if path.is_empty() { usual } else { path });
+        match kind {
+            "otlp" | "loki" if !query.is_empty() => return Err(format!("{kind} takes no query")),
+            "otlp" => return Ok(Self::Otlp(server())),
+            "loki" => return Ok(Self::Loki(server())),
+            "ndjson" | "json" => {
+                let form = if kind == "json" { Form::Array } else { Form::Lines };
+                // As it stands: what it means is theirs.
+                return Ok(Self::Web(Server::of(&url, url.path.trim_start_matches('/')), form));
+            }
+            _ => {}
         }
         let (prefix, index) = path.rsplit_once('/').unwrap_or(("", path));
         let index = Index::parse(index)?;
@@ -148,6 +174,10 @@ mod tests {
             ("otlp+http://collector:4318", "http://collector:4318/v1/logs"),
             ("otlp+https://collector/", "https://collector:443/v1/logs"),
             ("otlp+https://loki/otlp/v1/logs", "https://loki:443/otlp/v1/logs"),
+            ("loki+http://loki:3100", "http://loki:3100/loki/api/v1/push"),
+            ("loki+https://gateway/x/loki/api/v1/push", "https://gateway:443/x/loki/api/v1/push"),
+            ("ndjson+http://logs/in?stream=app", "http://logs:80/in?stream=app"),
+            ("json+https://logs", "https://logs:443"),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!(target.server().unwrap().url(), url);
@@ -156,6 +186,8 @@ mod tests {
             "",
             "otlp://collector",
             "otlp+http://collector?x=y",
+            "loki+http://loki?x=y",
+            "ndjson://logs",
             "es:9200",
             "http://es:9200/app",
             "elasticsearch+http://es:9200",

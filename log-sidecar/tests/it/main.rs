@@ -10,6 +10,7 @@ mod fields;
 mod files;
 mod flags;
 mod history;
+mod loki;
 mod model;
 mod multiline;
 mod otlp;
@@ -18,6 +19,7 @@ mod rollover;
 mod secure;
 mod stops;
 mod times;
+mod web;
 mod works;
 
 use std::fs::{self, OpenOptions};

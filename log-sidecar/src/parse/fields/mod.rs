@@ -132,7 +132,7 @@ const LEVELS: [&str; 7] = [
     "@l",
 ];
 /// Of the records, whatever lines say.
-const OURS: [&str; 2] = ["@timestamp", "log"];
+const OURS: [&str; 3] = ["@timestamp", "log", "event"];
 
 impl Shape {
     pub(crate) fn reads(&self) -> bool {

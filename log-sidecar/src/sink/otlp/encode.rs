@@ -7,7 +7,7 @@ use std::env;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
+use crate::sink::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
 use crate::batch::{Mark, Record};
 use crate::parse::{Level, Shape, Value};
 use crate::pod;

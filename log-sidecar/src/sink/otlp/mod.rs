@@ -3,7 +3,6 @@
 //! Most stores keep no record's identity, so a repeat after a lost answer or a kill may be there twice; `log.record.uid` tells.
 
 mod encode;
-mod protobuf;
 mod reply;
 
 use std::time::SystemTime;

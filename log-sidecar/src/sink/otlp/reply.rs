@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode};
 
-use super::protobuf::{Value, take_field};
+use crate::sink::protobuf::{Value, take_field};
 use crate::sink::http::{excerpt, retry_after};
 use crate::sink::{Answer, Verdict};
 
@@ -75,7 +75,7 @@ mod tests {
 
     use http::header::RETRY_AFTER;
 
-    use super::super::protobuf::Fields as _;
+    use crate::sink::protobuf::Fields as _;
     use super::*;
 
     fn judged(status: u16, body: &[u8]) -> Answer {

@@ -1,0 +1,247 @@
+//! Records as `PushRequest`: <https://github.com/grafana/loki/blob/v3.5.0/pkg/push/push.proto>.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use crate::batch::{Mark, Record, Source};
+use crate::parse::{Millis, Shape, Value, millis};
+use crate::pod;
+use crate::sink::json::string;
+use crate::sink::protobuf::Fields as _;
+
+/// Fields, by message.
+mod field {
+    pub(super) const STREAMS: u32 = 1;
+    pub(super) mod stream {
+        pub(in super::super) const LABELS: u32 = 1;
+        pub(in super::super) const ENTRIES: u32 = 2;
+    }
+    pub(super) mod entry {
+        pub(in super::super) const TIMESTAMP: u32 = 1;
+        pub(in super::super) const LINE: u32 = 2;
+        pub(in super::super) const METADATA: u32 = 3;
+    }
+    pub(super) mod timestamp {
+        pub(in super::super) const SECONDS: u32 = 1;
+        pub(in super::super) const NANOS: u32 = 2;
+    }
+    pub(super) mod pair {
+        pub(in super::super) const NAME: u32 = 1;
+        pub(in super::super) const VALUE: u32 = 2;
+    }
+}
+
+/// What stands around a line, bytes, about.
+const AROUND: usize = 64;
+
+/// Writes requests; knows the labels of the pod.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    labels: Vec<(String, String)>,
+    shape: Shape,
+    /// What every entry says.
+    fields: Vec<u8>,
+}
+
+impl Encoder {
+    /// `labels` are of the user.
+    pub(super) fn new(shape: &Shape, labels: &[(String, String)]) -> Self {
+        let names = [("kubernetes.namespace", "namespace"), ("kubernetes.pod.name", "pod")];
+        let of_pod = pod::fields().into_iter().filter_map(|(field, value)| {
+            let (_, name) = names.iter().find(|(ours, _)| *ours == field)?;
+            Some(((*name).to_owned(), value))
+        });
+        let mut all: Vec<(String, String)> = of_pod.collect();
+        for (name, value) in labels {
+            all.retain(|(known, _)| known != name);
+            all.push((name.clone(), value.clone()));
+        }
+        let mut fields = Vec::new();
+        for (name, value) in &shape.fields {
+            metadata(&mut fields, name, value);
+        }
+        Self {
+            labels: all,
+            shape: shape.clone(),
+            fields,
+        }
+    }
+
+    /// Of a request before it is packed, bytes, about.
+    pub(super) fn size(&self, records: &[Record<'_>]) -> usize {
+        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        text + records.len() * (AROUND + self.fields.len())
+    }
+
+    /// Each file is a stream.
+    pub(super) fn write(&self, out: &mut Vec<u8>, records: &[Record<'_>], read_at: SystemTime) {
+        let mut streams: Vec<(&Source, Vec<&Record<'_>>)> = Vec::new();
+        for record in records {
+            // What was truncated is the same file with another id.
+            match streams.iter_mut().find(|(source, _)| source.path == record.source.path) {
+                Some((_, of_file)) => of_file.push(record),
+                None => streams.push((record.source, vec![record])),
+            }
+        }
+        let (mut stream, mut entry, mut time) = (Vec::new(), Vec::new(), Vec::new());
+        for (source, records) in streams {
+            stream.clear();
+            stream.bytes(field::stream::LABELS, &self.labels_of(source));
+            for record in records {
+                entry.clear();
+                time.clear();
+                write_time(&mut time, record, read_at);
+                entry.bytes(field::entry::TIMESTAMP, &time);
+                self.write_entry(&mut entry, record);
+                stream.bytes(field::stream::ENTRIES, &entry);
+            }
+            out.bytes(field::STREAMS, &stream);
+        }
+    }
+
+    /// As PromQL writes them: `{filename="/logs/app.log", namespace="shop"}`.
+    fn labels_of(&self, source: &Source) -> Vec<u8> {
+        let mut out = b"{filename=".to_vec();
+        string(&mut out, &source.path);
+        for (name, value) in &self.labels {
+            out.extend_from_slice(b", ");
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'=');
+            string(&mut out, value);
+        }
+        out.push(b'}');
+        out
+    }
+
+    fn write_entry(&self, out: &mut Vec<u8>, record: &Record<'_>) {
+        let line = String::from_utf8_lossy(record.text);
+        match self.shape.of(&line, record.time.is_some()) {
+            None => out.bytes(field::entry::LINE, line.as_bytes()),
+            Some(parsed) => {
+                // Of a record of fields alone, the whole line is what people read.
+                let message = parsed.message.as_ref().map(Value::text);
+                out.bytes(field::entry::LINE, message.as_deref().unwrap_or(&line).as_bytes());
+                if let Some(level) = parsed.level {
+                    metadata(out, "level", level.name());
+                }
+                let is_level = |name: &str| parsed.level.is_some() && name == "level";
+                for (name, value) in parsed.fields.iter().filter(|(name, _)| !is_level(name)) {
+                    let name = match &self.shape.nest {
+                        Some(nest) => Cow::Owned(format!("{nest}_{name}")),
+                        None => Cow::Borrowed(name.as_ref()),
+                    };
+                    metadata(out, &name, &value.text());
+                }
+            }
+        }
+        match record.mark {
+            Mark::Whole => {}
+            Mark::Truncated => metadata(out, "flags", "truncated"),
+            Mark::Split => metadata(out, "flags", "split"),
+            Mark::Partial => metadata(out, "flags", "partial"),
+        }
+        out.extend_from_slice(&self.fields);
+    }
+}
+
+/// The time of a line, and, below the millisecond, its place in the file: so it is the same whenever it is sent, and no other's.
+fn write_time(out: &mut Vec<u8>, record: &Record<'_>, read_at: SystemTime) {
+    const MILLIS: Millis = 1000;
+    const NANOS: Millis = 1_000_000;
+    let time = record.time.unwrap_or_else(|| millis(read_at)).max(0);
+    let below = (record.offset % NANOS.cast_unsigned()).cast_signed();
+    out.number(field::timestamp::SECONDS, (time / MILLIS).cast_unsigned());
+    out.number(field::timestamp::NANOS, (time % MILLIS * NANOS + below).cast_unsigned());
+}
+
+/// One pair of structured metadata, in a name as labels have it.
+fn metadata(out: &mut Vec<u8>, name: &str, value: &str) {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let name: String = name.chars().map(allowed).collect();
+    let mut pair = Vec::with_capacity(name.len() + value.len() + 8);
+    pair.bytes(field::pair::NAME, name.as_bytes());
+    pair.bytes(field::pair::VALUE, value.as_bytes());
+    out.bytes(field::entry::METADATA, &pair);
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use testbed::peer::loki::{PushRequest, Timestamp};
+
+    use super::*;
+    use crate::parse::Parser;
+
+    fn source(id: &str, path: &str) -> Source {
+        Source {
+            id: id.into(),
+            path: path.into(),
+        }
+    }
+
+    fn written(encoder: &Encoder, records: &[Record<'_>]) -> PushRequest {
+        let mut out = Vec::new();
+        encoder.write(&mut out, records, SystemTime::UNIX_EPOCH);
+        PushRequest::decode(out.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn each_file_is_a_stream_and_each_line_has_a_time_of_its_own() {
+        let sources = [source("f", "/logs/\"a\".log"), source("g", "/logs/b.log"), source("h", "/logs/b.log")];
+        let record = |index: usize, offset, text: &'static str| Record {
+            source: &sources[index],
+            offset,
+            text: text.as_bytes(),
+            mark: Mark::Whole,
+            time: Some(1_795_687_200_123),
+            may_be_known: false,
+        };
+        let records = [
+            record(0, 0, "started"),
+            record(1, 0, "started"),
+            record(0, 8, "started"),
+            record(2, 2_000_009, "on"),
+        ];
+        let encoder = Encoder::new(&Shape::default(), &[("job".into(), "shop".into())]);
+        let request = written(&encoder, &records);
+        let labels: Vec<_> = request.streams.iter().map(|stream| stream.labels.as_str()).collect();
+        assert_eq!(
+            labels,
+            [r#"{filename="/logs/\"a\".log", job="shop"}"#, r#"{filename="/logs/b.log", job="shop"}"#]
+        );
+        let times = request.streams.iter().flat_map(|stream| &stream.entries);
+        let times: Vec<_> = times.map(|entry| entry.timestamp.unwrap()).collect();
+        assert!(times.iter().all(|time| time.seconds == 1_795_687_200));
+        assert_eq!(
+            times.iter().map(|time| time.nanos).collect::<Vec<_>>(),
+            [123_000_000, 123_000_008, 123_000_000, 123_000_009]
+        );
+    }
+
+    #[test]
+    fn fields_are_structured_metadata() {
+        let source = source("f", "/logs/a.log");
+        let shape = Shape {
+            parsers: vec![Parser::Json],
+            fields: vec![("team".into(), "pay".into())],
+            ..Shape::default()
+        };
+        let record = Record {
+            source: &source,
+            offset: 7,
+            text: br#"{"level":"WARN","msg":"it \"is\"","http.status":500,"x":"y"}"#,
+            mark: Mark::Truncated,
+            time: None,
+            may_be_known: false,
+        };
+        let request = written(&Encoder::new(&shape, &[]), &[record]);
+        let entry = &request.streams[0].entries[0];
+        let metadata: Vec<_> = entry.metadata.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        assert_eq!(entry.line, r#"it "is""#);
+        assert_eq!(
+            metadata,
+            [("level", "warn"), ("http_status", "500"), ("x", "y"), ("flags", "truncated"), ("team", "pay")]
+        );
+        assert_eq!(entry.timestamp.unwrap(), Timestamp { seconds: 0, nanos: 7 });
+    }
+}

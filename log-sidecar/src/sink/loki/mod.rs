@@ -1,0 +1,84 @@
+//! Loki's push API, in protobuf: <https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs>.
+//!
+//! Loki keeps an entry once that comes again with the same time and line. So a time is the same whenever a line is sent, and another for
+//! each line: below the millisecond, it is made of the line's place in its file.
+
+mod encode;
+
+use std::cell::RefCell;
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+
+use self::encode::Encoder;
+use super::http::{Http, excerpt, retry_after};
+use super::{Answer, Network, Server, Verdict};
+use crate::batch::Record;
+use crate::parse::Shape;
+
+const PROTOBUF: &str = "application/x-protobuf";
+
+#[derive(Debug)]
+pub(crate) struct Loki {
+    pub(super) http: Http,
+    origin: String,
+    url: String,
+    encoder: Encoder,
+    snappy: RefCell<snap::raw::Encoder>,
+}
+
+impl Loki {
+    pub(crate) fn new(server: &Server, network: Network, shape: &Shape) -> Self {
+        Self {
+            origin: format!("{}/", server.origin),
+            url: server.url(),
+            encoder: Encoder::new(shape, &network.labels),
+            http: Http::new(network),
+            snappy: RefCell::new(snap::raw::Encoder::new()),
+        }
+    }
+
+    pub(crate) async fn greet(&self) -> Result<(), String> {
+        self.http.greet(&self.origin).await
+    }
+
+    pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
+        let mut plain = self.http.bodies.take(self.encoder.size(records));
+        self.encoder.write(&mut plain, records, read_at);
+        // In snappy's block format, which is all that Loki takes.
+        let mut body = self.http.bodies.take(snap::raw::max_compress_len(plain.len()));
+        let most = snap::raw::max_compress_len(plain.len());
+        body.resize(most, 0);
+        let packed = self.snappy.borrow_mut().compress(&plain, &mut body);
+        drop(plain);
+        match packed {
+            Ok(length) => body.truncate(length),
+            Err(error) => {
+                let why = error.to_string();
+                return Answer::Smaller { why, too_large: true };
+            }
+        }
+        match self.http.send(&self.url, PROTOBUF, body).await {
+            Ok((status, headers, body)) => judge(status, &headers, &body, records.len()),
+            Err(unanswered) => unanswered.into(),
+        }
+    }
+}
+
+fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
+    let why = || format!("status {status}: {}", excerpt(body).trim_end());
+    match status.as_u16() {
+        200..=299 => Answer::Each(vec![Verdict::Delivered; sent]),
+        // Some entries are too old, or of a form that is refused, and the others are stored; what is sent again of these is stored once.
+        400 | 413 => Answer::Smaller {
+            why: why(),
+            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+        },
+        // A person mends those that are no matter of time.
+        _ => Answer::Later {
+            why: why(),
+            after: retry_after(headers),
+            is_unclear: false,
+        },
+    }
+}

@@ -1,0 +1,57 @@
+//! Whoever takes documents by HTTP.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use testbed::http::{Reply, Server};
+use testbed::wait;
+
+use crate::Pod;
+
+#[test]
+fn documents_come_a_line_or_in_an_array_with_their_ids() {
+    for (scheme, kind) in [("ndjson", "application/x-ndjson"), ("json", "application/json")] {
+        let (pod, all) = (Pod::new(), Arc::new(Mutex::new(Vec::<Value>::new())));
+        let shared = Arc::clone(&all);
+        let mut answers = [500, 413, 400].into_iter();
+        let answers = Mutex::new(move || answers.next());
+        let server = Server::start("127.0.0.1:0", move |request| {
+            if request.method == "HEAD" {
+                return Reply::text(405, "");
+            }
+            assert_eq!(
+                (request.target.as_str(), request.header("content-type"), request.header("x-key")),
+                ("/in?stream=app", Some(kind), Some("a b"))
+            );
+            let documents: Vec<Value> = match request.body.first() {
+                Some(b'[') => serde_json::from_slice(&request.body).unwrap(),
+                _ => {
+                    let lines = request.body.strip_suffix(b"\n").unwrap().split(|&byte| byte == b'\n');
+                    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+                }
+            };
+            if let Some(status) = answers.lock().unwrap()() {
+                // What is not clear may be there all the same.
+                return Reply::text(status, "");
+            }
+            if documents.iter().any(|document| document["message"] == "line 7") {
+                return Reply::text(422, "no such thing\n");
+            }
+            shared.lock().unwrap().extend(documents);
+            Reply::text(202, "")
+        });
+        let server = server.unwrap();
+        pod.append_lines("app.log", 0..500);
+        let to = format!("{scheme}+http://{}/in?stream=app", server.address());
+        let running = pod.start_to(&to, &["--header", "X-Key=a b", "--compress", "gzip"]);
+        wait::until("all but one", || (all.lock().unwrap().len() >= 499).then_some(()));
+        wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));
+        pod.stop(running);
+        let documents = all.lock().unwrap();
+        let ids: BTreeSet<_> = documents.iter().map(|document| document["event"]["id"].as_str().unwrap()).collect();
+        let messages: BTreeSet<_> = documents.iter().map(|document| document["message"].as_str().unwrap()).collect();
+        assert_eq!((documents.len(), ids.len(), messages.len()), (499, 499, 499), "{scheme}");
+        assert_eq!(pod.dead_letters()[0]["message"], "line 7");
+    }
+}
