@@ -19,7 +19,8 @@ use crate::transform::Redact;
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
 %Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), loki+https://HOST:PORT (also http),
-ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array), and stdout (one JSON object a line).
+ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
+syslog+tls://HOST:PORT (also tcp), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
 

@@ -144,7 +144,8 @@ impl Delivery {
         let headers = header_map(s, given?)?;
         let (login, tls) = (login?, tls?);
         let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
-        let certificates = match is_encrypted.then(|| Renewing::new(tls.clone(), &["http/1.1"])) {
+        let protocols: &[&str] = if matches!(target, Target::Syslog(_)) { &[] } else { &["http/1.1"] };
+        let certificates = match is_encrypted.then(|| Renewing::new(tls.clone(), protocols)) {
             Some(Err(failure)) => return s.refuse(failure.to_string()),
             Some(Ok(renewing)) => Some(Arc::new(renewing)),
             None => None,
@@ -197,6 +198,10 @@ const OF_THE_NETWORK: [&str; 10] = [
 ];
 
 fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
+    if matches!(target, Target::Syslog(_)) {
+        let of_http = OF_THE_NETWORK.iter().filter(|name| **name != "request-timeout");
+        of_http.for_each(|name| s.pointless(name, "syslog knows no login, no headers and no refusal"));
+    }
     match target {
         Target::Loki(_) => s.pointless("compress", "Loki takes snappy, and that is what it gets"),
         _ => s.pointless("label", "only Loki has labels; give --field"),

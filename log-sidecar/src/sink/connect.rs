@@ -58,8 +58,7 @@ impl Service<Uri> for Connector {
 
 /// An error and its causes on one line, with what helps against a failed handshake.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
+    let (mut text, mut next) = (String::new(), Some(error));
     while let Some(cause) = next {
         if let Some(tls) = handshake(cause) {
             let (why, remedy) = explain(tls);
@@ -68,7 +67,10 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
                 remedy => format!("TLS: {why}; remedy: {remedy}"),
             };
         }
-        text = format!("{text}: {cause}");
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause.to_string());
         next = cause.source();
     }
     text

@@ -59,6 +59,11 @@ impl Unanswered {
     }
 }
 
+/// For what is sent.
+pub(super) fn bodies() -> Arc<Pool> {
+    Pool::new(LEAST_BODY, SPARE_BODIES)
+}
+
 impl Http {
     pub(super) fn new(network: Network) -> Self {
         let client = Client::builder(TokioExecutor::new())
@@ -68,7 +73,7 @@ impl Http {
         Self {
             client,
             network,
-            bodies: Pool::new(LEAST_BODY, SPARE_BODIES),
+            bodies: bodies(),
         }
     }
 

@@ -10,6 +10,7 @@ mod loki;
 mod otlp;
 mod protobuf;
 mod stdout;
+mod syslog;
 mod target;
 mod web;
 
@@ -29,6 +30,7 @@ pub(crate) use elasticsearch::Known;
 use loki::Loki;
 use otlp::Otlp;
 use stdout::Stdout;
+use syslog::Syslog;
 pub(crate) use target::{Cluster, Server, Target};
 use web::Web;
 
@@ -101,6 +103,7 @@ pub(crate) enum Sink {
     Otlp(Box<Otlp>),
     Loki(Box<Loki>),
     Web(Box<Web>),
+    Syslog(Box<Syslog>),
 }
 
 impl Sink {
@@ -110,6 +113,7 @@ impl Sink {
             Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape))),
             Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
             Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
+            Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
             Target::Web(server, form) => Self::Web(Box::new(Web::new(server, *form, network, shape))),
         }
     }
@@ -121,7 +125,7 @@ impl Sink {
 
     /// Do records have to arrive in their order? Then one batch is sent after the other.
     pub(crate) fn keeps_order(&self) -> bool {
-        matches!(self, Self::Stdout(_))
+        matches!(self, Self::Stdout(_) | Self::Syslog(_))
     }
 
     /// Memory that is kept for the next request.
@@ -132,6 +136,7 @@ impl Sink {
             Self::Otlp(sink) => Some(&sink.http.bodies),
             Self::Loki(sink) => Some(&sink.http.bodies),
             Self::Web(sink) => Some(&sink.http.bodies),
+            Self::Syslog(sink) => Some(&sink.bodies),
         }
     }
 
@@ -143,14 +148,15 @@ impl Sink {
             Self::Otlp(sink) => sink.greet().await,
             Self::Loki(sink) => sink.greet().await,
             Self::Web(sink) => sink.greet().await,
+            Self::Syslog(sink) => sink.greet().await,
         }
     }
 
     /// Which of `records` are there already? None if that cannot be asked.
     pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
         match self {
-            Self::Stdout(_) | Self::Otlp(_) | Self::Loki(_) | Self::Web(_) => None,
             Self::Elasticsearch(sink) => sink.known(records).await,
+            _ => None,
         }
     }
 
@@ -162,6 +168,7 @@ impl Sink {
             Self::Otlp(sink) => sink.send(records, read_at).await,
             Self::Loki(sink) => sink.send(records, read_at).await,
             Self::Web(sink) => sink.send(records, read_at).await,
+            Self::Syslog(sink) => sink.send(records, read_at).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A sink as typed, by scheme.
 
 use pod_contract::config::Setting;
-use pod_contract::units::Url;
+use pod_contract::units::{HostPort, Url};
 
 use super::index::Index;
 use super::web::Form;
@@ -13,14 +13,16 @@ pub(crate) enum Target {
     Elasticsearch(Cluster),
     Otlp(Server),
     Loki(Server),
+    Syslog(Server),
     /// Anybody who takes documents.
     Web(Server, Form),
 }
 
-/// Who is spoken to over HTTP.
+/// Who is spoken to over the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// `http` or `https`, host and port.
+    pub(crate) address: HostPort,
+    /// Of HTTP: `http` or `https`, host and port.
     pub(crate) origin: String,
     pub(crate) is_encrypted: bool,
     /// Is it this machine itself?
@@ -55,7 +57,7 @@ impl Target {
         match self {
             Self::Stdout => None,
             Self::Elasticsearch(cluster) => Some(&cluster.server),
-            Self::Otlp(server) | Self::Loki(server) | Self::Web(server, _) => Some(server),
+            Self::Otlp(server) | Self::Loki(server) | Self::Syslog(server) | Self::Web(server, _) => Some(server),
         }
     }
 }
@@ -64,8 +66,9 @@ impl Server {
     fn of(url: &Url, path: &str) -> Self {
         let host = &url.address.host;
         let is_loopback = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        let is_encrypted = url.scheme.ends_with("https");
+        let is_encrypted = url.scheme.ends_with("https") || url.scheme.ends_with("+tls");
         Self {
+            address: url.address.clone(),
             origin: format!("{}://{}", if is_encrypted { "https" } else { "http" }, url.address),
             is_encrypted,
             is_local: host == "localhost" || is_loopback,
@@ -82,7 +85,7 @@ impl Server {
     }
 }
 
-const SCHEMES: [&str; 12] = [
+const SCHEMES: [&str; 14] = [
     "elasticsearch+http",
     "elasticsearch+https",
     "opensearch+http",
@@ -95,6 +98,8 @@ const SCHEMES: [&str; 12] = [
     "ndjson+https",
     "json+http",
     "json+https",
+    "syslog+tcp",
+    "syslog+tls",
 ];
 
 /// Of OTLP over HTTP: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-request>.
@@ -103,7 +108,7 @@ const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; or stdout";
+        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
@@ -120,6 +125,8 @@ impl Setting for Target {
         };
         let server = || Server::of(&url, if path.is_empty() { usual } else { path });
         match kind {
+            "syslog" if !path.is_empty() || !query.is_empty() => return Err("syslog takes no path".into()),
+            "syslog" => return Ok(Self::Syslog(server())),
             "otlp" | "loki" if !query.is_empty() => return Err(format!("{kind} takes no query")),
             "otlp" => return Ok(Self::Otlp(server())),
             "loki" => return Ok(Self::Loki(server())),
@@ -182,12 +189,15 @@ mod tests {
             let target = Target::parse(text).unwrap();
             assert_eq!(target.server().unwrap().url(), url);
         }
+        assert!(matches!(Target::parse("syslog+tls://logs:6514"), Ok(Target::Syslog(server)) if server.is_encrypted));
         for bad in [
             "",
             "otlp://collector",
             "otlp+http://collector?x=y",
             "loki+http://loki?x=y",
             "ndjson://logs",
+            "syslog+tcp://logs",
+            "syslog+tls://logs:6514/x",
             "es:9200",
             "http://es:9200/app",
             "elasticsearch+http://es:9200",

@@ -18,6 +18,7 @@ mod refusals;
 mod rollover;
 mod secure;
 mod stops;
+mod syslog;
 mod times;
 mod web;
 mod works;

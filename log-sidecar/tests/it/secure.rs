@@ -21,10 +21,10 @@ use crate::{BIN, Pod};
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-type Ca = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
 
 /// Each by a name of its own.
-fn ca() -> Ca {
+pub(crate) fn ca() -> Ca {
     let mut params = CertificateParams::default();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     params
@@ -41,7 +41,7 @@ fn signed(ca: &Ca, name: &str) -> (rcgen::Certificate, KeyPair) {
     (params.signed_by(&key, ca).unwrap(), key)
 }
 
-fn config(ca: &Ca, name: &str, clients: Option<&Ca>) -> Arc<ServerConfig> {
+pub(crate) fn config(ca: &Ca, name: &str, clients: Option<&Ca>) -> Arc<ServerConfig> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(DEFAULT_VERSIONS)
@@ -61,13 +61,13 @@ fn config(ca: &Ca, name: &str, clients: Option<&Ca>) -> Arc<ServerConfig> {
 }
 
 /// What ends TLS in front of a store; a new connection meets the settings of its time.
-struct Front {
-    address: SocketAddr,
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
 }
 
 impl Front {
-    fn start(store: &str, config: Arc<ServerConfig>) -> Self {
+    pub(crate) fn start(store: &str, config: Arc<ServerConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -100,13 +100,13 @@ impl Front {
     }
 }
 
-fn write(pod: &Pod, name: &str, text: &str) -> PathBuf {
+pub(crate) fn write(pod: &Pod, name: &str, text: &str) -> PathBuf {
     let path = pod.dir.path().join(name);
     fs::write(&path, text).unwrap();
     path
 }
 
-fn flag(name: &str, path: &std::path::Path) -> String {
+pub(crate) fn flag(name: &str, path: &std::path::Path) -> String {
     format!("--{name}={}", path.display())
 }
 

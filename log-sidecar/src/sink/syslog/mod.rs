@@ -1,0 +1,112 @@
+//! Syslog over TCP, also in TLS: RFC 5424 in the frames of RFC 6587, section 3.4.1, and RFC 5425.
+//!
+//! Syslog has no acknowledgement. So each batch has a connection of its own, which we close for writing: the server reads up to that, and
+//! closes its side when it has. That proves that it has read all of the batch, where an open connection proves no more than that the
+//! kernel on the way has.
+
+mod encode;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pod_contract::tls::Renewing;
+use pod_contract::units::HostPort;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use self::encode::Encoder;
+use super::connect::{CONNECT_TIMEOUT, chain};
+use super::{Answer, Network, Verdict};
+use crate::batch::Record;
+use crate::parse::Shape;
+use crate::recycle::Pool;
+
+#[derive(Debug)]
+pub(crate) struct Syslog {
+    address: HostPort,
+    tls: Option<Arc<Renewing>>,
+    timeout: Duration,
+    encoder: Encoder,
+    pub(super) bodies: Arc<Pool>,
+}
+
+impl Syslog {
+    pub(crate) fn new(address: &HostPort, network: &Network, shape: &Shape) -> Self {
+        Self {
+            address: address.clone(),
+            tls: network.tls.clone(),
+            timeout: network.timeout,
+            encoder: Encoder::new(shape),
+            bodies: super::http::bodies(),
+        }
+    }
+
+    /// Is somebody there, who is who he says?
+    pub(crate) async fn greet(&self) -> Result<(), String> {
+        let stream = within(CONNECT_TIMEOUT, self.connect()).await;
+        stream.map(drop).map_err(|error| chain(&error))
+    }
+
+    pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
+        let later = |is_unclear| {
+            move |error: io::Error| Answer::Later {
+                why: chain(&error),
+                after: None,
+                is_unclear,
+            }
+        };
+        let stream = match within(CONNECT_TIMEOUT, self.connect()).await {
+            Ok(stream) => stream,
+            Err(error) => return later(false)(error),
+        };
+        let mut body = self.bodies.take(self.encoder.size(records));
+        self.encoder.write(&mut body, records, read_at);
+        match within(self.timeout, hand_over(stream, &body)).await {
+            Ok(()) => Answer::Each(vec![Verdict::Delivered; records.len()]),
+            Err(error) => later(true)(error),
+        }
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let HostPort { host, port } = &self.address;
+        let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return Ok(Box::new(tcp));
+        };
+        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(tls.current()).connect(name, tcp).await?;
+        Ok(Box::new(stream))
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+/// Sends all of it, and waits until the server has read it and closes its side.
+async fn hand_over(mut stream: Box<dyn Stream>, body: &[u8]) -> io::Result<()> {
+    stream.write_all(body).await?;
+    stream.shutdown().await?;
+    let mut ignored = [0; 512];
+    loop {
+        match stream.read(&mut ignored).await {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // Without the last word of TLS, which many leave out. One who has not read everything resets.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, done: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(limit, done).await.unwrap_or_else(|_| {
+        let why = format!("not done within {limit:?}: it has to read to the end of a connection, and to close it then");
+        Err(io::Error::other(why))
+    })
+}
