@@ -103,7 +103,7 @@ impl Delivery {
             refused_at: None,
         };
         while let Some(part) = parts.pop() {
-            let part = self.without_known(part, &mut course).await;
+            let part = self.without_known(part, batch.read_at, &mut course).await;
             if part.is_empty() {
                 continue;
             }
@@ -166,7 +166,12 @@ impl Delivery {
     }
 
     /// Leaves out what the sink has already, of what it may have.
-    async fn without_known<'b>(&self, mut part: Vec<Record<'b>>, course: &mut Course<'_>) -> Vec<Record<'b>> {
+    async fn without_known<'b>(
+        &self,
+        mut part: Vec<Record<'b>>,
+        read_at: SystemTime,
+        course: &mut Course<'_>,
+    ) -> Vec<Record<'b>> {
         let uncertain: Vec<_> = part.iter().copied().filter(|record| record.may_be_known).collect();
         if uncertain.is_empty() {
             return part;
@@ -174,7 +179,7 @@ impl Delivery {
         let mut tries = 0;
         let known = loop {
             let permit = self.permit().await;
-            let known = self.sink.known(&uncertain).await;
+            let known = self.sink.known(&uncertain, read_at).await;
             drop(permit);
             match known {
                 Some(Known::Each(known)) => break known,
@@ -216,7 +221,7 @@ impl Delivery {
         if !self.is_silence_told.replace(true) {
             tracing::warn!(
                 why,
-                "what is sent again may be there twice if the index rolls over; let us read and refresh it"
+                "the sink does not say what it has: what is sent again after a lost answer or a kill may be there twice; let us read what we write"
             );
         }
     }

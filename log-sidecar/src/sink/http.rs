@@ -111,6 +111,11 @@ impl Http {
         self.answer(request.header(CONTENT_TYPE, kind), body).await
     }
 
+    pub(super) async fn get(&self, url: &str) -> Result<Answered, Unanswered> {
+        let request = self.request(Method::GET, url).map_err(Unanswered::unsent)?;
+        self.answer(request, Bytes::new()).await
+    }
+
     fn gzip(&self, body: &[u8]) -> Recycled {
         let mut encoder = GzEncoder::new(self.bodies.take(body.len() / 4), Compression::fast());
         let packed = encoder.write_all(body).and_then(|()| encoder.finish());

@@ -26,7 +26,6 @@ use crate::parse::Shape;
 use crate::recycle::Pool;
 pub(crate) use document::Encoder;
 use elasticsearch::Elasticsearch;
-pub(crate) use elasticsearch::Known;
 use loki::Loki;
 use otlp::Otlp;
 use stdout::Stdout;
@@ -44,6 +43,17 @@ pub(crate) enum Verdict {
     Unclear(String),
     /// Never, if it is this record's own fault: it goes to the dead-letter file.
     Reject(String),
+}
+
+/// What is known of some records that may have been taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// For each, whether it is there.
+    Each(Vec<bool>),
+    /// Ask again later.
+    NotNow(String),
+    /// The sink does not say.
+    Never(String),
 }
 
 /// What became of a request.
@@ -153,9 +163,10 @@ impl Sink {
     }
 
     /// Which of `records` are there already? None if that cannot be asked.
-    pub(crate) async fn known(&self, records: &[Record<'_>]) -> Option<Known> {
+    pub(crate) async fn known(&self, records: &[Record<'_>], read_at: std::time::SystemTime) -> Option<Known> {
         match self {
             Self::Elasticsearch(sink) => sink.known(records).await,
+            Self::Loki(sink) => sink.known(records, read_at).await,
             _ => None,
         }
     }

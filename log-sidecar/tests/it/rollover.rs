@@ -70,7 +70,7 @@ fn a_store_that_does_not_say_what_it_has_is_told_and_sent_it() {
     pod.wait_for(100);
     running.kill();
     let running = pod.start();
-    running.wait_for_log("let us read and refresh it");
+    running.wait_for_log("let us read what we write");
     // The id is known within the index.
     wait::until("all to be sent again", || (pod.store.conflicts() == 100).then_some(()));
     pod.stop(running);

@@ -2,11 +2,12 @@
 
 #![allow(missing_docs, reason = "the fields are those of the protocol")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prost::Message;
+use serde_json::json;
 
 use crate::http::{Reply, Request, Server};
 
@@ -55,10 +56,10 @@ pub struct Pair {
     pub value: String,
 }
 
-/// Labels, seconds, nanoseconds, line.
-pub type Kept = BTreeSet<(String, i64, i32, String)>;
+/// How often an entry came, by labels, nanoseconds since 1970 and line.
+pub type Kept = BTreeMap<(String, i64, String), usize>;
 
-/// Keeps an entry once that comes again, as Loki does, and stores the others when it refuses some.
+/// Stores the others when it refuses some, and says what it has.
 #[derive(Debug)]
 pub struct Loki {
     server: Server,
@@ -96,7 +97,40 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The query is labels alone, as they were pushed.
+fn tell(kept: &Kept, question: &str) -> Reply {
+    let value = |name: &str| {
+        let pair = question.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        decoded(pair.unwrap_or_default())
+    };
+    let number = |name: &str| value(name).parse::<i64>().unwrap_or_default();
+    let (labels, start, end) = (value("query"), number("start"), number("end"));
+    let mut found: Vec<_> = kept.keys().filter(|(of, time, _)| *of == labels && (start..end).contains(time)).collect();
+    found.sort_by_key(|(_, time, _)| *time);
+    let limit = usize::try_from(number("limit")).unwrap_or_default();
+    let values: Vec<_> = found.into_iter().take(limit).map(|(_, time, line)| json!([time.to_string(), line])).collect();
+    let streams = json!({ "status": "success", "data": { "resultType": "streams", "result": [{ "stream": {}, "values": values }] } });
+    Reply::new(200, "application/json", streams.to_string())
+}
+
+/// RFC 3986, section 2.1.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        match (byte, if byte == b'%' { digit().zip(digit()) } else { None }) {
+            (_, Some((high, low))) => bytes.push((high << 4 | low) as u8),
+            (byte, None) => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn answer(kept: &mut Kept, request: &Request, judge: &mut dyn FnMut(&str) -> Option<u16>) -> Reply {
+    if let Some(question) = request.target.strip_prefix("/loki/api/v1/query_range?") {
+        return tell(kept, question);
+    }
     if request.method == "HEAD" || request.target != "/loki/api/v1/push" {
         return Reply::text(404, "page not found\n");
     }
@@ -115,7 +149,8 @@ fn answer(kept: &mut Kept, request: &Request, judge: &mut dyn FnMut(&str) -> Opt
                 Some(other) => return Reply::text(other, "not now\n"),
                 None => {
                     let time = entry.timestamp.unwrap_or_default();
-                    kept.insert((stream.labels.clone(), time.seconds, time.nanos, entry.line));
+                    let time = time.seconds * 1_000_000_000 + i64::from(time.nanos);
+                    *kept.entry((stream.labels.clone(), time, entry.line)).or_default() += 1;
                 }
             }
         }

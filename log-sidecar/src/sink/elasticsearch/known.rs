@@ -8,18 +8,8 @@ use std::collections::HashSet;
 use http::StatusCode;
 use serde::Deserialize;
 
+use crate::sink::Known;
 use crate::sink::http::excerpt;
-
-/// What is known of some records.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// For each, whether it is there.
-    Each(Vec<bool>),
-    /// Ask again later.
-    NotNow(String),
-    /// The sink does not say.
-    Never(String),
-}
 
 pub(super) const SEARCH: &str = "_search?ignore_unavailable=true&allow_no_indices=true\
     &filter_path=timed_out,_shards.failed,hits.hits._id";

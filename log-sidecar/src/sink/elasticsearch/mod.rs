@@ -10,13 +10,12 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::StatusCode;
 
-pub(crate) use self::known::Known;
 use self::known::{SEARCH, answer, question};
 use self::reply::judge;
 use super::document::Encoder;
 use super::http::Http;
 use super::index::{Index, Names};
-use super::{Answer, Cluster, Network};
+use super::{Answer, Cluster, Known, Network};
 use crate::batch::Record;
 use crate::parse::{Shape, millis};
 use crate::recycle::Recycled;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use crate::batch::{Mark, Record, Source};
-use crate::parse::{Millis, Shape, Value, millis};
+use crate::parse::{Parsed, Shape, Value, millis};
 use crate::pod;
 use crate::sink::json::string;
 use crate::sink::protobuf::Fields as _;
@@ -75,23 +75,18 @@ impl Encoder {
 
     /// Each file is a stream.
     pub(super) fn write(&self, out: &mut Vec<u8>, records: &[Record<'_>], read_at: SystemTime) {
-        let mut streams: Vec<(&Source, Vec<&Record<'_>>)> = Vec::new();
-        for record in records {
-            // What was truncated is the same file with another id.
-            match streams.iter_mut().find(|(source, _)| source.path == record.source.path) {
-                Some((_, of_file)) => of_file.push(record),
-                None => streams.push((record.source, vec![record])),
-            }
-        }
-        let (mut stream, mut entry, mut time) = (Vec::new(), Vec::new(), Vec::new());
+        let streams = streams(records);
+        let (mut stream, mut entry, mut timestamp) = (Vec::new(), Vec::new(), Vec::new());
         for (source, records) in streams {
             stream.clear();
             stream.bytes(field::stream::LABELS, &self.labels_of(source));
             for record in records {
                 entry.clear();
-                time.clear();
-                write_time(&mut time, record, read_at);
-                entry.bytes(field::entry::TIMESTAMP, &time);
+                timestamp.clear();
+                let time = time_of(record, read_at);
+                timestamp.number(field::timestamp::SECONDS, time / NANOS_OF_SECOND);
+                timestamp.number(field::timestamp::NANOS, time % NANOS_OF_SECOND);
+                entry.bytes(field::entry::TIMESTAMP, &timestamp);
                 self.write_entry(&mut entry, record);
                 stream.bytes(field::stream::ENTRIES, &entry);
             }
@@ -100,7 +95,7 @@ impl Encoder {
     }
 
     /// As PromQL writes them: `{filename="/logs/app.log", namespace="shop"}`.
-    fn labels_of(&self, source: &Source) -> Vec<u8> {
+    pub(super) fn labels_of(&self, source: &Source) -> Vec<u8> {
         let mut out = b"{filename=".to_vec();
         string(&mut out, &source.path);
         for (name, value) in &self.labels {
@@ -113,14 +108,20 @@ impl Encoder {
         out
     }
 
+    /// What stands in the place of a line.
+    pub(super) fn line_of(&self, record: &Record<'_>) -> String {
+        let line = String::from_utf8_lossy(record.text);
+        let parsed = self.shape.of(&line, record.time.is_some());
+        let text = parsed.as_ref().map(|parsed| text_of(parsed, &line).into_owned());
+        text.unwrap_or_else(|| line.into_owned())
+    }
+
     fn write_entry(&self, out: &mut Vec<u8>, record: &Record<'_>) {
         let line = String::from_utf8_lossy(record.text);
         match self.shape.of(&line, record.time.is_some()) {
             None => out.bytes(field::entry::LINE, line.as_bytes()),
             Some(parsed) => {
-                // Of a record of fields alone, the whole line is what people read.
-                let message = parsed.message.as_ref().map(Value::text);
-                out.bytes(field::entry::LINE, message.as_deref().unwrap_or(&line).as_bytes());
+                out.bytes(field::entry::LINE, text_of(&parsed, &line).as_bytes());
                 if let Some(level) = parsed.level {
                     metadata(out, "level", level.name());
                 }
@@ -144,14 +145,33 @@ impl Encoder {
     }
 }
 
+/// Of a record of fields alone, the whole line is what people read.
+fn text_of<'p>(parsed: &'p Parsed<'_>, line: &'p str) -> Cow<'p, str> {
+    parsed.message.as_ref().map_or(Cow::Borrowed(line), Value::text)
+}
+
+/// Since 1970.
+pub(super) type Nanos = u64;
+
+const NANOS_OF_SECOND: Nanos = 1_000_000_000;
+const NANOS_OF_MILLI: Nanos = 1_000_000;
+
 /// The time of a line, and, below the millisecond, its place in the file: so it is the same whenever it is sent, and no other's.
-fn write_time(out: &mut Vec<u8>, record: &Record<'_>, read_at: SystemTime) {
-    const MILLIS: Millis = 1000;
-    const NANOS: Millis = 1_000_000;
-    let time = record.time.unwrap_or_else(|| millis(read_at)).max(0);
-    let below = (record.offset % NANOS.cast_unsigned()).cast_signed();
-    out.number(field::timestamp::SECONDS, (time / MILLIS).cast_unsigned());
-    out.number(field::timestamp::NANOS, (time % MILLIS * NANOS + below).cast_unsigned());
+pub(super) fn time_of(record: &Record<'_>, read_at: SystemTime) -> Nanos {
+    let time = record.time.unwrap_or_else(|| millis(read_at)).max(0).cast_unsigned();
+    time * NANOS_OF_MILLI + record.offset % NANOS_OF_MILLI
+}
+
+/// By file: what was truncated is the same one with another id.
+pub(super) fn streams<'r, 'b>(records: &'r [Record<'b>]) -> Vec<(&'b Source, Vec<&'r Record<'b>>)> {
+    let mut streams: Vec<(&Source, Vec<&Record<'_>>)> = Vec::new();
+    for record in records {
+        match streams.iter_mut().find(|(source, _)| source.path == record.source.path) {
+            Some((_, of_file)) => of_file.push(record),
+            None => streams.push((record.source, vec![record])),
+        }
+    }
+    streams
 }
 
 /// One pair of structured metadata, in a name as labels have it.

@@ -1,18 +1,21 @@
 //! Loki's push API, in protobuf: <https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs>.
 //!
-//! Loki keeps an entry once that comes again with the same time and line. So a time is the same whenever a line is sent, and another for
-//! each line: below the millisecond, it is made of the line's place in its file.
+//! Loki keeps two lines of one time and one text once, if it notices. So a time is the same whenever a line is sent, and another for each
+//! line: below the millisecond, it is made of the line's place in its file.
 
 mod encode;
+mod known;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use self::encode::Encoder;
+use self::encode::{Encoder, Nanos, streams, time_of};
+use self::known::{Entry, MAX_ENTRIES, MAX_PAGES, note, question};
 use super::http::{Http, excerpt, retry_after};
-use super::{Answer, Network, Server, Verdict};
+use super::{Answer, Known, Network, Server, Verdict};
 use crate::batch::Record;
 use crate::parse::Shape;
 
@@ -23,6 +26,8 @@ pub(crate) struct Loki {
     pub(super) http: Http,
     origin: String,
     url: String,
+    /// Where queries go, if that shows in where pushes go.
+    queries: Option<String>,
     encoder: Encoder,
     snappy: RefCell<snap::raw::Encoder>,
 }
@@ -31,6 +36,7 @@ impl Loki {
     pub(crate) fn new(server: &Server, network: Network, shape: &Shape) -> Self {
         Self {
             origin: format!("{}/", server.origin),
+            queries: server.url().strip_suffix("/push").map(|root| format!("{root}/query_range")),
             url: server.url(),
             encoder: Encoder::new(shape, &network.labels),
             http: Http::new(network),
@@ -40,6 +46,43 @@ impl Loki {
 
     pub(crate) async fn greet(&self) -> Result<(), String> {
         self.http.greet(&self.origin).await
+    }
+
+    /// Asks for what is there of each file between the first and the last of these times.
+    pub(crate) async fn known(&self, records: &[Record<'_>], read_at: SystemTime) -> Option<Known> {
+        let queries = self.queries.as_ref()?;
+        let mut entries = HashSet::new();
+        for (source, records) in streams(records) {
+            let labels = String::from_utf8_lossy(&self.encoder.labels_of(source)).into_owned();
+            let times = || records.iter().map(|record| time_of(record, read_at));
+            let range = (times().min()?, times().max()?);
+            if let Err(unknown) = self.ask(queries, &labels, range, &mut entries).await {
+                return Some(unknown);
+            }
+        }
+        let is_known = |record: &Record<'_>| entries.contains(&(time_of(record, read_at), self.encoder.line_of(record)));
+        Some(Known::Each(records.iter().map(is_known).collect()))
+    }
+
+    async fn ask(
+        &self,
+        queries: &str,
+        labels: &str,
+        (mut first, last): (Nanos, Nanos),
+        entries: &mut HashSet<Entry>,
+    ) -> Result<(), Known> {
+        for _ in 0..MAX_PAGES {
+            let url = format!("{queries}{}", question(labels, first, last));
+            let answered = self.http.get(&url).await;
+            let (status, _, body) = answered.map_err(|unanswered| Known::NotNow(unanswered.why))?;
+            let (count, reached) = note(status, &body, entries)?;
+            if count < MAX_ENTRIES || reached >= last {
+                break;
+            }
+            // Many may have this time.
+            first = reached.max(first + 1);
+        }
+        Ok(())
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
