@@ -29,6 +29,9 @@ use crate::sink::Sink;
 /// What the admin side calls itself.
 const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
+/// How often the file that ends a Job is looked for.
+const LOOK_FOR_END: Duration = Duration::from_millis(500);
+
 /// Memory that nobody has needed for so long is given back.
 const REST: Duration = Duration::from_secs(1);
 
@@ -40,6 +43,7 @@ pub(crate) async fn ship(
     ledger: Ledger,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
+    let exit_when = shipping.exit_when.clone();
     let ready = Ready::default();
     let (scanned, greeted) = (ready.latch("first look at the files"), ready.latch("sink"));
     let admin = admin::listen(shipping.admin).await?;
@@ -85,6 +89,7 @@ pub(crate) async fn ship(
 
     tokio::select! {
         () = stop.cancelled() => {}
+        () = appears(exit_when.as_deref()) => tracing::info!("the file of --exit-when is there: stopping"),
         result = &mut shipped => return Err(result.err().unwrap_or_else(|| Failure::failed("the reader thread ended by itself; this is a bug"))),
         _ = reader_ended => return Err(Failure::failed("the reader thread ended by itself; this is a bug")),
     }
@@ -107,6 +112,16 @@ pub(crate) async fn ship(
         return Err(Failure::failed(format!("stopped before the writers did: {}", ledger.summary())).remedy("raise --grace together with the pod's terminationGracePeriodSeconds; with --state, the next run goes on from there"));
     }
     Ok(())
+}
+
+/// Waits until there is such a file; without one, for ever.
+async fn appears(path: Option<&Path>) {
+    let Some(path) = path else {
+        return std::future::pending().await;
+    };
+    while !path.exists() {
+        tokio::time::sleep(LOOK_FOR_END).await;
+    }
 }
 
 pub(crate) fn new_delivery(config: &config::Delivery, state: Option<&Path>, ledger: &Ledger) -> Delivery {

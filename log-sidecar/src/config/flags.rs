@@ -250,6 +250,11 @@ fn delivery_flags() -> Vec<Flag> {
             "A batch of which every record is refused waits until the sink takes others (hold), or is kept as rejected at once (reject) \
              [default: hold]",
         ),
+        setting::<PathBuf>(
+            "exit-when-file",
+            "PATH",
+            "Once this file is there, stop as on SIGTERM: for a Job, in which the application makes it when it has ended",
+        ),
         setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
     ]
 }

@@ -49,6 +49,8 @@ pub(crate) enum Task {
 pub(crate) struct Shipping {
     pub(crate) reading: Reading,
     pub(crate) admin: Option<SocketAddr>,
+    /// Once this file is there, all is written.
+    pub(crate) exit_when: Option<PathBuf>,
 }
 
 /// For the network side.
@@ -75,6 +77,7 @@ impl Config {
         let grace = s.or("grace", DEFAULT_GRACE);
         let delivery = Delivery::prove(s);
         let admin = admin::prove(s, ADMIN_PORT);
+        let exit_when = s.optional::<PathBuf>("exit-when-file");
         let times = delivery.as_ref().map(|delivery| Times {
             is_dated: delivery.target.is_dated(),
             is_wanted: delivery.shape.reads() || delivery.target.knows_by_time(),
@@ -90,12 +93,16 @@ impl Config {
         if is_replay && state.is_none() {
             return s.refuse("state is missing: the directory with the dead-letter file");
         }
-        let (reading, admin, delivery) = (reading?, admin?, delivery?);
+        let (reading, admin, delivery, exit_when) = (reading?, admin?, delivery?, exit_when?);
         Some(Self {
             task: if is_replay {
                 Task::Replay(delivery)
             } else {
-                Task::Ship(Box::new(Shipping { reading, admin }), delivery)
+                Task::Ship(Box::new(Shipping {
+                    reading,
+                    admin,
+                    exit_when,
+                }), delivery)
             },
             state,
             grace,

@@ -132,3 +132,19 @@ fn killed_while_it_stops_its_account_is_in_the_termination_message() {
     let told = std::fs::read_to_string(message).unwrap();
     assert!(told.starts_with("log-sidecar: stopped: read 15, acked 15, "), "{told}");
 }
+
+/// As in a Job, whose application ends by itself.
+#[test]
+fn a_file_says_that_the_application_has_ended() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let end = pod.log("ended");
+    let mut running = pod.start_with(&["--exit-when-file", end.to_str().unwrap()]);
+    pod.wait_for(10);
+    pod.append_lines("app.log", 10..5000);
+    pod.append("app.log", "line 5000");
+    std::fs::write(&end, "").unwrap();
+    assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
+    pod.assert_balanced(&running);
+    pod.assert_lines(5001);
+}
