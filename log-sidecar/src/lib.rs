@@ -18,6 +18,8 @@ mod config;
 mod deliver;
 mod discover;
 mod frontier;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod ledger;
 mod mailbox;

@@ -26,7 +26,7 @@ use tokio::sync::mpsc::Sender;
 use self::archive::{Archive, Passage};
 use self::files::Files;
 pub(crate) use self::files::Start;
-pub(crate) use self::framing::{Framing, Join};
+pub(crate) use self::framing::{Framing, Join, framed};
 use self::tail::{Tail, Turn};
 use crate::batch::{Batch, Mark, Segment};
 use crate::checkpoint::{Checkpoint, Positions};

@@ -183,3 +183,25 @@ impl Sink {
         }
     }
 }
+
+/// For fuzzing: every decoder of what a sink may say to a few records.
+pub(crate) fn read_replies(status: u16, body: &[u8]) {
+    let Ok(status) = ::http::StatusCode::from_u16(status) else { return };
+    let headers = ::http::HeaderMap::new();
+    let answers = [elasticsearch::judge(status, &headers, body, SENT, &[]), otlp::judge(status, &headers, body, SENT)];
+    for answer in answers {
+        match answer {
+            Answer::Each(verdicts) => assert_eq!(verdicts.len(), SENT),
+            Answer::Partial { rejected, .. } => assert!(rejected <= SENT),
+            Answer::Later { .. } | Answer::Unclear { .. } | Answer::Smaller { .. } => {}
+        }
+    }
+    let ids = ["a".to_owned(), "b".to_owned()];
+    if let Known::Each(known) = elasticsearch::answer(status, body, &ids) {
+        assert_eq!(known.len(), ids.len());
+    }
+    drop(loki::note(status, body, &mut std::collections::HashSet::new()));
+}
+
+/// Records that the replies of [`read_replies`] are about.
+const SENT: usize = 3;

@@ -59,6 +59,13 @@ impl Framed {
     }
 }
 
+/// The records of a block that nothing comes after, and how many bytes they are of.
+pub(crate) fn framed(framing: &Framing, block: &[u8]) -> (Vec<Line>, usize) {
+    let mut framed = frame(block, 0, framing.max_record);
+    framed.join(framing, block, 0, true, true);
+    (framed.lines, framed.consumed)
+}
+
 /// Splits `block` from `start` on at newlines; a line longer than `max` is cut there. What follows the last newline is left for later.
 pub(super) fn frame(block: &[u8], start: usize, max: usize) -> Framed {
     let mut lines = Vec::new();

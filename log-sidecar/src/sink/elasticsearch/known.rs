@@ -55,7 +55,7 @@ struct Hit {
 }
 
 /// Reads the answer to [`question`]. A part of the shards is not enough.
-pub(super) fn answer(status: StatusCode, body: &[u8], ids: &[String]) -> Known {
+pub(in crate::sink) fn answer(status: StatusCode, body: &[u8], ids: &[String]) -> Known {
     let why = || format!("it does not say what it has: status {status}: {}", excerpt(body));
     match status.as_u16() {
         200 => match serde_json::from_slice::<Found>(body) {

@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::StatusCode;
 
-use self::known::{SEARCH, answer, question};
-use self::reply::judge;
+pub(super) use self::known::answer;
+use self::known::{SEARCH, question};
+pub(super) use self::reply::judge;
 use super::document::Encoder;
 use super::http::Http;
 use super::index::{Index, Names};

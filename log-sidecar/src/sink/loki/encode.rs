@@ -151,7 +151,7 @@ fn text_of<'p>(parsed: &'p Parsed<'_>, line: &'p str) -> Cow<'p, str> {
 }
 
 /// Since 1970.
-pub(super) type Nanos = u64;
+pub(in crate::sink) type Nanos = u64;
 
 const NANOS_OF_SECOND: Nanos = 1_000_000_000;
 const NANOS_OF_MILLI: Nanos = 1_000_000;

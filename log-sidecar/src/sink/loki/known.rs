@@ -20,7 +20,7 @@ pub(super) const MAX_ENTRIES: usize = 5000;
 pub(super) const MAX_PAGES: usize = 16;
 
 /// Time and line.
-pub(super) type Entry = (Nanos, String);
+pub(in crate::sink) type Entry = (Nanos, String);
 
 /// What stands behind the URL of queries, for entries from `first` to `last` of one stream.
 pub(super) fn question(labels: &str, first: Nanos, last: Nanos) -> String {
@@ -56,7 +56,7 @@ struct Value(
 );
 
 /// What an answer adds to what is known; `Err` if it is none. `Ok` says how many entries there were, and the last time.
-pub(super) fn note(status: StatusCode, body: &[u8], known: &mut HashSet<Entry>) -> Result<(usize, Nanos), Known> {
+pub(in crate::sink) fn note(status: StatusCode, body: &[u8], known: &mut HashSet<Entry>) -> Result<(usize, Nanos), Known> {
     let why = || format!("it does not say what it has: status {status}: {}", excerpt(body).trim_end());
     match status.as_u16() {
         200 => {}

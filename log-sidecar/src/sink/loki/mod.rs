@@ -13,7 +13,8 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use self::encode::{Encoder, Nanos, streams, time_of};
-use self::known::{Entry, MAX_ENTRIES, MAX_PAGES, note, question};
+pub(super) use self::known::note;
+use self::known::{Entry, MAX_ENTRIES, MAX_PAGES, question};
 use super::http::{Http, excerpt, retry_after};
 use super::{Answer, Known, Network, Server, Verdict};
 use crate::batch::Record;

@@ -8,7 +8,7 @@ mod reply;
 use std::time::SystemTime;
 
 use self::encode::Encoder;
-use self::reply::judge;
+pub(super) use self::reply::judge;
 use super::http::Http;
 use super::{Answer, Network, Server};
 use crate::batch::Record;

@@ -14,7 +14,7 @@ const MESSAGE: u64 = 2;
 /// `google.rpc.Status.message`, which explains an error.
 const STATUS_MESSAGE: u64 = 2;
 
-pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
+pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
     let why = || {
         let text = member(body, STATUS_MESSAGE).map_or_else(|| excerpt(body), excerpt);
         format!("status {status}: {text}")
