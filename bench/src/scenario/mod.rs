@@ -15,7 +15,7 @@ use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
 use crate::part::Size;
 use init_copy::{one_file, one_file_digest, run_again, small_files, unpack_war};
-use log_sidecar::ship_bulk;
+use log_sidecar::ship;
 pub(crate) use program::Program;
 
 /// In the order in which they are run and shown.
@@ -26,7 +26,9 @@ pub(crate) const ALL: &[Scenario] = &[
     small_files::ON_DISK,
     run_again::SCENARIO,
     unpack_war::SCENARIO,
-    ship_bulk::SCENARIO,
+    ship::BULK,
+    ship::PARSED,
+    ship::GZIP,
     size::SCENARIO,
 ];
 

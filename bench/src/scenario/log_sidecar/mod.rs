@@ -1,3 +1,3 @@
 //! The scenarios of `log-sidecar`.
 
-pub(super) mod ship_bulk;
+pub(super) mod ship;
