@@ -20,6 +20,8 @@ pub(crate) struct News {
     pub(crate) held: (isize, isize),
     /// Read to the end, then stop.
     pub(crate) drain: bool,
+    /// Hints can wait.
+    is_resting: bool,
 }
 
 /// Shared by the reader (which waits) and everyone else (who never waits).
@@ -35,20 +37,29 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Takes what has arrived, waiting for it up to `timeout`. `drain` stays set for good.
-    pub(crate) fn wait(&self, timeout: Duration, draining: bool) -> News {
-        let is_new = |news: &News| {
-            news.changed
-                || !news.touched.is_empty()
-                || !news.settled.is_empty()
-                || news.held != (0, 0)
-                || (news.drain && !draining)
-        };
-        let news = self.lock();
-        let (mut news, _) = self
-            .arrived
-            .wait_timeout_while(news, timeout, |news| !is_new(news))
-            .unwrap_or_else(PoisonError::into_inner);
+    /// The same of hints: who rests is not woken by them.
+    pub(crate) fn hint(&self, add: impl FnOnce(&mut News)) {
+        let mut news = self.lock();
+        add(&mut news);
+        if !news.is_resting {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes what has arrived, waiting for it up to `timeout`; for the first `rest`, hints are no reason to end that. `drain` stays set for
+    /// good.
+    pub(crate) fn wait(&self, timeout: Duration, rest: Duration, draining: bool) -> News {
+        let is_urgent =
+            |news: &News| !news.settled.is_empty() || news.held != (0, 0) || (news.drain && !draining);
+        let is_new = |news: &News| is_urgent(news) || news.changed || !news.touched.is_empty();
+        let rest = rest.min(timeout);
+        let mut news = self.lock();
+        if !rest.is_zero() {
+            news.is_resting = true;
+            news = self.wait_while(news, rest, |news: &mut News| !is_urgent(news));
+            news.is_resting = false;
+        }
+        let mut news = self.wait_while(news, timeout - rest, |news: &mut News| !is_new(news));
         let drain = news.drain;
         std::mem::replace(
             &mut *news,
@@ -57,6 +68,16 @@ impl Mailbox {
                 ..News::default()
             },
         )
+    }
+
+    fn wait_while<'n>(
+        &self,
+        news: MutexGuard<'n, News>,
+        timeout: Duration,
+        condition: impl FnMut(&mut News) -> bool,
+    ) -> MutexGuard<'n, News> {
+        let waited = self.arrived.wait_timeout_while(news, timeout, condition);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn lock(&self) -> MutexGuard<'_, News> {

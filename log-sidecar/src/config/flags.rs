@@ -127,7 +127,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Duration>(
             "flush-interval",
             "DURATION",
-            "A line waits at most so long for company [default: 200ms]",
+            "A line waits so long for company [default: until the sink has nothing else to do, at most 200ms]",
         ),
         setting::<Bytes>(
             "in-flight",

@@ -23,7 +23,8 @@ pub(crate) struct Reading {
     pub(crate) framing: Framing,
     pub(crate) transform: Transform,
     pub(crate) batch_size: usize,
-    pub(crate) flush_interval: Duration,
+    /// None: as soon as the sink has nothing else to do.
+    pub(crate) flush_interval: Option<Duration>,
     pub(crate) in_flight: usize,
     pub(crate) poll: Duration,
     pub(crate) hold_deleted: Duration,
@@ -53,7 +54,7 @@ impl Reading {
         let redact = s.values::<Redact>("redact");
         let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
-        let flush_interval = s.or("flush-interval", Duration::from_millis(200));
+        let flush_interval = s.optional::<Duration>("flush-interval");
         let in_flight = s.or("in-flight", Bytes(6 * MIB));
         let poll = s.or("poll", Duration::from_secs(1));
         let hold_deleted = s.or("hold-deleted", Duration::from_secs(600));

@@ -13,9 +13,9 @@ use super::patterns::Base;
 use crate::mailbox::Mailbox;
 
 /// Hints that come within this time after one are told together.
-const TOGETHER: Duration = Duration::from_millis(20);
-/// Between two rests.
-const AWAKE: Duration = Duration::from_millis(5);
+const TOGETHER: Duration = Duration::from_millis(50);
+/// Longer than it takes to tell what has come during a rest.
+const AWAKE: Duration = Duration::from_millis(1);
 /// Names that are told at a time; of more, it is told that anything may have changed.
 const MAX_TOUCHED: usize = 1024;
 
@@ -34,7 +34,7 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
         }) => paths,
         _ => Vec::new(),
     };
-    mailbox.post(|news| {
+    mailbox.hint(|news| {
         news.changed |= paths.is_empty() || news.touched.len() + paths.len() > MAX_TOUCHED;
         if !news.changed {
             news.touched.extend(paths);

@@ -55,6 +55,10 @@ const MAX_SAVE: Duration = Duration::from_secs(10);
 const RARE: u32 = 500;
 const OFTEN: u32 = 20;
 const MAX_POLL: Duration = Duration::from_secs(10);
+/// Between two looks at files that are written to all the time.
+const REST: Duration = Duration::from_millis(50);
+/// While the sink is busy, a line waits for company so long, unless the user says how long.
+const USUAL_FLUSH: Duration = Duration::from_millis(200);
 /// While draining, whether files still grow is looked at so often.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
@@ -100,6 +104,8 @@ pub(crate) struct Reader {
     /// Batches and bytes among those that are out, and are held.
     held: (usize, usize),
     is_stuck_told: bool,
+    /// When hints were looked at last.
+    looked_at: Instant,
     reconcile_at: Instant,
     save_at: Instant,
     /// What the last checkpoint could not be written for.
@@ -140,6 +146,7 @@ impl Reader {
             out_batches: 0,
             held: (0, 0),
             is_stuck_told: false,
+            looked_at: now,
             reconcile_at: now,
             save_at: now,
             unsaved: None,
@@ -206,7 +213,9 @@ impl Reader {
     }
 
     fn take_news(&mut self, wait: Duration) {
-        let news = self.mailbox.wait(wait, self.phase != Phase::Running);
+        let rest = REST.saturating_sub(self.looked_at.elapsed());
+        let news = self.mailbox.wait(wait, rest, self.phase != Phase::Running);
+        self.looked_at = Instant::now();
         let mut is_known = true;
         for path in &news.touched {
             is_known &= self.files.touch(path);
@@ -418,10 +427,17 @@ impl Reader {
 
     /// Sends what has waited long enough for company.
     fn hand_out(&mut self) {
-        let due = matches!(self.phase, Phase::Ending(_)) || self.pending_since.elapsed() >= self.config.flush_interval;
+        let due = matches!(self.phase, Phase::Ending(_)) || self.pending_since.elapsed() >= self.patience();
         if !self.pending.is_empty() && due && self.in_the_way().0 < MAX_BATCHES {
             self.seal();
         }
+    }
+
+    /// How long a line waits for company. What is written meanwhile is read together anyway, so a sink that has nothing to do gets it at
+    /// once.
+    fn patience(&self) -> Duration {
+        let usual = if self.out_batches == 0 { Duration::ZERO } else { USUAL_FLUSH };
+        self.config.flush_interval.unwrap_or(usual)
     }
 
     fn seal(&mut self) {
@@ -479,7 +495,7 @@ impl Reader {
         let now = Instant::now();
         let mut at = self.reconcile_at.min(now + self.config.poll);
         if !self.pending.is_empty() {
-            at = at.min(self.pending_since + self.config.flush_interval);
+            at = at.min(self.pending_since + self.patience());
         }
         if let Some(due) = self.open.values().min() {
             at = at.min(*due);
