@@ -56,6 +56,18 @@ pub(crate) enum Mark {
     Partial,
 }
 
+impl Mark {
+    /// As records tell it.
+    pub(crate) fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::Truncated => Some("truncated"),
+            Self::Split => Some("split"),
+            Self::Partial => Some("partial"),
+        }
+    }
+}
+
 /// A gap-free range of one file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Segment {

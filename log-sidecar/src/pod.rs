@@ -3,7 +3,7 @@
 use std::env;
 
 /// Variables and the field each becomes.
-const FIELDS: [(&str, &str); 4] = [
+pub(crate) const FIELDS: [(&str, &str); 4] = [
     ("POD_NAME", "kubernetes.pod.name"),
     ("POD_NAMESPACE", "kubernetes.namespace"),
     ("POD_UID", "kubernetes.pod.uid"),

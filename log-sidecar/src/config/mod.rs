@@ -110,9 +110,12 @@ impl Config {
     }
 
     fn prove_trial(s: &mut Settings<'_>) -> Option<Self> {
-        let target = s.optional::<Target>("to");
+        let target = s.optional::<Target>("to")?;
         let shape = shaping::prove(s);
-        let target = target.flatten();
+        // They stand in the same file and environment, and make no difference here.
+        for name in OF_THE_NETWORK.iter().chain(&OF_TLS).chain(&OF_THE_PROCESS) {
+            s.disregard(name);
+        }
         let knows_by_time = target.as_ref().is_some_and(Target::knows_by_time);
         let times = Times {
             is_dated: target.is_some_and(|target| target.is_dated()),
@@ -148,7 +151,8 @@ impl Delivery {
             );
         }
         refuse_without_effect(s, &target);
-        let headers = header_map(s, given?)?;
+        let (headers, labels) = (header_map(s, given?)?, labels?);
+        refuse_bad_labels(s, &labels)?;
         let (login, tls) = (login?, tls?);
         let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
         let protocols: &[&str] = if matches!(target, Target::Syslog(_)) { &[] } else { &["http/1.1"] };
@@ -165,7 +169,7 @@ impl Delivery {
                 timeout,
                 compress: compress?,
                 headers,
-                labels: labels?,
+                labels,
                 hold: hold?,
             },
             is_insecure: is_encrypted && tls.trust == Trust::Anybody,
@@ -177,6 +181,37 @@ impl Delivery {
     }
 }
 
+/// They say how a request is framed, to whom it goes, or who asks.
+const OUR_HEADERS: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// As Loki has them: <https://grafana.com/docs/loki/latest/get-started/labels/#label-format>.
+fn refuse_bad_labels(s: &mut Settings<'_>, labels: &[(String, String)]) -> Option<()> {
+    let is_name = |name: &str| {
+        let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        rest && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    for (name, value) in labels {
+        if !is_name(name) || name == "filename" || value.is_empty() {
+            let why = format!("{name:?} is no label of yours: letters, digits and _, not a digit first, not filename, and with a value");
+            return s.refuse_together(&["label"], why);
+        }
+    }
+    Some(())
+}
+
 /// Of every request, by name.
 fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -185,11 +220,18 @@ fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<Head
         let (Ok(key), Ok(value)) = parsed else {
             return s.refuse_together(&["header"], format!("{name:?} and its value are no header"));
         };
+        if OUR_HEADERS.contains(&key.as_str()) {
+            return s.refuse_together(
+                &["header"],
+                format!("{name} is what log-sidecar says itself; for a login there are --username, --api-key and --bearer"),
+            );
+        }
         headers.append(key, value);
     }
     Some(headers)
 }
 
+const OF_THE_PROCESS: [&str; 6] = ["state", "admin", "grace", "retry-max", "exit-when-file", "label"];
 const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
 const OF_THE_NETWORK: [&str; 10] = [
     "header",
@@ -213,6 +255,9 @@ fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
         Target::Loki(_) => s.pointless("compress", "Loki takes snappy, and that is what it gets"),
         _ => s.pointless("label", "only Loki has labels; give --field"),
     }
+    if !matches!(target, Target::Elasticsearch(_)) {
+        s.pointless("hold", "only Elasticsearch and OpenSearch tell types of errors");
+    }
     match target.server() {
         None => {
             let of_network = OF_THE_NETWORK.iter().chain(&OF_TLS);
@@ -221,7 +266,7 @@ fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
         Some(server) if !server.is_encrypted => {
             OF_TLS
                 .iter()
-                .for_each(|name| s.pointless(name, "the sink is http, not https"));
+                .for_each(|name| s.pointless(name, "the sink is spoken to without TLS"));
         }
         Some(_) => {}
     }

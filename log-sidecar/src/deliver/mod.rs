@@ -54,6 +54,8 @@ struct Course<'c> {
     pause: Pause,
     /// The sink took some of its records.
     is_taken: bool,
+    /// It refused a request of which it may have taken some.
+    is_unclear: bool,
     /// How many requests had been accepted when it was first refused as a whole.
     refused_at: Option<u64>,
 }
@@ -100,6 +102,7 @@ impl Delivery {
             is_held: false,
             pause: Pause::new(self.retry_max),
             is_taken: false,
+            is_unclear: false,
             refused_at: None,
         };
         while let Some(part) = parts.pop() {
@@ -139,19 +142,22 @@ impl Delivery {
                     parts.push(first.split_off(1));
                     parts.push(first);
                 }
-                Answer::Smaller { why, too_large }
+                Answer::Smaller { why, too_large, .. }
                     if part.len() == 1 && (too_large || self.is_at_fault(&mut course)) =>
                 {
                     self.reject(&[(part[0], why)], batch.read_at).await;
                 }
                 Answer::Smaller { why, .. } if part.len() == 1 => {
+                    // First the others, if there are any: they show whose fault it is. Until then, this batch stops no other.
+                    course.set_held(true);
                     self.wait(&mut course.pause, &why, None, 1).await;
-                    // First the others, if there are any: they show whose fault it is.
                     parts.insert(0, part);
                 }
-                Answer::Smaller { why, .. } => {
+                Answer::Smaller { why, is_unclear, .. } => {
                     tracing::info!(why, records = part.len(), "sending in halves");
+                    course.is_unclear |= is_unclear;
                     let mut first = part;
+                    first.iter_mut().for_each(|record| record.may_be_known |= is_unclear);
                     parts.push(first.split_off(first.len() / 2));
                     parts.push(first);
                 }
@@ -199,9 +205,13 @@ impl Delivery {
                 None => break Vec::new(),
             }
         };
-        // That says nothing of whether the sink takes anything now.
         let is_known = known.iter().filter(|&&is_known| is_known).count();
-        self.ledger.acked.inc_by(is_known as u64);
+        if course.is_unclear {
+            self.note_delivered(is_known, course);
+        } else {
+            // That says nothing of whether the sink takes anything now.
+            self.ledger.acked.inc_by(is_known as u64);
+        }
         let mut known = known.into_iter();
         part.retain_mut(|record| !(std::mem::take(&mut record.may_be_known) && known.next().unwrap_or_default()));
         part
@@ -212,6 +222,7 @@ impl Delivery {
         if records > 0 {
             self.accepted.set(self.accepted.get() + 1);
             course.is_taken = true;
+            course.set_held(false);
             course.pause.restart();
         }
     }

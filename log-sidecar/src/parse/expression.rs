@@ -25,8 +25,8 @@ impl Setting for Expression {
 }
 
 impl Expression {
-    /// Bytes that are not UTF-8 end what can match.
+    /// Bytes that are not UTF-8 are U+FFFD.
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
-        text.utf8_chunks().any(|chunk| self.0.is_match(chunk.valid()))
+        self.0.is_match(&String::from_utf8_lossy(text))
     }
 }

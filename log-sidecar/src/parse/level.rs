@@ -25,6 +25,8 @@ const WORDS: [(Level, &[&str]); 8] = [
     (Level::Fatal, &["fatal", "panic", "emerg", "emergency", "ftl"]),
 ];
 const LONGEST: usize = 13;
+/// Of these, the ones that stand in text for something else.
+const UNCLEAR: [&str; 5] = ["config", "fine", "log", "verbose", "alert"];
 /// In text without fields, the word stands within so many bytes, since what follows is what people write.
 const WITHIN: usize = 96;
 
@@ -69,7 +71,8 @@ impl Level {
             let start = word.as_ptr().addr() - near.as_ptr().addr();
             let is_bracketed = near[..start].ends_with(['[', '<']) && near[start + word.len()..].starts_with([']', '>']);
             let is_loud = word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-            if is_bracketed || is_loud { Self::of_word(word) } else { None }
+            let is_plain = !UNCLEAR.iter().any(|unclear| word.eq_ignore_ascii_case(unclear));
+            if (is_bracketed || is_loud) && is_plain { Self::of_word(word) } else { None }
         })
     }
 
@@ -110,6 +113,7 @@ mod tests {
             ("ERRORS are none", None),
             ("26-Nov-2026 10:00:00.123 SEVERE [main] org.apache", Some(Level::Error)),
             ("é [info] ü", Some(Level::Info)),
+            ("26 [config] ERROR cannot load", Some(Level::Error)),
             (&format!("{}ERROR", "x ".repeat(60)), None),
             ("", None),
         ] {

@@ -9,7 +9,7 @@ mod time;
 
 pub(crate) use civil::{Date, HOUR, Millis, millis, system_time};
 pub(crate) use expression::Expression;
-pub(crate) use fields::{Parsed, Parser, Shape, Value};
+pub(crate) use fields::{Parsed, Parser, Shape, Value, is_ours};
 pub(crate) use forms::Zone;
 pub(crate) use level::Level;
 pub(crate) use time::{Timestamp, begins_with_time, of_line};

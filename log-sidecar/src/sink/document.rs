@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
+use memchr::memchr2;
 
 use super::json::{escape, string};
-use crate::batch::{Mark, Record, Source};
+use crate::batch::{Record, Source};
 use crate::parse::{Millis, Parsed, Shape, Value, system_time};
 use crate::pod;
 
@@ -98,12 +99,11 @@ impl<'r> Documents<'r> {
         }
         out.extend_from_slice(&self.middle);
         out.extend_from_slice(itoa::Buffer::new().format(record.offset).as_bytes());
-        out.extend_from_slice(match record.mark {
-            Mark::Whole => b"",
-            Mark::Truncated => b",\"flags\":[\"truncated\"]",
-            Mark::Split => b",\"flags\":[\"split\"]",
-            Mark::Partial => b",\"flags\":[\"partial\"]",
-        });
+        if let Some(flag) = record.mark.flag() {
+            out.extend_from_slice(b",\"flags\":[\"");
+            out.extend_from_slice(flag.as_bytes());
+            out.extend_from_slice(b"\"]");
+        }
         out.push(b'}');
         if self.encoder.has_ids {
             out.extend_from_slice(b",\"event\":{\"id\":\"");
@@ -156,7 +156,14 @@ fn add(out: &mut Vec<u8>, separator: &str, name: &str, value: &Value<'_>) {
     string(out, name);
     out.push(b':');
     match value {
-        Value::Json(json) => out.extend_from_slice(json.as_bytes()),
+        Value::Json(json) => {
+            let start = out.len();
+            out.extend_from_slice(json.as_bytes());
+            // Between the parts of JSON, a line break says nothing; in a document, it would end that.
+            while let Some(at) = memchr2(b'\n', b'\r', &out[start..]) {
+                out[start + at] = b' ';
+            }
+        }
         Value::Text(text) => string(out, text),
     }
 }
@@ -170,6 +177,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::batch::Mark;
 
     #[test]
     fn a_document_is_one_line_of_json_whatever_the_bytes() {

@@ -73,7 +73,12 @@ pub(crate) enum Answer {
     Unclear { why: String },
     /// The request is at fault: send it in halves. A single record that is too large is rejected; one that is refused for another reason,
     /// if the sink takes others.
-    Smaller { why: String, too_large: bool },
+    Smaller {
+        why: String,
+        too_large: bool,
+        /// Some of it may have been taken.
+        is_unclear: bool,
+    },
 }
 
 /// What is done to requests on their way.

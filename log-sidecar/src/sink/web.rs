@@ -79,6 +79,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> A
         400 | 413 | 422 => Answer::Smaller {
             why: why(),
             too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+            is_unclear: false,
         },
         // A person mends those that are no matter of time.
         _ => Answer::Later {

@@ -94,6 +94,7 @@ mod tests {
             (vec!["/GET/"], vec![], vec![(0, "GET /a"), (1, "GET /health")]),
             (vec!["/GET/", "/POST/"], vec!["/health/", "/b$/"], vec![(0, "GET /a")]),
             (vec!["/none/"], vec![], vec![]),
+            (vec!["/^GET.*a$/"], vec![], vec![(0, "GET /a")]),
         ] {
             let transform = Transform {
                 keep: expressions(&keep),

@@ -1,6 +1,8 @@
 //! What nobody is to see, masked in its place: length and structure of a line stay, so that JSON is still JSON.
 
-use memchr::memmem;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use memchr::{memchr2_iter, memmem};
 use pod_contract::config::Setting;
 
 use crate::parse::Expression;
@@ -35,7 +37,7 @@ impl Setting for Redact {
 }
 
 /// A key: how it begins, the letters that follow, and how many of these there are at least. Sources: the documentation of AWS (unique
-/// identifiers of IAM), Google (API keys), GitHub, GitLab and Slack (token formats), and of Azure (connection strings).
+/// identifiers of IAM), Google (API keys), GitHub, GitLab and Slack (token formats).
 struct Key {
     prefix: &'static [u8],
     rest: fn(u8) -> bool,
@@ -49,19 +51,23 @@ const fn key(prefix: &'static [u8], rest: fn(u8) -> bool, least: usize) -> Key {
 const KEYS: [Key; 14] = [
     key(b"AKIA", is_capital_or_digit, 16),
     key(b"ASIA", is_capital_or_digit, 16),
-    key(b"aws_secret_access_key=", is_base64, 40),
-    key(b"AWS_SECRET_ACCESS_KEY=", is_base64, 40),
     key(b"AIza", is_word, 35),
     key(b"ya29.", is_word, 20),
     key(b"ghp_", is_word, 36),
     key(b"gho_", is_word, 36),
+    key(b"ghu_", is_word, 36),
     key(b"ghs_", is_word, 36),
+    key(b"ghr_", is_word, 36),
     key(b"github_pat_", is_word, 36),
     key(b"glpat-", is_word, 20),
+    key(b"xoxa-", is_word, 20),
     key(b"xoxb-", is_word, 20),
     key(b"xoxp-", is_word, 20),
-    key(b"AccountKey=", is_base64, 40),
 ];
+
+/// What holds a key that has no look of its own, of AWS and Azure; in whatever letters.
+const NAMES: [&[u8]; 3] = [b"aws_secret_access_key", b"secretaccesskey", b"accountkey"];
+const LEAST_NAMED: usize = 30;
 
 fn is_capital_or_digit(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit()
@@ -75,7 +81,7 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)
 }
 
-/// RFC 6750, section 2.1, and RFC 7617.
+/// RFC 6750, section 2.1.
 fn is_token(byte: u8) -> bool {
     is_base64(byte) || b"-._~".contains(&byte)
 }
@@ -86,26 +92,79 @@ impl Redact {
     /// True if something was masked.
     pub(super) fn mask(&self, text: &mut [u8]) -> bool {
         match self {
-            Self::Bearer => [b"earer ".as_slice(), b"EARER ", b"asic ", b"ASIC "]
-                .into_iter()
-                .fold(false, |is_masked, word| mask_after(text, word, is_token, LEAST_TOKEN) | is_masked),
-            // What says which kind of key it is may stay.
-            Self::CloudKeys => KEYS
-                .iter()
-                .fold(false, |is_masked, key| mask_after(text, key.prefix, key.rest, key.least) | is_masked),
+            Self::Bearer => {
+                let is_bearer = mask_named(text, b"bearer", |text| run(text, is_token).filter(|length| *length >= LEAST_TOKEN));
+                mask_named(text, b"basic", login) | is_bearer
+            }
+            Self::CloudKeys => {
+                // What says which kind of key it is may stay.
+                let by_look = KEYS.iter().fold(false, |is_masked, key| {
+                    let starts: Vec<usize> = memmem::find_iter(text, key.prefix).map(|at| at + key.prefix.len()).collect();
+                    let found = |text: &[u8]| run(text, key.rest).filter(|length| *length >= key.least);
+                    mask_at(text, &starts, found) | is_masked
+                });
+                NAMES.iter().fold(by_look, |is_masked, name| {
+                    let found = |text: &[u8]| run(text, is_base64).filter(|length| *length >= LEAST_NAMED);
+                    mask_named(text, name, found) | is_masked
+                })
+            }
             Self::Cards => mask_cards(text),
             Self::Pattern(expression) => mask_matches(text, expression),
         }
     }
 }
 
-/// Masks runs of at least so many bytes that follow `prefix`.
-fn mask_after(text: &mut [u8], prefix: &[u8], is_part: fn(u8) -> bool, least: usize) -> bool {
-    let starts: Vec<usize> = memmem::find_iter(text, prefix).map(|at| at + prefix.len()).collect();
+/// How many bytes at the start are such, as they are or as JSON escapes them.
+fn run(text: &[u8], is_part: fn(u8) -> bool) -> Option<usize> {
+    let mut length = 0;
+    while let Some((&first, rest)) = text[length..].split_first() {
+        length += match (first, rest) {
+            (b'\\', [b'/', ..]) => 2,
+            (b'\\', [b'u', b'0', b'0', ..]) if rest.len() >= 5 => 6,
+            _ if is_part(first) => 1,
+            _ => break,
+        };
+    }
+    (length > 0).then_some(length)
+}
+
+/// A name and a password, RFC 7617.
+fn login(text: &[u8]) -> Option<usize> {
+    let length = run(text, is_base64)?;
+    let plain: Vec<u8> = text[..length].iter().copied().filter(|byte| *byte != b'\\').collect();
+    let whole = plain.iter().take_while(|byte| **byte != b'=').count();
+    // One more of a group of four says nothing.
+    let whole = if whole % 4 == 1 { whole - 1 } else { whole };
+    let decoded = STANDARD_NO_PAD.decode(&plain[..whole]).ok();
+    // With escapes that hide what it is, it is taken for one.
+    let is_login = decoded.map_or(plain.contains(&b'u'), |decoded| decoded.contains(&b':'));
+    is_login.then_some(length)
+}
+
+/// What stands between a name and its value.
+const BETWEEN: &[u8] = b" \t:='\"\\";
+const MOST_BETWEEN: usize = 8;
+
+/// Masks what follows a name, in whatever letters, and something between.
+fn mask_named(text: &mut [u8], name: &[u8], found: impl Fn(&[u8]) -> Option<usize>) -> bool {
+    let (lower, upper) = (name[0], name[0].to_ascii_uppercase());
+    let is_name = |at: &usize| text.get(*at..at + name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name));
+    let ends = memchr2_iter(lower, upper, text).filter(is_name).map(|at| at + name.len());
+    let starts: Vec<usize> = ends
+        .filter_map(|end| {
+            let blank = text[end..].strip_prefix(b"\\u0020".as_slice()).map(|_| 6);
+            let between = text[end..].iter().take(MOST_BETWEEN).take_while(|byte| BETWEEN.contains(byte));
+            let between = blank.unwrap_or_else(|| between.count());
+            (between > 0).then_some(end + between)
+        })
+        .collect();
+    mask_at(text, &starts, found)
+}
+
+fn mask_at(text: &mut [u8], starts: &[usize], found: impl Fn(&[u8]) -> Option<usize>) -> bool {
     let mut is_masked = false;
-    for start in starts {
-        let length = text[start..].iter().take_while(|&&byte| is_part(byte)).count();
-        if length >= least {
+    for &start in starts {
+        if let Some(length) = found(&text[start..]) {
             text[start..start + length].fill(MASK);
             is_masked = true;
         }
@@ -114,15 +173,22 @@ fn mask_after(text: &mut [u8], prefix: &[u8], is_part: fn(u8) -> bool, least: us
 }
 
 fn mask_matches(text: &mut [u8], Expression(regex): &Expression) -> bool {
-    let mut found = Vec::new();
-    let mut offset = 0;
-    for chunk in text.utf8_chunks() {
-        for captures in regex.captures_iter(chunk.valid()) {
-            let span = captures.get(1).or_else(|| captures.get(0));
-            found.extend(span.map(|span| offset + span.start()..offset + span.end()));
+    let spans = |text: &str| -> Vec<_> {
+        let spans = regex.captures_iter(text).filter_map(|captures| captures.get(1).or_else(|| captures.get(0)));
+        spans.map(|span| span.range()).collect()
+    };
+    let found = match str::from_utf8(text) {
+        Ok(text) => spans(text),
+        // Something of the same length in the place of each byte that is no text.
+        Err(_) => {
+            let mut whole = String::with_capacity(text.len());
+            for chunk in text.utf8_chunks() {
+                whole.push_str(chunk.valid());
+                whole.extend(chunk.invalid().iter().map(|_| '?'));
+            }
+            spans(&whole)
         }
-        offset += chunk.valid().len() + chunk.invalid().len();
-    }
+    };
     let is_masked = found.iter().any(|span| !span.is_empty());
     found.into_iter().for_each(|span| text[span].fill(MASK));
     is_masked
@@ -134,18 +200,36 @@ fn mask_cards(text: &mut [u8]) -> bool {
     while let Some(start) = text[at..].iter().position(u8::is_ascii_digit).map(|index| at + index) {
         let first_end = end_of_digits(text, start);
         at = first_end;
-        let begins_word = start > 0 && (text[start - 1].is_ascii_alphanumeric() || b"._-".contains(&text[start - 1]));
-        let Some(digits) = card_at(text, start).filter(|_| !begins_word) else {
+        let Some(digits) = card_at(text, start).filter(|_| !is_in_word(&text[..start])) else {
             continue;
         };
         at = digits[digits.len() - 1] + 1;
         // A number that stands in JSON without quotes has to stay one.
-        let is_number = text.starts_with(b"{") && text[..start].trim_ascii_end().ends_with(b":");
+        let is_number = text.trim_ascii_start().starts_with(b"{") && !is_in_quotes(&text[..start]);
         let (shown, mask) = if is_number { (1, b'0') } else { (0, MASK) };
         digits[shown..digits.len() - 4].iter().for_each(|&index| text[index] = mask);
         is_masked = true;
     }
     is_masked
+}
+
+/// Does a word go on that has begun in what stands `before`? An escape of JSON is none.
+fn is_in_word(before: &[u8]) -> bool {
+    match before {
+        [.., b'\\', b'n' | b't' | b'r'] => false,
+        [.., last] => last.is_ascii_alphanumeric() || b"._".contains(last),
+        [] => false,
+    }
+}
+
+/// Of JSON: is a text open at the end of what stands `before`?
+fn is_in_quotes(before: &[u8]) -> bool {
+    let (mut is_open, mut is_escaped) = (false, false);
+    for &byte in before {
+        is_open ^= byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    is_open
 }
 
 fn end_of_digits(text: &[u8], start: usize) -> usize {
@@ -218,6 +302,17 @@ mod tests {
             ("bearer", "Authorization: Bearer abc.def-123 ok", "Authorization: Bearer *********** ok"),
             ("bearer", r#"{"authorization":"bearer abcdefgh"}"#, r#"{"authorization":"bearer ********"}"#),
             ("bearer", "Basic dXNlcjpwYXNz", "Basic ************"),
+            ("bearer", "Basic dTpw, basic information", "Basic ****, basic information"),
+            ("bearer", r#"{"a":"Basic dXNlcjpwYX\/Nz=="}"#, r#"{"a":"Basic ****************"}"#),
+            ("bearer", "BEARER\tabcdefgh bearer:  abcdefgh", "BEARER\t******** bearer:  ********"),
+            ("bearer", r#"{"a":"Bearer\u0020abcd\u002Befgh"}"#, r#"{"a":"Bearer\u0020**************"}"#),
+            (
+                "cloud-keys",
+                r#"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENGbPxRfiCYEXAMPLEKEY {"AccountKey":"wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"}"#,
+                r#"aws_secret_access_key = **************************************** {"AccountKey":"**************************************"}"#,
+            ),
+            ("cards", r#"{"m":"card\n4111111111111111"}"#, r#"{"m":"card\n************1111"}"#),
+            ("cards", r#"{"c":[4111111111111111], "m":"card: 4111111111111111"}"#, r#"{"c":[4000000000001111], "m":"card: ************1111"}"#),
             ("bearer", "the bearer of news", "the bearer of news"),
             ("cloud-keys", "id AKIAABCDEFGHIJKLMNOP.", "id AKIA****************."),
             ("cloud-keys", "AKIAshort and AKIA", "AKIAshort and AKIA"),
@@ -246,5 +341,8 @@ mod tests {
         let mut text = b"\xff secret \xfe secret".to_vec();
         assert!(Redact::parse("/secret/").unwrap().mask(&mut text));
         assert_eq!(text, b"\xff ****** \xfe ******");
+        let mut text = b"password=gehe\xe4im x".to_vec();
+        assert!(Redact::parse(r"/password=(\S+)/").unwrap().mask(&mut text));
+        assert_eq!(text, b"password=******* x");
     }
 }

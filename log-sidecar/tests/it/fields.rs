@@ -90,6 +90,8 @@ fn what_is_left_out_is_settled_and_told() {
 fn a_sample_shows_what_would_be_sent() {
     let mut trial = command(BIN)
         .args(["try", "--parse", "json", "--nest", "app", "--drop", "/cut/", "--multiline", "java"])
+        // As they stand in the pod spec: no matter here.
+        .args(["--state", "/state", "--admin", "off", "--api-key", "env:KEY", "--to", "loki+http://loki:3100", "--label", "a=b"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -117,10 +119,37 @@ fn what_has_no_effect_is_refused() {
         (vec!["--parse", "yaml"], "neither a name nor a /REGEX/"),
         (vec!["--redact", "all"], "neither a name nor a /REGEX/"),
         (vec!["--drop", "health"], "between slashes"),
+        (vec!["--field", "log=x"], "a name that records have themselves"),
+        (vec!["--parse", "json", "--nest", "message"], "a name that records have themselves"),
+        (vec!["--parse", "json", "--nest", "a", "--field", "a=b"], "cannot be both"),
+        (vec!["--header", "Content-Length=3"], "what log-sidecar says itself"),
+        (vec!["--label", "a=b"], "only Loki has labels"),
     ] {
         let mut running = pod.start_with(&more);
         assert_eq!(running.exit().code(), Some(2), "{more:?}");
         let lines = running.stderr().join("\n");
         assert!(lines.contains(told), "{lines}");
     }
+}
+
+#[test]
+fn a_rule_looks_at_the_whole_line_whatever_its_bytes() {
+    let pod = Pod::new();
+    let running = pod.start_with(&["--drop", "/^$/"]);
+    let path = pod.log("app.log");
+    std::fs::write(&path, b"\xe9t\xe9 1\n\nabc \xff\xfe 2\n").unwrap();
+    pod.wait_for(2);
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app"), ["\u{fffd}t\u{fffd} 1", "abc \u{fffd}\u{fffd} 2"]);
+}
+
+/// As people write it: over several lines.
+#[test]
+fn a_document_of_several_lines_is_one_of_one_line() {
+    let pod = Pod::new();
+    let running = pod.start_with(&["--parse", "json", "--multiline", "/^[{]/", "--multiline-wait", "50ms"]);
+    pod.append("app.log", "{\"a\":{\n \"b\":1\n},\n\"msg\":\"x\"}\n");
+    pod.wait_for(1);
+    pod.stop(running);
+    assert_eq!(pod.store.documents("app")[0].source["a"]["b"], 1);
 }

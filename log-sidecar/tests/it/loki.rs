@@ -24,7 +24,7 @@ fn lines(range: std::ops::Range<usize>) -> String {
 #[test]
 fn each_line_is_there_once_also_after_kills_and_refusals() {
     let pod = Pod::new();
-    let mut busy = [503, 429, 401].into_iter();
+    let mut busy = [503, 429, 401, 260].into_iter();
     let loki = Loki::start("team", move |_| busy.next()).unwrap();
     pod.append("app.log", &lines(0..20_000));
     pod.append("other.log", &lines(0..100));
@@ -57,7 +57,17 @@ fn an_entry_that_is_too_old_is_found_and_kept() {
     wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));
     pod.stop(running);
     assert_eq!(loki.kept().len(), 600);
+    assert!(loki.kept().values().all(|&times| times == 1), "what is stored is not pushed again");
     let letter = &pod.dead_letters()[0];
     assert_eq!(letter["message"], "2020-01-01T00:00:00Z old");
     assert!(letter["reason"].as_str().unwrap().contains("too old"), "{letter}");
+}
+
+#[test]
+fn a_label_has_to_be_one() {
+    let pod = Pod::new();
+    for label in ["bad-name=x", "1a=x", "filename=x", "a="] {
+        let mut running = pod.start_to("loki+http://127.0.0.1:3100", &["--label", label]);
+        assert_eq!(running.exit().code(), Some(2), "{label}");
+    }
 }

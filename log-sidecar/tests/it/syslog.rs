@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +18,8 @@ enum Does {
     Read,
     /// Nothing of it, and hangs up.
     HangUp,
+    /// The same, after it has said that it will say nothing.
+    Close,
     /// All of it, and never closes.
     Wait,
 }
@@ -51,6 +53,11 @@ fn serve(mut stream: TcpStream, does: Does, kept: &Mutex<BTreeMap<String, usize>
     if matches!(does, Does::HangUp) {
         // What is there is not read, so this is a reset.
         thread::sleep(Duration::from_millis(100));
+        return;
+    }
+    if matches!(does, Does::Close) {
+        stream.shutdown(Shutdown::Write).unwrap();
+        thread::sleep(Duration::from_millis(20));
         return;
     }
     let mut bytes = Vec::new();
@@ -101,7 +108,8 @@ fn what_was_not_read_is_sent_again() {
         match tries {
             // The first is the greeting.
             2 | 3 => Does::HangUp,
-            4 => Does::Wait,
+            4..7 => Does::Close,
+            7 => Does::Wait,
             _ => Does::Read,
         }
     });

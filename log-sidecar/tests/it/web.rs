@@ -55,3 +55,27 @@ fn documents_come_a_line_or_in_an_array_with_their_ids() {
         assert_eq!(pod.dead_letters()[0]["message"], "line 7");
     }
 }
+
+/// Where nobody says which record is at fault, a file of bad ones is not in the way of the others.
+#[test]
+fn what_is_refused_as_a_whole_stops_no_other_file() {
+    let (pod, taken) = (Pod::new(), Arc::new(Mutex::new(0)));
+    let shared = Arc::clone(&taken);
+    let server = Server::start("127.0.0.1:0", move |request| {
+        let lines = request.body.iter().filter(|&&byte| byte == b'\n').count();
+        if String::from_utf8_lossy(&request.body).contains("bad") {
+            return Reply::text(400, "no such thing\n");
+        }
+        *shared.lock().unwrap() += lines;
+        Reply::text(200, "")
+    });
+    let server = server.unwrap();
+    pod.append("a.log", &"bad line\n".repeat(40_000));
+    let to = format!("ndjson+http://{}/", server.address());
+    let more = ["--in-flight", "512KiB", "--batch-size", "64KiB", "--max-record", "8KiB"];
+    let running = pod.start_to(&to, &more);
+    running.wait_for_log("sending in halves");
+    pod.append_lines("b.log", 0..10);
+    wait::until("the good lines", || (*taken.lock().unwrap() >= 10).then_some(()));
+    running.kill();
+}

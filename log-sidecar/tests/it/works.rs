@@ -150,5 +150,5 @@ fn what_is_compressed_on_its_way_arrives_as_it_is() {
     pod.wait_for(20_000);
     pod.stop(running);
     pod.assert_lines(20_000);
-    assert!(pod.store.requests() > 10 && pod.store.packed() == pod.store.requests());
+    assert!(pod.store.requests() > 0 && pod.store.packed() == pod.store.requests());
 }

@@ -7,20 +7,22 @@ use super::json::is_number;
 use super::logfmt::{end_of_quoted, unescaped};
 use super::{Field, Value};
 
-/// `HOST IDENT USER [TIME] "METHOD PATH PROTOCOL" STATUS SIZE`, and `"REFERER" "AGENT"` after that; what is `-` is not there.
+/// `HOST IDENT USER [TIME] "METHOD PATH PROTOCOL" STATUS SIZE`, and `"REFERER" "AGENT"` after that; what is `-` is not there, and what follows
+/// is `rest`.
 pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
     let (host, rest) = text.split_once(' ')?;
-    let (_ident, rest) = rest.split_once(' ')?;
+    let (ident, rest) = rest.split_once(' ')?;
     let (user, rest) = rest.split_once(" [")?;
-    let (_time, rest) = rest.split_once("] ")?;
+    let (time, rest) = rest.split_once("] ")?;
     let (request, rest) = quoted(rest)?;
     let mut rest = rest.splitn(3, ' ');
     let (status, size, rest) = (rest.next()?, rest.next().unwrap_or("-"), rest.next());
     if !is_number(status) || !(size == "-" || is_number(size)) {
         return None;
     }
-    let (referer, rest) = rest.and_then(quoted).unwrap_or_default();
-    let (agent, _) = quoted(rest).unwrap_or_default();
+    let rest = rest.unwrap_or_default();
+    let (referer, rest) = quoted(rest).unwrap_or((Cow::Borrowed(""), rest));
+    let (agent, rest) = quoted(rest).unwrap_or((Cow::Borrowed(""), rest));
     let mut parts = request.split(' ').map(str::to_owned);
     let parts = (parts.next(), parts.next(), parts.next(), parts.next());
     let request = match parts {
@@ -33,11 +35,11 @@ pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
         _ => [("request", Some(request)), ("path", None), ("protocol", None)],
     };
     let number = |name, value| (value != "-").then_some((name, Value::Json(value)));
-    let fields = [field(("host", Some(host.into()))), field(("user", given(user.into())))]
+    let fields = [field(("host", Some(host.into()))), field(("ident", given(ident.into()))), field(("user", given(user.into()))), field(("time", Some(time.into())))]
         .into_iter()
         .chain(request.map(field))
         .chain([number("status", status), number("size", size)])
-        .chain([field(("referer", given(referer))), field(("agent", given(agent)))]);
+        .chain([field(("referer", given(referer))), field(("agent", given(agent))), field(("rest", given(rest.into())))]);
     Some(fields.flatten().map(|(name, value)| (Cow::Borrowed(name), value)).collect())
 }
 

@@ -35,6 +35,31 @@ pub(super) fn is_number(text: &str) -> bool {
         && serde_json::from_str::<&RawValue>(text).is_ok_and(|value| value.get() == text)
 }
 
+/// As deep as Elasticsearch takes fields, by default: `index.mapping.depth.limit`.
+const DEEPEST: usize = 20;
+
+/// How many brackets are open at most.
+fn depth(json: &str) -> usize {
+    if !json.starts_with(['{', '[']) {
+        return 0;
+    }
+    let (mut depth, mut deepest, mut is_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b'{' | b'[' if !is_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
@@ -48,7 +73,10 @@ impl<'de> Visitor<'de> for Members {
         let mut fields = Vec::with_capacity(16);
         while let Some(Text(name)) = map.next_key()? {
             let value: &RawValue = map.next_value()?;
-            fields.push((name, Value::Json(value.get())));
+            let value = value.get();
+            // Deeper ones are refused as a whole, and may be worse than that for whoever reads them.
+            let value = if depth(value) > DEEPEST { Value::Text(value.into()) } else { Value::Json(value) };
+            fields.push((name, value));
         }
         Ok(fields)
     }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::{Field, Value};
 
-/// The pairs of a line that begins with one; text between them is none.
+/// The pairs of a line that begins with one. Where many words stand alone, it is text that people read.
 pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
     let mut rest = text.trim_ascii();
-    let mut fields = Vec::new();
+    let (mut fields, mut flags) = (Vec::new(), 0);
     while !rest.is_empty() {
         let end = rest.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
@@ -17,7 +17,11 @@ pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
         let (value, after) = match after.strip_prefix('=') {
             Some(value) => value_of(value)?,
             None if fields.is_empty() => return None,
-            None => (Value::Json("true"), after),
+            None if is_name(key) => {
+                flags += 1;
+                (Value::Json("true"), after)
+            }
+            None => return None,
         };
         fields.push((Cow::Borrowed(key), value));
         if !after.is_empty() && !after.starts_with(|c: char| c.is_ascii_whitespace()) {
@@ -25,7 +29,12 @@ pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
         }
         rest = after.trim_ascii_start();
     }
-    (!fields.is_empty()).then_some(fields)
+    (!fields.is_empty() && flags * 3 <= fields.len()).then_some(fields)
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 fn value_of(text: &str) -> Option<(Value<'_>, &str)> {

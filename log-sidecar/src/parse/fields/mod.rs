@@ -9,8 +9,11 @@ use std::borrow::Cow;
 
 use pod_contract::config::Setting;
 
+use super::civil::Millis;
 use super::expression::Expression;
+use super::forms::{Zone, at_start};
 use super::level::Level;
+use crate::pod;
 
 /// How lines are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,7 +135,19 @@ const LEVELS: [&str; 7] = [
     "@l",
 ];
 /// Of the records, whatever lines say.
-const OURS: [&str; 3] = ["@timestamp", "log", "event"];
+const OURS: [&str; 6] = [
+    "@timestamp",
+    "log",
+    "event",
+    "log.file.path",
+    "log.record.uid",
+    "log.flags",
+];
+
+/// Do records have a field of this name, whatever lines say?
+pub(crate) fn is_ours(name: &str) -> bool {
+    OURS.contains(&name) || name == MESSAGES[0] || pod::FIELDS.iter().any(|(_, field)| *field == name)
+}
 
 impl Shape {
     pub(crate) fn reads(&self) -> bool {
@@ -153,18 +168,24 @@ impl Shape {
             });
         };
         let fields = &mut parsed.fields;
+        self.mend(fields);
         last_of_each(fields);
         let place = |fields: &[Field<'_>], name: &str| fields.iter().position(|(known, _)| known == name);
         if parsed.level.is_none() {
-            let found = LEVELS.iter().find_map(|name| place(fields, name));
-            parsed.level = found.and_then(|index| fields[index].1.level());
-            if parsed.level.is_some()
-                && let Some(index) = place(fields, LEVELS[0])
-            {
-                fields.remove(index);
-            }
+            let level = |name: &&str| fields[place(fields, name)?].1.level();
+            parsed.level = LEVELS.iter().find_map(level);
         }
-        if has_time && let Some(index) = place(fields, OURS[0]) {
+        // Told in its own place.
+        if let Some(index) = place(fields, LEVELS[0])
+            && parsed.level.is_some()
+            && fields[index].1.level() == parsed.level
+        {
+            fields.remove(index);
+        }
+        if let Some(index) = place(fields, OURS[0])
+            && has_time
+            && says_time(&fields[index].1)
+        {
             fields.remove(index);
         }
         if parsed.message.is_none()
@@ -172,32 +193,51 @@ impl Shape {
         {
             parsed.message = Some(fields.remove(index).1);
         }
-        self.mend(fields);
+        self.make_way(fields);
         Some(parsed)
     }
 
     fn mend(&self, fields: &mut Vec<Field<'_>>) {
         fields.retain(|(name, _)| !self.remove.iter().any(|removed| removed == name));
         for (name, value) in &mut *fields {
+            if self.numbers.iter().any(|number| number == name)
+                && let Some(number) = number(value)
+            {
+                *value = number;
+            }
             if let Some((_, new)) = self.rename.iter().find(|(old, _)| old == name) {
                 *name = Cow::Owned(new.clone());
             }
-            if self.numbers.iter().any(|number| number == name) && let Some(number) = number(value) {
-                *value = number;
+            // A store refuses a name without letters, also as a part.
+            if name.split('.').any(|part| part.trim_ascii().is_empty()) {
+                let parts: Vec<&str> = name.split('.').map(|part| if part.trim_ascii().is_empty() { "_" } else { part }).collect();
+                *name = Cow::Owned(parts.join("."));
             }
-            // A store refuses the same name twice, and one that is empty.
-            let is_taken = self.nest.is_none()
-                && (OURS.contains(&name.as_ref())
-                    || MESSAGES[0] == name
-                    || self.fields.iter().any(|(known, _)| known == name));
-            if is_taken || name.is_empty() {
-                name.to_mut().push('_');
-            }
-        }
-        if !self.rename.is_empty() {
-            last_of_each(fields);
         }
     }
+
+    /// A store refuses the same name twice: those that records have themselves are not for lines.
+    fn make_way(&self, fields: &mut [Field<'_>]) {
+        if self.nest.is_some() {
+            return;
+        }
+        for index in 0..fields.len() {
+            while is_ours(&fields[index].0) || self.fields.iter().any(|(known, _)| *known == fields[index].0) {
+                let mut name = format!("{}_", fields[index].0);
+                while fields.iter().any(|(known, _)| *known == name) {
+                    name.push('_');
+                }
+                fields[index].0 = Cow::Owned(name);
+            }
+        }
+    }
+}
+
+/// Is this a time that is told as that of the record?
+fn says_time(value: &Value<'_>) -> bool {
+    /// 2024-02-29: then every day of a year is near.
+    const LEAP_DAY: Millis = 1_709_164_800_000;
+    at_start(value.text().as_bytes(), Zone::default(), LEAP_DAY).is_some()
 }
 
 fn number<'t>(value: &Value<'t>) -> Option<Value<'t>> {
@@ -215,23 +255,20 @@ fn number<'t>(value: &Value<'t>) -> Option<Value<'t>> {
 fn last_of_each(fields: &mut Vec<Field<'_>>) {
     /// Of so many, comparing each with each takes longer than to sort them.
     const FEW: usize = 24;
-    let mut doubled = Vec::new();
+    let mut is_last = vec![true; fields.len()];
     if fields.len() <= FEW {
         for (index, (name, _)) in fields.iter().enumerate() {
-            if fields[index + 1..].iter().any(|(later, _)| later == name) {
-                doubled.push(index);
-            }
+            is_last[index] = fields[index + 1..].iter().all(|(later, _)| later != name);
         }
     } else {
         let mut sorted: Vec<usize> = (0..fields.len()).collect();
         sorted.sort_by(|&a, &b| fields[a].0.cmp(&fields[b].0).then(a.cmp(&b)));
-        let pairs = sorted.windows(2).filter(|pair| fields[pair[0]].0 == fields[pair[1]].0);
-        doubled.extend(pairs.map(|pair| pair[0]));
-        doubled.sort_unstable();
+        for pair in sorted.windows(2).filter(|pair| fields[pair[0]].0 == fields[pair[1]].0) {
+            is_last[pair[0]] = false;
+        }
     }
-    for index in doubled.into_iter().rev() {
-        fields.remove(index);
-    }
+    let mut is_last = is_last.into_iter();
+    fields.retain(|_| is_last.next().unwrap_or(true));
 }
 
 #[cfg(test)]
@@ -270,7 +307,7 @@ mod tests {
             ),
             (r#"{"log.level":"error","message":"x","level":"y"}"#, r#"error x [level="y"]"#),
             (r#"{"level":30,"time":1795687200123}"#, "info - [level=30 time=1795687200123]"),
-            (r#"{"log":"text","@timestamp":"?","":1}"#, r#"- - [log_="text" @timestamp_="?" _=1]"#),
+            (r#"{"log":"text","log_":1,"@timestamp":"?","":1,"a..b":2}"#, r#"- - [log__="text" log_=1 @timestamp_="?" _=1 a._.b=2]"#),
             (r#"{"message":{"a":1}}"#, r#"- {"a":1} []"#),
             (r#"{"cut":"in the mid"#, r#"- {"cut":"in the mid []"#),
             ("{\"a\":1} ERROR", "error {\"a\":1} ERROR []"),
@@ -280,11 +317,20 @@ mod tests {
             ),
             (
                 r#"192.0.2.7 - ann [26/Nov/2026:10:00:00 +0000] "GET /a?b=c HTTP/1.1" 200 512 "-" "curl/8 \"x\"""#,
-                "- - [host:192.0.2.7 user:ann method:GET path:/a?b=c protocol:HTTP/1.1 status=200 size=512 agent:curl/8 \"x\"]",
+                "- - [host:192.0.2.7 user:ann time:26/Nov/2026:10:00:00 +0000 method:GET path:/a?b=c protocol:HTTP/1.1 status=200 size=512 agent:curl/8 \"x\"]",
             ),
             (
                 r#"192.0.2.7 - - [26/Nov/2026:10:00:00 +0000] "-" 408 -"#,
-                "- - [host:192.0.2.7 request:- status=408]",
+                "- - [host:192.0.2.7 time:26/Nov/2026:10:00:00 +0000 request:- status=408]",
+            ),
+            (
+                r#"192.0.2.7 - - [26/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl" "198.51.100.9" rt=1"#,
+                "- - [host:192.0.2.7 time:26/Nov/2026:10:00:00 +0000 method:GET path:/ protocol:HTTP/1.1 status=200 size=5 agent:curl rest:\"198.51.100.9\" rt=1]",
+            ),
+            ("a=1 the cat saw the dog", "- a=1 the cat saw the dog []"),
+            (
+                r#"{"level":"?","severity":"ERROR","msg":"x"}"#,
+                r#"error x [level="?" severity="ERROR"]"#,
             ),
             (
                 "E1126 10:00:00.123456    4567 app.go:12] it failed",
@@ -301,7 +347,7 @@ mod tests {
     #[test]
     fn fields_are_renamed_removed_nested_and_counted() {
         let shape = Shape {
-            rename: vec![("a".into(), "b".into()), ("x".into(), "log".into())],
+            rename: vec![("a".into(), "b".into()), ("x".into(), "log".into()), ("what".into(), "message".into())],
             remove: vec!["secret".into()],
             numbers: vec!["n".into(), "m".into(), "o".into()],
             fields: vec![("team".into(), "payments".into())],
@@ -309,8 +355,8 @@ mod tests {
         };
         let of = |line| told(&shape.of(line, true).unwrap());
         assert_eq!(
-            of(r#"{"@timestamp":"t","a":1,"b":2,"x":3,"secret":4,"n":"12.5","m":"no","team":"mine"}"#),
-            r#"- - [b=2 log_=3 n=12.5 m="no" team_="mine"]"#
+            of(r#"{"@timestamp":"2026-11-26T10:00:00Z","a":1,"b":2,"x":3,"secret":4,"n":"12.5","m":"no","team":"mine","what":"it is"}"#),
+            r#"- it is [b=2 log_=3 n=12.5 m="no" team_="mine"]"#
         );
         assert_eq!(of("n=5 m=0x1 o=007"), "- - [n=5 m:0x1 o:007]");
         let nested = Shape {

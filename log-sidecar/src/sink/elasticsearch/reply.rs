@@ -48,6 +48,7 @@ pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8
         400 | 413 => Answer::Smaller {
             why: format!("status {status}: {}", excerpt(body)),
             too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+            is_unclear: false,
         },
         // 401, 403 and 404 as well: a wrong password or a missing index is mended by a person, and then nothing must be gone.
         _ => Answer::Later {

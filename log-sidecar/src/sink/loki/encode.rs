@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use crate::batch::{Mark, Record, Source};
-use crate::parse::{Parsed, Shape, Value, millis};
+use crate::batch::{Record, Source};
+use crate::parse::{Level, Parsed, Shape, Value, millis};
 use crate::pod;
 use crate::sink::json::string;
 use crate::sink::protobuf::Fields as _;
@@ -58,7 +58,7 @@ impl Encoder {
         }
         let mut fields = Vec::new();
         for (name, value) in &shape.fields {
-            metadata(&mut fields, name, value);
+            metadata(&mut fields, &label(name), value);
         }
         Self {
             labels: all,
@@ -112,8 +112,37 @@ impl Encoder {
     pub(super) fn line_of(&self, record: &Record<'_>) -> String {
         let line = String::from_utf8_lossy(record.text);
         let parsed = self.shape.of(&line, record.time.is_some());
+        let parsed = parsed.filter(|parsed| self.metadata_of(parsed).is_some());
         let text = parsed.as_ref().map(|parsed| text_of(parsed, &line).into_owned());
         text.unwrap_or_else(|| line.into_owned())
+    }
+
+    /// Fields under names as labels have them; `None` if they are too many, or two come to have one name.
+    fn metadata_of<'p>(&self, parsed: &'p Parsed<'_>) -> Option<Vec<(String, Cow<'p, str>)>> {
+        let level = parsed.level.map(Level::name);
+        let mut fields: Vec<(String, Cow<'p, str>)> = Vec::with_capacity(parsed.fields.len());
+        let mut size = 0;
+        for (name, value) in &parsed.fields {
+            let name = label(&match &self.shape.nest {
+                Some(nest) => Cow::Owned(format!("{nest}_{name}")),
+                None => Cow::Borrowed(name.as_ref()),
+            });
+            let value = value.text();
+            // Told already.
+            if name == "level" && level.is_some_and(|level| Level::of_word(&value).map(Level::name) == Some(level)) {
+                continue;
+            }
+            size += name.len() + value.len();
+            let is_taken = fields.len() == MOST_FIELDS
+                || size > MOST_OF_FIELDS
+                || (name == "level" && level.is_some())
+                || fields.iter().any(|(known, _)| *known == name);
+            if is_taken {
+                return None;
+            }
+            fields.push((name, value));
+        }
+        Some(fields)
     }
 
     fn write_entry(&self, out: &mut Vec<u8>, record: &Record<'_>) {
@@ -121,25 +150,21 @@ impl Encoder {
         match self.shape.of(&line, record.time.is_some()) {
             None => out.bytes(field::entry::LINE, line.as_bytes()),
             Some(parsed) => {
-                out.bytes(field::entry::LINE, text_of(&parsed, &line).as_bytes());
-                if let Some(level) = parsed.level {
-                    metadata(out, "level", level.name());
-                }
-                let is_level = |name: &str| parsed.level.is_some() && name == "level";
-                for (name, value) in parsed.fields.iter().filter(|(name, _)| !is_level(name)) {
-                    let name = match &self.shape.nest {
-                        Some(nest) => Cow::Owned(format!("{nest}_{name}")),
-                        None => Cow::Borrowed(name.as_ref()),
-                    };
-                    metadata(out, &name, &value.text());
+                let level = parsed.level.map(|level| ("level".to_owned(), Cow::Borrowed(level.name())));
+                match self.metadata_of(&parsed) {
+                    Some(fields) => {
+                        out.bytes(field::entry::LINE, text_of(&parsed, &line).as_bytes());
+                        level.iter().chain(&fields).for_each(|(name, value)| metadata(out, name, value));
+                    }
+                    None => {
+                        out.bytes(field::entry::LINE, line.as_bytes());
+                        level.iter().for_each(|(name, value)| metadata(out, name, value));
+                    }
                 }
             }
         }
-        match record.mark {
-            Mark::Whole => {}
-            Mark::Truncated => metadata(out, "flags", "truncated"),
-            Mark::Split => metadata(out, "flags", "split"),
-            Mark::Partial => metadata(out, "flags", "partial"),
+        if let Some(flag) = record.mark.flag() {
+            metadata(out, "flags", flag);
         }
         out.extend_from_slice(&self.fields);
     }
@@ -155,11 +180,21 @@ pub(in crate::sink) type Nanos = u64;
 
 const NANOS_OF_SECOND: Nanos = 1_000_000_000;
 const NANOS_OF_MILLI: Nanos = 1_000_000;
+const MILLIS_OF_SECOND: Nanos = 1000;
+/// Below `max_structured_metadata_entries_count` and `max_structured_metadata_size`, as they are by default; of more fields, the whole line
+/// tells.
+const MOST_FIELDS: usize = 100;
+const MOST_OF_FIELDS: usize = 48 << 10;
 
-/// The time of a line, and, below the millisecond, its place in the file: so it is the same whenever it is sent, and no other's.
+/// The time of a line, and, in what that leaves open, its place in the file: so it is the same whenever it is sent, and no other's. A line
+/// without a time has that of its reading, which another run does not know.
 pub(super) fn time_of(record: &Record<'_>, read_at: SystemTime) -> Nanos {
     let time = record.time.unwrap_or_else(|| millis(read_at)).max(0).cast_unsigned();
-    time * NANOS_OF_MILLI + record.offset % NANOS_OF_MILLI
+    // Programs that tell whole seconds write many lines in each.
+    let room = if time % MILLIS_OF_SECOND == 0 { NANOS_OF_SECOND } else { NANOS_OF_MILLI };
+    // What was rotated or truncated has the same offsets once more.
+    let place = record.offset + u64::from(crc32fast::hash(record.source.id.as_bytes()));
+    time * NANOS_OF_MILLI + place % room
 }
 
 /// By file: what was truncated is the same one with another id.
@@ -174,10 +209,14 @@ pub(super) fn streams<'r, 'b>(records: &'r [Record<'b>]) -> Vec<(&'b Source, Vec
     streams
 }
 
-/// One pair of structured metadata, in a name as labels have it.
-fn metadata(out: &mut Vec<u8>, name: &str, value: &str) {
+/// A name as labels have it.
+fn label(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
-    let name: String = name.chars().map(allowed).collect();
+    name.chars().map(allowed).collect()
+}
+
+/// One pair of structured metadata.
+fn metadata(out: &mut Vec<u8>, name: &str, value: &str) {
     let mut pair = Vec::with_capacity(name.len() + value.len() + 8);
     pair.bytes(field::pair::NAME, name.as_bytes());
     pair.bytes(field::pair::VALUE, value.as_bytes());
@@ -190,6 +229,7 @@ mod tests {
     use testbed::peer::loki::{PushRequest, Timestamp};
 
     use super::*;
+    use crate::batch::Mark;
     use crate::parse::Parser;
 
     fn source(id: &str, path: &str) -> Source {
@@ -231,11 +271,57 @@ mod tests {
         );
         let times = request.streams.iter().flat_map(|stream| &stream.entries);
         let times: Vec<_> = times.map(|entry| entry.timestamp.unwrap()).collect();
-        assert!(times.iter().all(|time| time.seconds == 1_795_687_200));
-        assert_eq!(
-            times.iter().map(|time| time.nanos).collect::<Vec<_>>(),
-            [123_000_000, 123_000_008, 123_000_000, 123_000_009]
-        );
+        let is_of_second = |time: &Timestamp| time.seconds == 1_795_687_200 && time.nanos / 1_000_000 == 123;
+        assert!(times.iter().all(is_of_second));
+        assert_eq!(times[1].nanos - times[0].nanos, 8);
+        assert_ne!(times[2].nanos, times[0].nanos, "another file");
+    }
+
+    #[test]
+    fn many_equal_lines_of_one_second_have_times_of_their_own() {
+        let source = source("f", "/logs/a.log");
+        let records: Vec<_> = (0..100_000)
+            .map(|n| Record {
+                source: &source,
+                offset: n * 25,
+                text: b"same",
+                mark: Mark::Whole,
+                time: Some(1_795_687_200_000),
+                may_be_known: false,
+            })
+            .collect();
+        let times: std::collections::BTreeSet<_> = records.iter().map(|record| time_of(record, SystemTime::UNIX_EPOCH)).collect();
+        assert_eq!(times.len(), records.len());
+        assert!(times.iter().all(|time| time / NANOS_OF_SECOND == 1_795_687_200));
+    }
+
+    #[test]
+    fn of_too_many_fields_the_whole_line_tells() {
+        let source = source("f", "/logs/a.log");
+        let shape = Shape {
+            parsers: vec![Parser::Json],
+            ..Shape::default()
+        };
+        let encoder = Encoder::new(&shape, &[]);
+        let many = |count: usize| {
+            let fields: String = (0..count).map(|n| format!("\"f{n}\":1,")).collect();
+            format!("{{{fields}\"level\":\"warn\",\"msg\":\"short\"}}")
+        };
+        let lines = [many(MOST_FIELDS), many(MOST_FIELDS + 1), r#"{"a.b":1,"a_b":2,"msg":"x"}"#.to_owned()];
+        let records = lines.each_ref().map(|line| Record {
+            source: &source,
+            offset: 7,
+            text: line.as_bytes(),
+            mark: Mark::Whole,
+            time: None,
+            may_be_known: false,
+        });
+        let request = written(&encoder, &records);
+        let entries = &request.streams[0].entries;
+        let counts: Vec<_> = entries.iter().map(|entry| entry.metadata.len()).collect();
+        assert_eq!((counts, entries[0].line.as_str()), (vec![MOST_FIELDS + 1, 1, 0], "short"));
+        assert_eq!((&entries[1].line, &entries[2].line), (&lines[1], &lines[2]));
+        assert_eq!(encoder.line_of(&records[1]), lines[1]);
     }
 
     #[test]
@@ -262,6 +348,6 @@ mod tests {
             metadata,
             [("level", "warn"), ("http_status", "500"), ("x", "y"), ("flags", "truncated"), ("team", "pay")]
         );
-        assert_eq!(entry.timestamp.unwrap(), Timestamp { seconds: 0, nanos: 7 });
+        assert_eq!(entry.timestamp.unwrap().seconds, 0);
     }
 }

@@ -90,8 +90,8 @@ impl Loki {
         let mut plain = self.http.bodies.take(self.encoder.size(records));
         self.encoder.write(&mut plain, records, read_at);
         // In snappy's block format, which is all that Loki takes.
-        let mut body = self.http.bodies.take(snap::raw::max_compress_len(plain.len()));
         let most = snap::raw::max_compress_len(plain.len());
+        let mut body = self.http.bodies.take(most);
         body.resize(most, 0);
         let packed = self.snappy.borrow_mut().compress(&plain, &mut body);
         drop(plain);
@@ -99,7 +99,11 @@ impl Loki {
             Ok(length) => body.truncate(length),
             Err(error) => {
                 let why = error.to_string();
-                return Answer::Smaller { why, too_large: true };
+                return Answer::Smaller {
+                    why,
+                    too_large: true,
+                    is_unclear: false,
+                };
             }
         }
         match self.http.send(&self.url, PROTOBUF, body).await {
@@ -112,17 +116,20 @@ impl Loki {
 fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
     let why = || format!("status {status}: {}", excerpt(body).trim_end());
     match status.as_u16() {
-        200..=299 => Answer::Each(vec![Verdict::Delivered; sent]),
-        // Some entries are too old, or of a form that is refused, and the others are stored; what is sent again of these is stored once.
+        // Others such as 260 say that pushes are blocked.
+        200 | 204 => Answer::Each(vec![Verdict::Delivered; sent]),
+        // Some entries are too old, or of a form that is refused, and the others are stored.
         400 | 413 => Answer::Smaller {
             why: why(),
             too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+            is_unclear: status == StatusCode::BAD_REQUEST,
         },
         // A person mends those that are no matter of time.
         _ => Answer::Later {
             why: why(),
             after: retry_after(headers),
-            is_unclear: false,
+            // Some of its parts may have stored it.
+            is_unclear: status.is_server_error(),
         },
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::sink::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
-use crate::batch::{Mark, Record};
+use crate::batch::Record;
 use crate::parse::{Level, Shape, Value};
 use crate::pod;
 
@@ -137,7 +137,7 @@ impl Parts {
         id.clear();
         record.write_id(id);
         attribute(attributes, field::record::ATTRIBUTES, "log.record.uid", id);
-        if let Some(flag) = flag(record.mark) {
+        if let Some(flag) = record.mark.flag() {
             attribute(attributes, field::record::ATTRIBUTES, "log.flags", flag.as_bytes());
         }
         let line = String::from_utf8_lossy(record.text);
@@ -176,15 +176,6 @@ impl Parts {
         out.bytes(field::any_value::STRING, text);
         out.extend_from_slice(&attributes[self.attributes.clone()]);
         out.fixed64(field::record::OBSERVED_TIME, observed);
-    }
-}
-
-fn flag(mark: Mark) -> Option<&'static str> {
-    match mark {
-        Mark::Whole => None,
-        Mark::Truncated => Some("truncated"),
-        Mark::Split => Some("split"),
-        Mark::Partial => Some("partial"),
     }
 }
 
@@ -265,7 +256,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::batch::Source;
+    use crate::batch::{Mark, Source};
     use crate::parse::Parser;
 
     fn texts(attributes: &[KeyValue]) -> Vec<(&str, &str)> {
@@ -318,7 +309,7 @@ mod tests {
                 prop_assert_eq!(body, Some(any_value::Value::StringValue(text)));
                 let id = record.id();
                 let mut expected = vec![("log.file.path", source.path.as_str()), ("log.record.uid", id.as_str())];
-                expected.extend(flag(record.mark).map(|flag| ("log.flags", flag)));
+                expected.extend(record.mark.flag().map(|flag| ("log.flags", flag)));
                 prop_assert_eq!(texts(&found.attributes), expected);
             }
         }

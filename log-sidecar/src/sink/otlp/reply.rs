@@ -34,6 +34,7 @@ pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8
         400 | 413 => Answer::Smaller {
             why: why(),
             too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
+            is_unclear: false,
         },
         // Those that are not to be repeated as they are, such as 401 and 404, are mended by a person, and until then nothing must be gone.
         _ => Answer::Later {
@@ -126,7 +127,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(matches!(judged(400, b"plain"), Answer::Smaller { too_large: false, why } if why.contains("plain")));
+        assert!(matches!(judged(400, b"plain"), Answer::Smaller { too_large: false, why, .. } if why.contains("plain")));
         assert!(matches!(judged(413, b""), Answer::Smaller { too_large: true, .. }));
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
 
-use crate::batch::{Mark, Record, Source};
+use crate::batch::{Record, Source};
 use crate::parse::{Level, Shape, Value, system_time};
 use crate::pod;
 
@@ -81,11 +81,8 @@ impl Encoder {
         for (name, value) in &parsed.fields {
             parameter(out, &format!("{nest}{name}"), &value.text());
         }
-        match record.mark {
-            Mark::Whole => {}
-            Mark::Truncated => parameter(out, "flags", "truncated"),
-            Mark::Split => parameter(out, "flags", "split"),
-            Mark::Partial => parameter(out, "flags", "partial"),
+        if let Some(flag) = record.mark.flag() {
+            parameter(out, "flags", flag);
         }
         out.extend_from_slice(&self.pod);
         out.extend_from_slice(b"] ");
@@ -138,6 +135,7 @@ fn parameter(out: &mut Vec<u8>, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Mark;
     use crate::parse::Parser;
 
     #[test]

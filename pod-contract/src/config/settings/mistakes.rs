@@ -24,6 +24,13 @@ impl Settings<'_> {
         self.note(origins, message)
     }
 
+    /// A setting makes no difference here, and may be given all the same: what several verbs share stands in one file.
+    pub fn disregard(&mut self, name: &str) {
+        let origins = self.given(name);
+        self.take(name);
+        self.asked.insert(name.to_owned(), origins);
+    }
+
     /// A setting that does nothing beside the others: a mistake where it is given, since whoever wrote it believes that it does.
     pub fn pointless(&mut self, name: &str, why: &str) {
         let origins = self.given(name);
