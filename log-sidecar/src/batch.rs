@@ -172,9 +172,6 @@ impl Batch {
     }
 
     pub(crate) fn into_settled(self) -> Vec<Settled> {
-        self.segments
-            .into_iter()
-            .map(Segment::into_settled)
-            .collect()
+        self.segments.into_iter().map(Segment::into_settled).collect()
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Saved {
     /// How far it was read: what is before that may have been sent.
     #[serde(default)]
     pub(crate) read: u64,
+    /// When it was written to last, nanoseconds since 1970.
+    #[serde(default)]
+    pub(crate) modified: i64,
     /// Of a compressed file: `offset` counts what is in it, `evidence` is of its own bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) packed: Option<Packed>,
@@ -61,6 +64,9 @@ pub(crate) struct Copied {
     pub(crate) path: String,
     /// Bytes.
     pub(crate) size: u64,
+    /// When it was written to last, nanoseconds since 1970.
+    #[serde(default)]
+    pub(crate) modified: i64,
     /// Of all of it.
     pub(crate) evidence: Evidence,
 }
@@ -260,6 +266,7 @@ mod tests {
             evidence: Evidence::none(),
             begins: None,
             read: offset,
+            modified: 0,
             packed: None,
         }
     }
@@ -292,11 +299,7 @@ mod tests {
     #[test]
     fn a_broken_or_foreign_checkpoint_is_not_taken_for_none() {
         let dir = tempfile::tempdir().unwrap();
-        for text in [
-            "",
-            "{\"version\":1,\"fil",
-            "{\"version\":2,\"files\":[]}",
-        ] {
+        for text in ["", "{\"version\":1,\"fil", "{\"version\":2,\"files\":[]}"] {
             fs::write(dir.path().join(NAME), text).unwrap();
             Checkpoint::open(Some(dir.path())).unwrap_err();
         }

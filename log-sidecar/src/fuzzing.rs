@@ -22,8 +22,13 @@ use crate::transform::{Redact, Transform};
 pub fn lines(data: &[u8]) {
     let (choice, block) = data.split_first().unwrap_or((&0, &[]));
     let join = |text| Join::parse(text).expect("it is a name");
-    let joins = ["time", "java", "python", "go", "ruby", "node", "dotnet", "rust", "/^[A-Z]/"];
-    let joins = joins.iter().enumerate().filter(|(index, _)| choice >> (index % 8) & 1 == 1);
+    let joins = [
+        "time", "java", "python", "go", "ruby", "node", "dotnet", "rust", "/^[A-Z]/",
+    ];
+    let joins = joins
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| choice >> (index % 8) & 1 == 1);
     let framing = Framing {
         max_record: 1000,
         joins: joins.map(|(_, name)| join(name)).collect(),
@@ -34,7 +39,10 @@ pub fn lines(data: &[u8]) {
     let mut last = 0;
     for line in &lines {
         let range = line.range();
-        assert!(last <= range.start && range.end <= consumed, "{range:?} after {last} of {consumed}");
+        assert!(
+            last <= range.start && range.end <= consumed,
+            "{range:?} after {last} of {consumed}"
+        );
         last = range.end;
     }
     let redact = ["bearer", "cloud-keys", "cards"].map(|name| Redact::parse(name).expect("it is a name"));
@@ -55,11 +63,19 @@ pub fn lines(data: &[u8]) {
         times: Vec::new(),
         may_be_known: false,
     };
-    let is_json = |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'));
-    let before: Vec<bool> = segment.lines.iter().map(|line| is_json(&segment.data[line.range()])).collect();
+    let is_json =
+        |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'));
+    let before: Vec<bool> = segment
+        .lines
+        .iter()
+        .map(|line| is_json(&segment.data[line.range()]))
+        .collect();
     transform.apply(&mut segment, &Ledger::default());
     let after = segment.lines.iter().map(|line| is_json(&segment.data[line.range()]));
-    assert!(before.iter().zip(after).all(|(&before, after)| !before || after), "what was masked is no JSON any more");
+    assert!(
+        before.iter().zip(after).all(|(&before, after)| !before || after),
+        "what was masked is no JSON any more"
+    );
     let batch = Batch {
         segments: vec![segment],
         read_at: SystemTime::UNIX_EPOCH,
@@ -81,7 +97,10 @@ fn documents(batch: &Batch) {
         all.add(&mut out, &crate::batch::Record { time, ..record });
         let text = std::str::from_utf8(&out).expect("a document is UTF-8");
         let members: Members<'_> = serde_json::from_str(text).expect("a document is JSON");
-        assert!(record.mark != Mark::Whole || !text.trim_end().contains('\n'), "a document is one line");
+        assert!(
+            record.mark != Mark::Whole || !text.trim_end().contains('\n'),
+            "a document is one line"
+        );
         let names: BTreeSet<_> = members.0.iter().collect();
         assert_eq!(names.len(), members.0.len(), "a name is there twice: {text}");
     }
@@ -115,5 +134,8 @@ impl<'de> serde::Deserialize<'de> for Members<'de> {
 /// What a sink may say: each answer has a verdict on each record, or says what to do with all of them.
 pub fn replies(data: &[u8]) {
     let (status, body) = data.split_first().unwrap_or((&0, &[]));
-    read_replies([200, 204, 400, 401, 404, 409, 413, 429, 500, 503][usize::from(status % 10)], body);
+    read_replies(
+        [200, 204, 400, 401, 404, 409, 413, 429, 500, 503][usize::from(status % 10)],
+        body,
+    );
 }

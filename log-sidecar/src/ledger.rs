@@ -104,7 +104,13 @@ impl Ledger {
         let (read, acked, rejected, lost) = (self.read.get(), self.acked.get(), self.rejected.get(), self.lost.get());
         let dropped = self.dropped.get();
         let in_flight = read - acked - rejected - lost - dropped;
-        let told = |name, count| if count > 0 { format!(", {name} {count}") } else { String::new() };
+        let told = |name, count| {
+            if count > 0 {
+                format!(", {name} {count}")
+            } else {
+                String::new()
+            }
+        };
         let (lost, dropped) = (told("lost", lost), told("dropped", dropped));
         format!(
             "read {read}, acked {acked}, rejected {rejected}{lost}{dropped}, in flight {in_flight}, unread {} bytes, unreadable {} files",

@@ -49,8 +49,7 @@ impl Mailbox {
     /// Takes what has arrived, waiting for it up to `timeout`; for the first `rest`, hints are no reason to end that. `drain` stays set for
     /// good.
     pub(crate) fn wait(&self, timeout: Duration, rest: Duration, draining: bool) -> News {
-        let is_urgent =
-            |news: &News| !news.settled.is_empty() || news.held != (0, 0) || (news.drain && !draining);
+        let is_urgent = |news: &News| !news.settled.is_empty() || news.held != (0, 0) || (news.drain && !draining);
         let is_new = |news: &News| is_urgent(news) || news.changed || !news.touched.is_empty();
         let rest = rest.min(timeout);
         let mut news = self.lock();

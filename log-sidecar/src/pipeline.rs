@@ -109,7 +109,7 @@ pub(crate) async fn ship(
         ));
     }
     if ledger.cut_off.load(Ordering::Relaxed) {
-        return Err(Failure::failed(format!("stopped before the writers did: {}", ledger.summary())).remedy("raise --grace together with the pod's terminationGracePeriodSeconds; with --state, the next run goes on from there"));
+        return Err(Failure::failed(format!("stopped before everything was read: {}", ledger.summary())).remedy("if files were still written to, raise --grace together with the pod's terminationGracePeriodSeconds; if some cannot be read, the log says why; with --state, the next run goes on from there"));
     }
     Ok(())
 }

@@ -19,7 +19,8 @@ pub(crate) fn run(reading: &Reading, shape: &Shape, ledger: &Ledger) -> Result<(
     match show(reading, shape, ledger) {
         // Whoever reads it has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        shown => shown.map_err(|error| Failure::failed(format!("cannot read the sample, or show what becomes of it: {error}"))),
+        shown => shown
+            .map_err(|error| Failure::failed(format!("cannot read the sample, or show what becomes of it: {error}"))),
     }
 }
 

@@ -164,7 +164,11 @@ fn shaping_flags() -> Vec<Flag> {
             "/REGEX/",
             "Only lines that match are sent; repeat the flag for more: one of them is enough",
         ),
-        list::<Expression>("drop", "/REGEX/", "Lines that match are not sent; repeat the flag for more"),
+        list::<Expression>(
+            "drop",
+            "/REGEX/",
+            "Lines that match are not sent; repeat the flag for more",
+        ),
         list::<Redact>(
             "redact",
             "WHAT",
@@ -177,7 +181,11 @@ fn shaping_flags() -> Vec<Flag> {
             "Lines are read, and their fields sent in their place; message or msg, level and time become those of the record. json, logfmt, access (Apache, nginx), klog, or \
              /REGEX/ with named groups; repeat the flag for more: the first that fits does. Lines that nobody can read are sent as text",
         ),
-        map::<String>("rename", "OLD=NEW", "A field has another name; repeat the flag for more"),
+        map::<String>(
+            "rename",
+            "OLD=NEW",
+            "A field has another name; repeat the flag for more",
+        ),
         list::<String>("remove", "FIELD", "A field is left out; repeat the flag for more"),
         list::<String>(
             "number",
@@ -189,7 +197,11 @@ fn shaping_flags() -> Vec<Flag> {
             "FIELD",
             "Fields that were read are put into this one, so that theirs do not collide with others in the store",
         ),
-        map::<String>("field", "NAME=VALUE", "A field of every record; repeat the flag for more"),
+        map::<String>(
+            "field",
+            "NAME=VALUE",
+            "A field of every record; repeat the flag for more",
+        ),
     ]
 }
 

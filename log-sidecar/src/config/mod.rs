@@ -98,11 +98,14 @@ impl Config {
             task: if is_replay {
                 Task::Replay(delivery)
             } else {
-                Task::Ship(Box::new(Shipping {
-                    reading,
-                    admin,
-                    exit_when,
-                }), delivery)
+                Task::Ship(
+                    Box::new(Shipping {
+                        reading,
+                        admin,
+                        exit_when,
+                    }),
+                    delivery,
+                )
             },
             state,
             grace,
@@ -155,7 +158,11 @@ impl Delivery {
         refuse_bad_labels(s, &labels)?;
         let (login, tls) = (login?, tls?);
         let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
-        let protocols: &[&str] = if matches!(target, Target::Syslog(_)) { &[] } else { &["http/1.1"] };
+        let protocols: &[&str] = if matches!(target, Target::Syslog(_)) {
+            &[]
+        } else {
+            &["http/1.1"]
+        };
         let certificates = match is_encrypted.then(|| Renewing::new(tls.clone(), protocols)) {
             Some(Err(failure)) => return s.refuse(failure.to_string()),
             Some(Ok(renewing)) => Some(Arc::new(renewing)),
@@ -205,7 +212,9 @@ fn refuse_bad_labels(s: &mut Settings<'_>, labels: &[(String, String)]) -> Optio
     };
     for (name, value) in labels {
         if !is_name(name) || name == "filename" || value.is_empty() {
-            let why = format!("{name:?} is no label of yours: letters, digits and _, not a digit first, not filename, and with a value");
+            let why = format!(
+                "{name:?} is no label of yours: letters, digits and _, not a digit first, not filename, and with a value"
+            );
             return s.refuse_together(&["label"], why);
         }
     }
@@ -223,7 +232,9 @@ fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<Head
         if OUR_HEADERS.contains(&key.as_str()) {
             return s.refuse_together(
                 &["header"],
-                format!("{name} is what log-sidecar says itself; for a login there are --username, --api-key and --bearer"),
+                format!(
+                    "{name} is what log-sidecar says itself; for a login there are --username, --api-key and --bearer"
+                ),
             );
         }
         headers.append(key, value);

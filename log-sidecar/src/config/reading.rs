@@ -122,7 +122,11 @@ pub(super) struct Times {
 
 /// Of which zone times of lines are; `Some(None)` if they are not wanted.
 fn prove_zone(s: &mut Settings<'_>, Times { is_dated, is_wanted }: Times) -> Option<Option<Zone>> {
-    let usual = if is_dated || is_wanted { Timestamp::Line } else { Timestamp::Read };
+    let usual = if is_dated || is_wanted {
+        Timestamp::Line
+    } else {
+        Timestamp::Read
+    };
     let timestamp = s.or("timestamp", usual);
     let zone = s.optional::<Zone>("time-zone");
     match timestamp? {

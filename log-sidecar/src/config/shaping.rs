@@ -21,13 +21,22 @@ pub(super) fn prove(s: &mut Settings<'_>) -> Option<Shape> {
         }
     }
     let (nest, fields) = (nest?, fields?);
-    let names = fields.iter().map(|(name, _)| ("field", name)).chain(nest.iter().map(|name| ("nest", name)));
+    let names = fields
+        .iter()
+        .map(|(name, _)| ("field", name))
+        .chain(nest.iter().map(|name| ("nest", name)));
     for (setting, name) in names {
         if name.is_empty() || is_ours(name) {
-            return s.refuse_together(&[setting], format!("{name:?} is a name that records have themselves, or none"));
+            return s.refuse_together(
+                &[setting],
+                format!("{name:?} is a name that records have themselves, or none"),
+            );
         }
     }
-    if let Some(nest) = nest.as_ref().filter(|nest| fields.iter().any(|(name, _)| name == *nest)) {
+    if let Some(nest) = nest
+        .as_ref()
+        .filter(|nest| fields.iter().any(|(name, _)| name == *nest))
+    {
         return s.refuse_together(&["nest", "field"], format!("{nest:?} cannot be both"));
     }
     Some(Shape {

@@ -43,7 +43,10 @@ impl Level {
             return None;
         }
         let is = |known: &&str| word.eq_ignore_ascii_case(known);
-        WORDS.iter().find(|(_, words)| words.iter().any(|known| is(known))).map(|(level, _)| *level)
+        WORDS
+            .iter()
+            .find(|(_, words)| words.iter().any(|known| is(known)))
+            .map(|(level, _)| *level)
     }
 
     /// As pino and bunyan count: <https://getpino.io/#/docs/api?id=loggerlevel-string-gettersetter>.
@@ -66,13 +69,20 @@ impl Level {
             near -= 1;
         }
         let near = &text[..near];
-        let mut words = near.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let mut words = near
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty());
         words.find_map(|word| {
             let start = word.as_ptr().addr() - near.as_ptr().addr();
-            let is_bracketed = near[..start].ends_with(['[', '<']) && near[start + word.len()..].starts_with([']', '>']);
+            let is_bracketed =
+                near[..start].ends_with(['[', '<']) && near[start + word.len()..].starts_with([']', '>']);
             let is_loud = word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
             let is_plain = !UNCLEAR.iter().any(|unclear| word.eq_ignore_ascii_case(unclear));
-            if (is_bracketed || is_loud) && is_plain { Self::of_word(word) } else { None }
+            if (is_bracketed || is_loud) && is_plain {
+                Self::of_word(word)
+            } else {
+                None
+            }
         })
     }
 
@@ -108,7 +118,10 @@ mod tests {
         }
         for (line, level) in [
             ("2026-11-26 10:00:00,123 WARN  [main] c.e.App - slow", Some(Level::Warn)),
-            ("2026/11/26 10:00:00 [error] 31#31: *1 open() failed", Some(Level::Error)),
+            (
+                "2026/11/26 10:00:00 [error] 31#31: *1 open() failed",
+                Some(Level::Error),
+            ),
             ("an error of somebody, in words", None),
             ("ERRORS are none", None),
             ("26-Nov-2026 10:00:00.123 SEVERE [main] org.apache", Some(Level::Error)),

@@ -49,6 +49,8 @@ pub(super) struct Unpacked {
     pub(super) head: Vec<u8>,
     /// The bytes before the position.
     pub(super) guard: Vec<u8>,
+    /// What came after the last bytes.
+    error: Option<io::Error>,
 }
 
 impl Unpacked {
@@ -59,6 +61,7 @@ impl Unpacked {
             position: 0,
             head: Vec::new(),
             guard: Vec::new(),
+            error: None,
         }
     }
 
@@ -110,6 +113,9 @@ impl Unpacked {
 
     /// Appends up to `count` bytes; fewer at the end.
     fn read(&mut self, out: &mut Vec<u8>, count: u64) -> io::Result<usize> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
         let before = out.len();
         let read = Read::by_ref(&mut self.decoder).take(count).read_to_end(out);
         // What came before an error counts.
@@ -122,7 +128,12 @@ impl Unpacked {
         self.guard.drain(..self.guard.len().saturating_sub(GUARD as usize));
         match read {
             Err(error) if new.is_empty() => Err(error),
-            _ => Ok(new.len()),
+            Err(error) => {
+                let count = new.len();
+                self.error = Some(error);
+                Ok(count)
+            }
+            Ok(_) => Ok(new.len()),
         }
     }
 }
@@ -212,7 +223,9 @@ impl Archive {
             }
             Err(error) if block.is_empty() => return Ok(self.end(Passage::Broken(error))),
             _ if block.is_empty() => return Ok(self.end(Passage::End)),
-            _ => {}
+            // Told once what came before it is handed out.
+            Err(error) => unpacked.error = Some(error),
+            Ok(_) => {}
         }
         let is_last = block.len() < want;
         let hole = hole_at(&block);
@@ -289,6 +302,7 @@ impl Archive {
             evidence: self.evidence.clone(),
             begins: None,
             read: self.position,
+            modified: 0,
             packed: Some(Packed {
                 size: self.size,
                 is_finished: self.is_done(),

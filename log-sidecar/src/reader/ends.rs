@@ -35,7 +35,7 @@ impl Ends {
         for end in ends.into_iter().rev() {
             let offset = base + end as u64;
             let checksum = if offset <= HEAD {
-                crc32fast::hash(&head[..offset as usize])
+                crc32fast::hash(&head[..head.len().min(offset as usize)])
             } else {
                 checksum(head, &block[end.saturating_sub(GUARD as usize)..end])
             };

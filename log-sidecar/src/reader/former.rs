@@ -10,7 +10,7 @@ use super::tail::may_be_copy;
 use crate::batch::Source;
 use crate::checkpoint::{Saved, Truncated};
 use crate::frontier::Frontier;
-use crate::identity::{Evidence, Inode, content_id};
+use crate::identity::{Evidence, HEAD, Inode, content_id};
 
 /// A file that a young one equals.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,17 @@ pub(super) struct Twin {
     pub(super) of: Inode,
     /// Of the young one.
     pub(super) size: u64,
+}
+
+/// How much of a copy was read before the truncation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Everything, and it is settled.
+    All,
+    /// Everything, and it is on its way.
+    Open,
+    /// A part is settled; of the rest, nobody knows.
+    Rest,
 }
 
 /// What a file was before it was truncated. A copy of it, if `copytruncate` made one, holds what was not read in time.
@@ -83,6 +94,7 @@ impl Former {
                 evidence: self.evidence.clone(),
                 begins: self.begins.clone(),
                 read: self.offset,
+                modified: 0,
                 packed: None,
             },
             noticed: self.noticed,
@@ -119,27 +131,48 @@ impl Former {
         Evidence::deciding(self.offset, &self.evidence, self.begins.as_ref())
     }
 
-    /// Does `file` hold what was read before the truncation? A copy was made before it.
-    pub(super) fn lives_on_in(&self, file: &File, inode: &Inode) -> bool {
+    /// Does `file`, of `size` bytes, hold what was read before the truncation, or what was read and sent by a run that did not come to know
+    /// whether that was taken?
+    pub(super) fn lives_on_in(&self, file: &File, inode: &Inode, size: u64) -> bool {
         let (length, evidence) = self.known_by();
-        length > 0 && !inode.is_born_since(self.noticed) && evidence.agrees(file, length)
+        let holds_all = length > 0 && self.may_be_as_old(inode, length) && evidence.agrees(file, length);
+        holds_all || self.share_of(file, inode, size) == Some(Share::Rest)
     }
 
-    /// Is `file`, of `size` bytes, a copy of which everything was read before the truncation? It was made a few lines before that, and so
-    /// is shorter.
-    pub(super) fn was_all_of(&self, file: &File, inode: &Inode, size: u64) -> bool {
-        size <= self.resume_at && !inode.is_born_since(self.noticed) && self.ends.agree(file, size)
+    /// A short one says what many say; it was made before the truncation, or is no copy.
+    fn may_be_as_old(&self, inode: &Inode, length: u64) -> bool {
+        length > HEAD || !inode.is_born_since(self.noticed)
+    }
+
+    /// What is known of `file`, of `size` bytes, if it is a copy of which everything was read before the truncation. It was made a few lines
+    /// before that, and so is shorter.
+    pub(super) fn share_of(&self, file: &File, inode: &Inode, size: u64) -> Option<Share> {
+        let share = self.share(size)?;
+        (self.may_be_as_old(inode, size) && self.ends.agree(file, size)).then_some(share)
     }
 
     /// The same, of what is in an archive.
-    pub(super) fn was_all_in(&self, unpacked: &Unpacked) -> bool {
+    pub(super) fn share_in(&self, unpacked: &Unpacked) -> Option<Share> {
         let size = unpacked.position;
-        size <= self.resume_at && self.ends.agree_with(size, &unpacked.head, &unpacked.guard)
+        let share = self.share(size)?;
+        self.ends
+            .agree_with(size, &unpacked.head, &unpacked.guard)
+            .then_some(share)
+    }
+
+    fn share(&self, size: u64) -> Option<Share> {
+        match size {
+            0 => None,
+            _ if size > self.offset => None,
+            _ if size <= self.frontier.settled() => Some(Share::All),
+            _ if self.resume_at < self.offset => Some(Share::Rest),
+            _ => Some(Share::Open),
+        }
     }
 
     /// The same, of a file that was found to equal this one, `size` bytes long, before the truncation.
     pub(super) fn was_equal(&self, twin: Twin, size: u64) -> bool {
-        self.inode == twin.of && size == twin.size && size <= self.resume_at
+        self.inode == twin.of && size == twin.size && size <= self.frontier.settled()
     }
 
     /// A copy that has not come up for so long does not exist.

@@ -254,6 +254,11 @@ impl Reader {
             self.files.dirty = self.files.tails.keys().copied().collect();
         }
         let now = Instant::now();
+        // That needs no budget.
+        let unpacked = self.files.unpack_archive();
+        if unpacked == Some(true) {
+            self.reconcile_at = now;
+        }
         let due = self.open.extract_if(.., |_, at| *at <= now).map(|(inode, _)| inode);
         self.files.dirty.extend(due);
         // From where the last round ended: under pressure, every file gets its turn.
@@ -263,7 +268,11 @@ impl Reader {
         for inode in inodes {
             if !self.has_room() {
                 self.tell_if_stuck();
-                return Round::NoRoom;
+                return if unpacked.is_some() {
+                    Round::Progress
+                } else {
+                    Round::NoRoom
+                };
             }
             self.last_served = inode;
             if self.read_turn(inode) {
@@ -280,10 +289,6 @@ impl Reader {
                 Some(at) => drop(self.open.insert(inode, at)),
                 None => drop(self.open.remove(&inode)),
             }
-        }
-        let unpacked = self.files.unpack_archive();
-        if unpacked == Some(true) {
-            self.reconcile_at = now;
         }
         if unpacked.is_some() || (self.has_room() && self.read_archive()) {
             round = Round::Progress;
@@ -308,8 +313,13 @@ impl Reader {
                 }
                 Ok(Passage::End) => {}
                 Ok(Passage::Broken(error)) => {
+                    self.files.has_lost = true;
                     let (path, bytes) = (archive.path.display(), archive.position);
-                    tracing::error!(%path, bytes, %error, "a compressed file is broken: what is in it after so many bytes is lost");
+                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                        tracing::error!(%path, bytes, "a compressed file ends in the middle: what follows is lost, unless it is still being written");
+                    } else {
+                        tracing::error!(%path, bytes, %error, "a compressed file is broken: what is in it after so many bytes is lost");
+                    }
                 }
                 Err(error) => {
                     archive.trouble.tell(&archive.path, &error);
@@ -364,7 +374,11 @@ impl Reader {
                     path = tail.source.path,
                     "truncated: read from its start; what was not read before is lost, unless a copy has it"
                 );
+                let is_rotated = !tail.matched && tail.exists;
                 self.files.remember(former);
+                if is_rotated {
+                    self.files.judge_anew(inode);
+                }
                 self.save();
                 // Before the copy, if there is one, is renamed or compressed.
                 self.reconcile_at = Instant::now();
@@ -436,7 +450,11 @@ impl Reader {
     /// How long a line waits for company. What is written meanwhile is read together anyway, so a sink that has nothing to do gets it at
     /// once.
     fn patience(&self) -> Duration {
-        let usual = if self.out_batches == 0 { Duration::ZERO } else { USUAL_FLUSH };
+        let usual = if self.out_batches == 0 {
+            Duration::ZERO
+        } else {
+            USUAL_FLUSH
+        };
         self.config.flush_interval.unwrap_or(usual)
     }
 
@@ -529,10 +547,7 @@ impl Reader {
 }
 
 /// All of a file that nobody writes to, as it would be read.
-pub(crate) fn segments_of(
-    file: File,
-    config: &Reading,
-) -> io::Result<impl Iterator<Item = io::Result<Segment>>> {
+pub(crate) fn segments_of(file: File, config: &Reading) -> io::Result<impl Iterator<Item = io::Result<Segment>>> {
     let inode = Inode::of(&file)?;
     let mut tail = Tail::new(file, inode, "sample", &Arc::from(""))?;
     let blocks = Pool::new(LEAST_BLOCK, 1);

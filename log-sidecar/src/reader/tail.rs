@@ -1,7 +1,8 @@
 //! One file that is followed: what is read of it, what is settled, and whether it is still the same.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub(super) struct Tail {
     long: Option<u64>,
     /// The size up to which there is nothing to read but the start of a line.
     looked_at: u64,
+    /// When it was written to last, nanoseconds since 1970.
+    modified: i64,
     pub(super) frontier: Frontier,
     /// False once it has been renamed out of the patterns or deleted.
     pub(super) matched: bool,
@@ -109,6 +112,11 @@ impl Tail {
         let start = size.saturating_sub(BLOCK as u64);
         let block = pread_at(&file, start, size - start)?;
         let offset = memchr::memrchr(b'\n', &block).map_or(size, |newline| start + newline as u64 + 1);
+        Self::behind(file, inode, path, scope, offset)
+    }
+
+    /// The same, from `offset` on.
+    pub(super) fn behind(file: File, inode: Inode, path: &str, scope: &Arc<str>, offset: u64) -> std::io::Result<Self> {
         let mut former = Former::unread(inode, Path::new(path), scope, 0);
         former.evidence = Evidence::take(&file, offset)?;
         (former.offset, former.resume_at, former.frontier) = (offset, offset, Frontier::at(offset));
@@ -166,6 +174,7 @@ impl Tail {
             guard: Vec::new(),
             long: None,
             looked_at: 0,
+            modified: 0,
             frontier,
             matched: true,
             exists: true,
@@ -280,8 +289,14 @@ impl Tail {
     /// Reads one block. With `last`, the start of a line without end is a record too.
     pub(super) fn turn(&mut self, blocks: &Arc<Pool>, framing: &Framing, last: bool) -> std::io::Result<Turn> {
         let max_record = framing.max_record;
-        let size = self.file.metadata()?.len();
+        let meta = self.file.metadata()?;
+        let (size, modified) = (meta.len(), modified(&meta));
         if size < self.position {
+            return Ok(self.reset());
+        }
+        // Written anew, and as long as before.
+        let is_touched = std::mem::replace(&mut self.modified, modified) != modified;
+        if is_touched && size == self.looked_at && self.is_changed() {
             return Ok(self.reset());
         }
         let is_due = |at: Instant| size == self.looked_at && at <= Instant::now();
@@ -547,6 +562,7 @@ impl Tail {
             evidence,
             begins: self.begins.clone(),
             read: self.position,
+            modified: self.file.metadata().as_ref().map_or(0, modified),
             packed: None,
         }
     }
@@ -570,6 +586,13 @@ impl Tail {
     fn pread(&self, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
         pread_at(&self.file, offset, length)
     }
+}
+
+/// When it was written to last, nanoseconds since 1970.
+fn modified(meta: &Metadata) -> i64 {
+    meta.mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(meta.mtime_nsec())
 }
 
 /// May what stands at `path` be a copy of what was read of `own` up to `offset`? A short file says what many say, so its name has to

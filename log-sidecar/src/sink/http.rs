@@ -102,7 +102,8 @@ impl Http {
             Compress::None => (request, body),
             Compress::Gzip => (request.header(CONTENT_ENCODING, "gzip"), self.gzip(&body)),
         };
-        self.answer(request.header(CONTENT_TYPE, kind), Bytes::from_owner(body)).await
+        self.answer(request.header(CONTENT_TYPE, kind), Bytes::from_owner(body))
+            .await
     }
 
     /// Asks something, or tells to do it.

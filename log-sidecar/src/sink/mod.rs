@@ -125,7 +125,9 @@ impl Sink {
     pub(crate) fn new(target: &Target, network: Network, shape: &Shape) -> Self {
         match target {
             Target::Stdout => Self::Stdout(Stdout::new(shape)),
-            Target::Elasticsearch(cluster) => Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape))),
+            Target::Elasticsearch(cluster) => {
+                Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape)))
+            }
             Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
             Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
             Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
@@ -191,9 +193,14 @@ impl Sink {
 
 /// For fuzzing: every decoder of what a sink may say to a few records.
 pub(crate) fn read_replies(status: u16, body: &[u8]) {
-    let Ok(status) = ::http::StatusCode::from_u16(status) else { return };
+    let Ok(status) = ::http::StatusCode::from_u16(status) else {
+        return;
+    };
     let headers = ::http::HeaderMap::new();
-    let answers = [elasticsearch::judge(status, &headers, body, SENT, &[]), otlp::judge(status, &headers, body, SENT)];
+    let answers = [
+        elasticsearch::judge(status, &headers, body, SENT, &[]),
+        otlp::judge(status, &headers, body, SENT),
+    ];
     for answer in answers {
         match answer {
             Answer::Each(verdicts) => assert_eq!(verdicts.len(), SENT),

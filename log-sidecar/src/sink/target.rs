@@ -182,7 +182,10 @@ mod tests {
             ("otlp+https://collector/", "https://collector:443/v1/logs"),
             ("otlp+https://loki/otlp/v1/logs", "https://loki:443/otlp/v1/logs"),
             ("loki+http://loki:3100", "http://loki:3100/loki/api/v1/push"),
-            ("loki+https://gateway/x/loki/api/v1/push", "https://gateway:443/x/loki/api/v1/push"),
+            (
+                "loki+https://gateway/x/loki/api/v1/push",
+                "https://gateway:443/x/loki/api/v1/push",
+            ),
             ("ndjson+http://logs/in?stream=app", "http://logs:80/in?stream=app"),
             ("json+https://logs", "https://logs:443"),
         ] {

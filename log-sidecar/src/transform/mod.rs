@@ -32,17 +32,25 @@ impl Transform {
         let mut redacted = 0;
         for line in &segment.lines {
             let text = &mut segment.data[line.range()];
-            let is_redacted = self.redact.iter().fold(false, |is_redacted, redact| redact.mask(text) | is_redacted);
+            let is_redacted = self
+                .redact
+                .iter()
+                .fold(false, |is_redacted, redact| redact.mask(text) | is_redacted);
             redacted += u64::from(is_redacted);
         }
         ledger.redacted.inc_by(redacted);
     }
 
     fn filter(&self, segment: &mut Segment) {
-        let is_in = |expressions: &[Expression], text: &[u8]| expressions.iter().any(|expression| expression.is_in(text));
+        let is_in =
+            |expressions: &[Expression], text: &[u8]| expressions.iter().any(|expression| expression.is_in(text));
         let data = &segment.data;
         let is_wanted = |text: &[u8]| (self.keep.is_empty() || is_in(&self.keep, text)) && !is_in(&self.drop, text);
-        let wanted: Vec<bool> = segment.lines.iter().map(|line| is_wanted(&data[line.range()])).collect();
+        let wanted: Vec<bool> = segment
+            .lines
+            .iter()
+            .map(|line| is_wanted(&data[line.range()]))
+            .collect();
         let mut of_lines = wanted.iter();
         segment.lines.retain(|_| *of_lines.next().unwrap_or(&true));
         let mut of_times = wanted.iter();

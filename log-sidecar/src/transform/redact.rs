@@ -93,13 +93,17 @@ impl Redact {
     pub(super) fn mask(&self, text: &mut [u8]) -> bool {
         match self {
             Self::Bearer => {
-                let is_bearer = mask_named(text, b"bearer", |text| run(text, is_token).filter(|length| *length >= LEAST_TOKEN));
+                let is_bearer = mask_named(text, b"bearer", |text| {
+                    run(text, is_token).filter(|length| *length >= LEAST_TOKEN)
+                });
                 mask_named(text, b"basic", login) | is_bearer
             }
             Self::CloudKeys => {
                 // What says which kind of key it is may stay.
                 let by_look = KEYS.iter().fold(false, |is_masked, key| {
-                    let starts: Vec<usize> = memmem::find_iter(text, key.prefix).map(|at| at + key.prefix.len()).collect();
+                    let starts: Vec<usize> = memmem::find_iter(text, key.prefix)
+                        .map(|at| at + key.prefix.len())
+                        .collect();
                     let found = |text: &[u8]| run(text, key.rest).filter(|length| *length >= key.least);
                     mask_at(text, &starts, found) | is_masked
                 });
@@ -148,12 +152,20 @@ const MOST_BETWEEN: usize = 8;
 /// Masks what follows a name, in whatever letters, and something between.
 fn mask_named(text: &mut [u8], name: &[u8], found: impl Fn(&[u8]) -> Option<usize>) -> bool {
     let (lower, upper) = (name[0], name[0].to_ascii_uppercase());
-    let is_name = |at: &usize| text.get(*at..at + name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name));
-    let ends = memchr2_iter(lower, upper, text).filter(is_name).map(|at| at + name.len());
+    let is_name = |at: &usize| {
+        text.get(*at..at + name.len())
+            .is_some_and(|word| word.eq_ignore_ascii_case(name))
+    };
+    let ends = memchr2_iter(lower, upper, text)
+        .filter(is_name)
+        .map(|at| at + name.len());
     let starts: Vec<usize> = ends
         .filter_map(|end| {
             let blank = text[end..].strip_prefix(b"\\u0020".as_slice()).map(|_| 6);
-            let between = text[end..].iter().take(MOST_BETWEEN).take_while(|byte| BETWEEN.contains(byte));
+            let between = text[end..]
+                .iter()
+                .take(MOST_BETWEEN)
+                .take_while(|byte| BETWEEN.contains(byte));
             let between = blank.unwrap_or_else(|| between.count());
             (between > 0).then_some(end + between)
         })
@@ -174,7 +186,9 @@ fn mask_at(text: &mut [u8], starts: &[usize], found: impl Fn(&[u8]) -> Option<us
 
 fn mask_matches(text: &mut [u8], Expression(regex): &Expression) -> bool {
     let spans = |text: &str| -> Vec<_> {
-        let spans = regex.captures_iter(text).filter_map(|captures| captures.get(1).or_else(|| captures.get(0)));
+        let spans = regex
+            .captures_iter(text)
+            .filter_map(|captures| captures.get(1).or_else(|| captures.get(0)));
         spans.map(|span| span.range()).collect()
     };
     let found = match str::from_utf8(text) {
@@ -207,7 +221,9 @@ fn mask_cards(text: &mut [u8]) -> bool {
         // A number that stands in JSON without quotes has to stay one.
         let is_number = text.trim_ascii_start().starts_with(b"{") && !is_in_quotes(&text[..start]);
         let (shown, mask) = if is_number { (1, b'0') } else { (0, MASK) };
-        digits[shown..digits.len() - 4].iter().for_each(|&index| text[index] = mask);
+        digits[shown..digits.len() - 4]
+            .iter()
+            .for_each(|&index| text[index] = mask);
         is_masked = true;
     }
     is_masked
@@ -233,7 +249,10 @@ fn is_in_quotes(before: &[u8]) -> bool {
 }
 
 fn end_of_digits(text: &[u8], start: usize) -> usize {
-    text[start..].iter().position(|byte| !byte.is_ascii_digit()).map_or(text.len(), |length| start + length)
+    text[start..]
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .map_or(text.len(), |length| start + length)
 }
 
 /// Where the digits of a card stand, if its number begins at `start`.
@@ -244,7 +263,9 @@ fn card_at(text: &[u8], start: usize) -> Option<Vec<usize>> {
     loop {
         let end = end_of_digits(text, from);
         digits.extend(from..end);
-        let ends_word = !text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let ends_word = !text
+            .get(end)
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         if digits.len() > LONGEST_CARD {
             return None;
         }
@@ -263,7 +284,12 @@ const LONGEST_CARD: usize = 19;
 
 /// By the ranges of issuers (ISO/IEC 7812) and the check digit.
 fn is_card(digits: &[u8]) -> bool {
-    let leading = |count: usize| digits.iter().take(count).fold(0_u32, |number, digit| number * 10 + u32::from(*digit));
+    let leading = |count: usize| {
+        digits
+            .iter()
+            .take(count)
+            .fold(0_u32, |number, digit| number * 10 + u32::from(*digit))
+    };
     let is_issued = match digits.len() {
         13 => leading(1) == 4,
         14 => matches!(leading(3), 300..=305) || matches!(leading(2), 36 | 38),
@@ -299,33 +325,81 @@ mod tests {
     #[test]
     fn what_is_secret_is_masked_and_nothing_else() {
         for (redact, text, expected) in [
-            ("bearer", "Authorization: Bearer abc.def-123 ok", "Authorization: Bearer *********** ok"),
-            ("bearer", r#"{"authorization":"bearer abcdefgh"}"#, r#"{"authorization":"bearer ********"}"#),
+            (
+                "bearer",
+                "Authorization: Bearer abc.def-123 ok",
+                "Authorization: Bearer *********** ok",
+            ),
+            (
+                "bearer",
+                r#"{"authorization":"bearer abcdefgh"}"#,
+                r#"{"authorization":"bearer ********"}"#,
+            ),
             ("bearer", "Basic dXNlcjpwYXNz", "Basic ************"),
-            ("bearer", "Basic dTpw, basic information", "Basic ****, basic information"),
-            ("bearer", r#"{"a":"Basic dXNlcjpwYX\/Nz=="}"#, r#"{"a":"Basic ****************"}"#),
-            ("bearer", "BEARER\tabcdefgh bearer:  abcdefgh", "BEARER\t******** bearer:  ********"),
-            ("bearer", r#"{"a":"Bearer\u0020abcd\u002Befgh"}"#, r#"{"a":"Bearer\u0020**************"}"#),
+            (
+                "bearer",
+                "Basic dTpw, basic information",
+                "Basic ****, basic information",
+            ),
+            (
+                "bearer",
+                r#"{"a":"Basic dXNlcjpwYX\/Nz=="}"#,
+                r#"{"a":"Basic ****************"}"#,
+            ),
+            (
+                "bearer",
+                "BEARER\tabcdefgh bearer:  abcdefgh",
+                "BEARER\t******** bearer:  ********",
+            ),
+            (
+                "bearer",
+                r#"{"a":"Bearer\u0020abcd\u002Befgh"}"#,
+                r#"{"a":"Bearer\u0020**************"}"#,
+            ),
             (
                 "cloud-keys",
                 r#"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENGbPxRfiCYEXAMPLEKEY {"AccountKey":"wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"}"#,
                 r#"aws_secret_access_key = **************************************** {"AccountKey":"**************************************"}"#,
             ),
-            ("cards", r#"{"m":"card\n4111111111111111"}"#, r#"{"m":"card\n************1111"}"#),
-            ("cards", r#"{"c":[4111111111111111], "m":"card: 4111111111111111"}"#, r#"{"c":[4000000000001111], "m":"card: ************1111"}"#),
+            (
+                "cards",
+                r#"{"m":"card\n4111111111111111"}"#,
+                r#"{"m":"card\n************1111"}"#,
+            ),
+            (
+                "cards",
+                r#"{"c":[4111111111111111], "m":"card: 4111111111111111"}"#,
+                r#"{"c":[4000000000001111], "m":"card: ************1111"}"#,
+            ),
             ("bearer", "the bearer of news", "the bearer of news"),
             ("cloud-keys", "id AKIAABCDEFGHIJKLMNOP.", "id AKIA****************."),
             ("cloud-keys", "AKIAshort and AKIA", "AKIAshort and AKIA"),
             ("cards", "pay 4111 1111 1111 1111 now", "pay **** **** **** 1111 now"),
             ("cards", "4111-1111-1111-1111", "****-****-****-1111"),
-            ("cards", "378282246310005,4111111111111112", "***********0005,4111111111111112"),
+            (
+                "cards",
+                "378282246310005,4111111111111112",
+                "***********0005,4111111111111112",
+            ),
             ("cards", r#"{"card":4111111111111111}"#, r#"{"card":4000000000001111}"#),
-            ("cards", r#"{"card":"4111111111111111"}"#, r#"{"card":"************1111"}"#),
-            ("cards", "id=a4111111111111111 1795711675966351073", "id=a4111111111111111 1795711675966351073"),
+            (
+                "cards",
+                r#"{"card":"4111111111111111"}"#,
+                r#"{"card":"************1111"}"#,
+            ),
+            (
+                "cards",
+                "id=a4111111111111111 1795711675966351073",
+                "id=a4111111111111111 1795711675966351073",
+            ),
             ("cards", "10:00:00 4111111111111111", "10:00:00 ************1111"),
             ("cards", "n 123 4111-1111-1111-1111 5", "n 123 ****-****-****-1111 5"),
             ("cards", "3782 822463 10005", "**** ****** *0005"),
-            (r"/password=(\S+)/", "password=geheim, user=ann", "password=******* user=ann"),
+            (
+                r"/password=(\S+)/",
+                "password=geheim, user=ann",
+                "password=******* user=ann",
+            ),
             ("/é+/", "caféé!", "caf****!"),
             ("/x*/", "abc", "abc"),
         ] {

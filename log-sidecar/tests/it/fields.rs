@@ -19,7 +19,14 @@ const LINES: &str = r#"{"time":"2026-11-26T10:00:00.123Z","level":"WARN","msg":"
 fn fields_stand_in_the_place_of_the_line() {
     let pod = Pod::new();
     pod.append("app.log", LINES);
-    let running = pod.start_with(&["--parse", "json", "--rename", "ms=duration_ms", "--field", "team=payments"]);
+    let running = pod.start_with(&[
+        "--parse",
+        "json",
+        "--rename",
+        "ms=duration_ms",
+        "--field",
+        "team=payments",
+    ]);
     pod.wait_for(3);
     pod.stop(running);
     let documents: Vec<Value> = pod.store.documents("app").into_iter().map(|d| d.source).collect();
@@ -31,16 +38,26 @@ fn fields_stand_in_the_place_of_the_line() {
     });
     assert_eq!(documents[0], expected);
     let of = |index: usize| (&documents[index]["message"], &documents[index]["log"]["level"]);
-    assert_eq!(of(1), (&json!("2026-11-26 10:00:01 ERROR no JSON at all"), &json!("error")));
+    assert_eq!(
+        of(1),
+        (&json!("2026-11-26 10:00:01 ERROR no JSON at all"), &json!("error"))
+    );
     assert_eq!(of(2), (&json!("{\"cut\":\"in the mid"), &Value::Null));
-    assert_eq!(documents[2]["@timestamp"], "2026-11-26T10:00:01.000Z", "as old as the one before");
+    assert_eq!(
+        documents[2]["@timestamp"], "2026-11-26T10:00:01.000Z",
+        "as old as the one before"
+    );
 }
 
 #[test]
 fn what_is_secret_is_nowhere() {
     let pod = Pod::new();
     pod.store.judge(|document| {
-        if document.message().contains("refused") { Verdict::Refuse(400) } else { Verdict::Store }
+        if document.message().contains("refused") {
+            Verdict::Refuse(400)
+        } else {
+            Verdict::Store
+        }
     });
     let redact = ["--redact", "bearer", "--redact", r"/password=(\S+)/"];
     let running = pod.start_with(&redact);
@@ -89,16 +106,39 @@ fn what_is_left_out_is_settled_and_told() {
 #[test]
 fn a_sample_shows_what_would_be_sent() {
     let mut trial = command(BIN)
-        .args(["try", "--parse", "json", "--nest", "app", "--drop", "/cut/", "--multiline", "java"])
+        .args([
+            "try",
+            "--parse",
+            "json",
+            "--nest",
+            "app",
+            "--drop",
+            "/cut/",
+            "--multiline",
+            "java",
+        ])
         // As they stand in the pod spec: no matter here.
-        .args(["--state", "/state", "--admin", "off", "--api-key", "env:KEY", "--to", "loki+http://loki:3100", "--label", "a=b"])
+        .args([
+            "--state",
+            "/state",
+            "--admin",
+            "off",
+            "--api-key",
+            "env:KEY",
+            "--to",
+            "loki+http://loki:3100",
+            "--label",
+            "a=b",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = trial.stdin.take().unwrap();
     stdin.write_all(LINES.as_bytes()).unwrap();
-    stdin.write_all(b"Exception in thread \"main\" a.B: c\n\tat d.E.f(E.java:1)\nno end").unwrap();
+    stdin
+        .write_all(b"Exception in thread \"main\" a.B: c\n\tat d.E.f(E.java:1)\nno end")
+        .unwrap();
     drop(stdin);
     let shown = trial.wait_with_output().unwrap();
     assert!(shown.status.success());
@@ -106,8 +146,19 @@ fn a_sample_shows_what_would_be_sent() {
     let documents: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let messages: Vec<_> = documents.iter().map(|d| d["message"].as_str().unwrap()).collect();
     let trace = "Exception in thread \"main\" a.B: c\n\tat d.E.f(E.java:1)";
-    assert_eq!(messages, ["slow \"disk\"", "2026-11-26 10:00:01 ERROR no JSON at all", trace, "no end"]);
-    assert_eq!((&documents[0]["app"]["log"], &documents[0]["app"]["ms"]), (&json!("x"), &json!(1500)));
+    assert_eq!(
+        messages,
+        [
+            "slow \"disk\"",
+            "2026-11-26 10:00:01 ERROR no JSON at all",
+            trace,
+            "no end"
+        ]
+    );
+    assert_eq!(
+        (&documents[0]["app"]["log"], &documents[0]["app"]["ms"]),
+        (&json!("x"), &json!(1500))
+    );
     assert_eq!(documents[3]["log"]["flags"], json!(["partial"]));
 }
 
@@ -120,8 +171,14 @@ fn what_has_no_effect_is_refused() {
         (vec!["--redact", "all"], "neither a name nor a /REGEX/"),
         (vec!["--drop", "health"], "between slashes"),
         (vec!["--field", "log=x"], "a name that records have themselves"),
-        (vec!["--parse", "json", "--nest", "message"], "a name that records have themselves"),
-        (vec!["--parse", "json", "--nest", "a", "--field", "a=b"], "cannot be both"),
+        (
+            vec!["--parse", "json", "--nest", "message"],
+            "a name that records have themselves",
+        ),
+        (
+            vec!["--parse", "json", "--nest", "a", "--field", "a=b"],
+            "cannot be both",
+        ),
         (vec!["--header", "Content-Length=3"], "what log-sidecar says itself"),
         (vec!["--label", "a=b"], "only Loki has labels"),
     ] {
@@ -140,7 +197,10 @@ fn a_rule_looks_at_the_whole_line_whatever_its_bytes() {
     std::fs::write(&path, b"\xe9t\xe9 1\n\nabc \xff\xfe 2\n").unwrap();
     pod.wait_for(2);
     pod.stop(running);
-    assert_eq!(pod.store.messages("app"), ["\u{fffd}t\u{fffd} 1", "abc \u{fffd}\u{fffd} 2"]);
+    assert_eq!(
+        pod.store.messages("app"),
+        ["\u{fffd}t\u{fffd} 1", "abc \u{fffd}\u{fffd} 2"]
+    );
 }
 
 /// As people write it: over several lines.

@@ -18,7 +18,9 @@ fn wait_for(loki: &Loki, count: usize) {
 
 /// Many say the same in the same second.
 fn lines(range: std::ops::Range<usize>) -> String {
-    range.map(|n| format!("2026-11-26T10:00:{:02}Z started\n", n / 1000 % 60)).collect()
+    range
+        .map(|n| format!("2026-11-26T10:00:{:02}Z started\n", n / 1000 % 60))
+        .collect()
 }
 
 #[test]
@@ -39,9 +41,16 @@ fn each_line_is_there_once_also_after_kills_and_refusals() {
     wait_for(&loki, 20_110);
     pod.stop(running);
     assert_eq!(loki.kept().len(), 20_110);
-    assert!(loki.kept().values().all(|&times| times == 1), "each is sent once, though Loki would not always notice");
+    assert!(
+        loki.kept().values().all(|&times| times == 1),
+        "each is sent once, though Loki would not always notice"
+    );
     let path = pod.log("other.log").display().to_string();
-    let of_other = loki.kept().iter().filter(|((labels, ..), _)| *labels == format!("{{filename=\"{path}\", job=\"shop\"}}")).count();
+    let of_other = loki
+        .kept()
+        .iter()
+        .filter(|((labels, ..), _)| *labels == format!("{{filename=\"{path}\", job=\"shop\"}}"))
+        .count();
     assert_eq!(of_other, 100);
 }
 
@@ -57,7 +66,10 @@ fn an_entry_that_is_too_old_is_found_and_kept() {
     wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));
     pod.stop(running);
     assert_eq!(loki.kept().len(), 600);
-    assert!(loki.kept().values().all(|&times| times == 1), "what is stored is not pushed again");
+    assert!(
+        loki.kept().values().all(|&times| times == 1),
+        "what is stored is not pushed again"
+    );
     let letter = &pod.dead_letters()[0];
     assert_eq!(letter["message"], "2020-01-01T00:00:00Z old");
     assert!(letter["reason"].as_str().unwrap().contains("too old"), "{letter}");

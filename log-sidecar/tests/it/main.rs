@@ -5,6 +5,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod copies;
 mod faults;
 mod fields;
 mod files;

@@ -74,9 +74,14 @@ fn serve(mut stream: TcpStream, does: Does, kept: &Mutex<BTreeMap<String, usize>
 
 /// The next frame: its length, a blank, and the message.
 fn take(bytes: &mut &[u8]) -> io::Result<String> {
-    let blank = bytes.iter().position(|&byte| byte == b' ').ok_or(io::ErrorKind::UnexpectedEof)?;
+    let blank = bytes
+        .iter()
+        .position(|&byte| byte == b' ')
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
     let length: usize = std::str::from_utf8(&bytes[..blank]).unwrap().parse().unwrap();
-    let message = bytes.get(blank + 1..blank + 1 + length).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let message = bytes
+        .get(blank + 1..blank + 1 + length)
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
     *bytes = &bytes[blank + 1 + length..];
     Ok(String::from_utf8(message.to_vec()).unwrap())
 }
@@ -96,8 +101,11 @@ fn each_message_is_read_once_as_long_as_nothing_breaks() {
     pod.stop(running);
     let messages = server.messages.lock().unwrap();
     assert!(messages.values().all(|&times| times == 1));
-    assert!(messages.keys().all(|message| message.starts_with("<14>1 20") && message.contains(" pod-1 app - - [log@32473 path=")));
-
+    assert!(
+        messages
+            .keys()
+            .all(|message| message.starts_with("<14>1 20") && message.contains(" pod-1 app - - [log@32473 path="))
+    );
 }
 
 #[test]
@@ -121,7 +129,10 @@ fn what_was_not_read_is_sent_again() {
     pod.append_lines("app.log", 2000..2001);
     wait_for(&server, 2001);
     pod.stop(running);
-    assert!(server.messages.lock().unwrap().values().any(|&times| times > 1), "it was not clear whether these were read");
+    assert!(
+        server.messages.lock().unwrap().values().any(|&times| times > 1),
+        "it was not clear whether these were read"
+    );
 }
 
 #[test]
@@ -130,7 +141,10 @@ fn in_tls_the_server_has_to_be_who_it_says() {
     let (ours, other) = (ca(), ca());
     let front = Front::start(&server.address.to_string(), config(&ours, "127.0.0.1", None));
     let to = format!("syslog+tls://{}", front.address);
-    let (right, wrong) = (write(&pod, "ca.pem", &ours.pem()), write(&pod, "other.pem", &other.pem()));
+    let (right, wrong) = (
+        write(&pod, "ca.pem", &ours.pem()),
+        write(&pod, "other.pem", &other.pem()),
+    );
     pod.append_lines("app.log", 0..100);
     let running = pod.start_to(&to, &[&flag("ca", &wrong)]);
     running.wait_for_log("TLS:");
@@ -147,6 +161,10 @@ fn what_syslog_does_not_know_is_refused() {
     for more in [["--compress", "gzip"], ["--username", "ann"], ["--header", "a=b"]] {
         let mut running = pod.start_to("syslog+tcp://127.0.0.1:514", &more);
         assert_eq!(running.exit().code(), Some(2));
-        assert!(running.stderr().join("\n").contains("syslog knows no login"), "{:?}", running.stderr());
+        assert!(
+            running.stderr().join("\n").contains("syslog knows no login"),
+            "{:?}",
+            running.stderr()
+        );
     }
 }

@@ -21,7 +21,11 @@ fn documents_come_a_line_or_in_an_array_with_their_ids() {
                 return Reply::text(405, "");
             }
             assert_eq!(
-                (request.target.as_str(), request.header("content-type"), request.header("x-key")),
+                (
+                    request.target.as_str(),
+                    request.header("content-type"),
+                    request.header("x-key")
+                ),
                 ("/in?stream=app", Some(kind), Some("a b"))
             );
             let documents: Vec<Value> = match request.body.first() {
@@ -49,9 +53,19 @@ fn documents_come_a_line_or_in_an_array_with_their_ids() {
         wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));
         pod.stop(running);
         let documents = all.lock().unwrap();
-        let ids: BTreeSet<_> = documents.iter().map(|document| document["event"]["id"].as_str().unwrap()).collect();
-        let messages: BTreeSet<_> = documents.iter().map(|document| document["message"].as_str().unwrap()).collect();
-        assert_eq!((documents.len(), ids.len(), messages.len()), (499, 499, 499), "{scheme}");
+        let ids: BTreeSet<_> = documents
+            .iter()
+            .map(|document| document["event"]["id"].as_str().unwrap())
+            .collect();
+        let messages: BTreeSet<_> = documents
+            .iter()
+            .map(|document| document["message"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (documents.len(), ids.len(), messages.len()),
+            (499, 499, 499),
+            "{scheme}"
+        );
         assert_eq!(pod.dead_letters()[0]["message"], "line 7");
     }
 }

@@ -100,15 +100,24 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 /// The query is labels alone, as they were pushed.
 fn tell(kept: &Kept, question: &str) -> Reply {
     let value = |name: &str| {
-        let pair = question.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let pair = question
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         decoded(pair.unwrap_or_default())
     };
     let number = |name: &str| value(name).parse::<i64>().unwrap_or_default();
     let (labels, start, end) = (value("query"), number("start"), number("end"));
-    let mut found: Vec<_> = kept.keys().filter(|(of, time, _)| *of == labels && (start..end).contains(time)).collect();
+    let mut found: Vec<_> = kept
+        .keys()
+        .filter(|(of, time, _)| *of == labels && (start..end).contains(time))
+        .collect();
     found.sort_by_key(|(_, time, _)| *time);
     let limit = usize::try_from(number("limit")).unwrap_or_default();
-    let values: Vec<_> = found.into_iter().take(limit).map(|(_, time, line)| json!([time.to_string(), line])).collect();
+    let values: Vec<_> = found
+        .into_iter()
+        .take(limit)
+        .map(|(_, time, line)| json!([time.to_string(), line]))
+        .collect();
     let streams = json!({ "status": "success", "data": { "resultType": "streams", "result": [{ "stream": {}, "values": values }] } });
     Reply::new(200, "application/json", streams.to_string())
 }
@@ -155,5 +164,9 @@ fn answer(kept: &mut Kept, request: &Request, judge: &mut dyn FnMut(&str) -> Opt
             }
         }
     }
-    if is_refused { Reply::text(400, "entry has timestamp too old\n") } else { Reply::text(204, "") }
+    if is_refused {
+        Reply::text(400, "entry has timestamp too old\n")
+    } else {
+        Reply::text(204, "")
+    }
 }

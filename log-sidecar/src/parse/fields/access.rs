@@ -35,12 +35,26 @@ pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
         _ => [("request", Some(request)), ("path", None), ("protocol", None)],
     };
     let number = |name, value| (value != "-").then_some((name, Value::Json(value)));
-    let fields = [field(("host", Some(host.into()))), field(("ident", given(ident.into()))), field(("user", given(user.into()))), field(("time", Some(time.into())))]
-        .into_iter()
-        .chain(request.map(field))
-        .chain([number("status", status), number("size", size)])
-        .chain([field(("referer", given(referer))), field(("agent", given(agent))), field(("rest", given(rest.into())))]);
-    Some(fields.flatten().map(|(name, value)| (Cow::Borrowed(name), value)).collect())
+    let fields = [
+        field(("host", Some(host.into()))),
+        field(("ident", given(ident.into()))),
+        field(("user", given(user.into()))),
+        field(("time", Some(time.into()))),
+    ]
+    .into_iter()
+    .chain(request.map(field))
+    .chain([number("status", status), number("size", size)])
+    .chain([
+        field(("referer", given(referer))),
+        field(("agent", given(agent))),
+        field(("rest", given(rest.into()))),
+    ]);
+    Some(
+        fields
+            .flatten()
+            .map(|(name, value)| (Cow::Borrowed(name), value))
+            .collect(),
+    )
 }
 
 fn field<'t>((name, value): (&'static str, Option<Cow<'t, str>>)) -> Option<(&'static str, Value<'t>)> {

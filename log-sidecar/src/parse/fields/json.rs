@@ -75,7 +75,11 @@ impl<'de> Visitor<'de> for Members {
             let value: &RawValue = map.next_value()?;
             let value = value.get();
             // Deeper ones are refused as a whole, and may be worse than that for whoever reads them.
-            let value = if depth(value) > DEEPEST { Value::Text(value.into()) } else { Value::Json(value) };
+            let value = if depth(value) > DEEPEST {
+                Value::Text(value.into())
+            } else {
+                Value::Json(value)
+            };
             fields.push((name, value));
         }
         Ok(fields)

@@ -9,7 +9,9 @@ pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
     let mut rest = text.trim_ascii();
     let (mut fields, mut flags) = (Vec::new(), 0);
     while !rest.is_empty() {
-        let end = rest.find(|c: char| c == '=' || c.is_ascii_whitespace()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c == '=' || c.is_ascii_whitespace())
+            .unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
         if key.is_empty() || key.contains('"') {
             return None;
@@ -34,7 +36,9 @@ pub(super) fn read(text: &str) -> Option<Vec<Field<'_>>> {
 
 fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 fn value_of(text: &str) -> Option<(Value<'_>, &str)> {

@@ -125,15 +125,7 @@ pub(crate) struct Shape {
 
 /// Members that hold what people read, and how serious it is; the ones that decide first.
 const MESSAGES: [&str; 2] = ["message", "msg"];
-const LEVELS: [&str; 7] = [
-    "log.level",
-    "level",
-    "severity",
-    "lvl",
-    "loglevel",
-    "levelname",
-    "@l",
-];
+const LEVELS: [&str; 7] = ["log.level", "level", "severity", "lvl", "loglevel", "levelname", "@l"];
 /// Of the records, whatever lines say.
 const OURS: [&str; 6] = [
     "@timestamp",
@@ -210,7 +202,10 @@ impl Shape {
             }
             // A store refuses a name without letters, also as a part.
             if name.split('.').any(|part| part.trim_ascii().is_empty()) {
-                let parts: Vec<&str> = name.split('.').map(|part| if part.trim_ascii().is_empty() { "_" } else { part }).collect();
+                let parts: Vec<&str> = name
+                    .split('.')
+                    .map(|part| if part.trim_ascii().is_empty() { "_" } else { part })
+                    .collect();
                 *name = Cow::Owned(parts.join("."));
             }
         }
@@ -305,9 +300,18 @@ mod tests {
                 r#"{"level":"WARN","msg":"a \"b\"","n":1.50,"o":{"p":[1]},"n":2}"#,
                 r#"warn a "b" [level="WARN" o={"p":[1]} n=2]"#,
             ),
-            (r#"{"log.level":"error","message":"x","level":"y"}"#, r#"error x [level="y"]"#),
-            (r#"{"level":30,"time":1795687200123}"#, "info - [level=30 time=1795687200123]"),
-            (r#"{"log":"text","log_":1,"@timestamp":"?","":1,"a..b":2}"#, r#"- - [log__="text" log_=1 @timestamp_="?" _=1 a._.b=2]"#),
+            (
+                r#"{"log.level":"error","message":"x","level":"y"}"#,
+                r#"error x [level="y"]"#,
+            ),
+            (
+                r#"{"level":30,"time":1795687200123}"#,
+                "info - [level=30 time=1795687200123]",
+            ),
+            (
+                r#"{"log":"text","log_":1,"@timestamp":"?","":1,"a..b":2}"#,
+                r#"- - [log__="text" log_=1 @timestamp_="?" _=1 a._.b=2]"#,
+            ),
             (r#"{"message":{"a":1}}"#, r#"- {"a":1} []"#),
             (r#"{"cut":"in the mid"#, r#"- {"cut":"in the mid []"#),
             ("{\"a\":1} ERROR", "error {\"a\":1} ERROR []"),
@@ -347,7 +351,11 @@ mod tests {
     #[test]
     fn fields_are_renamed_removed_nested_and_counted() {
         let shape = Shape {
-            rename: vec![("a".into(), "b".into()), ("x".into(), "log".into()), ("what".into(), "message".into())],
+            rename: vec![
+                ("a".into(), "b".into()),
+                ("x".into(), "log".into()),
+                ("what".into(), "message".into()),
+            ],
             remove: vec!["secret".into()],
             numbers: vec!["n".into(), "m".into(), "o".into()],
             fields: vec![("team".into(), "payments".into())],
@@ -355,7 +363,9 @@ mod tests {
         };
         let of = |line| told(&shape.of(line, true).unwrap());
         assert_eq!(
-            of(r#"{"@timestamp":"2026-11-26T10:00:00Z","a":1,"b":2,"x":3,"secret":4,"n":"12.5","m":"no","team":"mine","what":"it is"}"#),
+            of(
+                r#"{"@timestamp":"2026-11-26T10:00:00Z","a":1,"b":2,"x":3,"secret":4,"n":"12.5","m":"no","team":"mine","what":"it is"}"#
+            ),
             r#"- it is [b=2 log_=3 n=12.5 m="no" team_="mine"]"#
         );
         assert_eq!(of("n=5 m=0x1 o=007"), "- - [n=5 m:0x1 o:007]");
@@ -372,7 +382,10 @@ mod tests {
 
     #[test]
     fn of_many_fields_the_last_of_each_name_counts_too() {
-        let line = format!("{{{}\"a\":0,\"f7\":1}}", (0..40).map(|n| format!("\"f{n}\":0,")).collect::<String>());
+        let line = format!(
+            "{{{}\"a\":0,\"f7\":1}}",
+            (0..40).map(|n| format!("\"f{n}\":0,")).collect::<String>()
+        );
         let parsed = shape(&["json"]).of(&line, false).unwrap();
         assert_eq!(parsed.fields.len(), 41);
         let sevens: Vec<_> = parsed.fields.iter().filter(|(name, _)| name == "f7").collect();

@@ -11,9 +11,9 @@ use super::look::Look;
 use super::memory::Known;
 use crate::checkpoint::{Copied, LeftOut, Saved};
 use crate::discover::Found;
-use crate::identity::{HEAD, Inode};
+use crate::identity::Inode;
 use crate::reader::archive::{Archive, Unpacked};
-use crate::reader::former::Former;
+use crate::reader::former::{Former, Share};
 use crate::reader::tail::{Tail, may_be_copy};
 
 /// So many are open at a time; the others wait for their turn.
@@ -84,7 +84,7 @@ impl Files {
         let before = self.archives.len();
         for mut growing in std::mem::take(&mut self.growing) {
             growing.is_gone = look.of(&growing.inode).is_none();
-            if growing.rests(self.is_ending) && !growing.is_under_way() {
+            if growing.rests() && !growing.is_under_way() {
                 self.judge_archive(growing, look);
             } else {
                 self.growing.push(growing);
@@ -138,6 +138,7 @@ impl Files {
                 self.growing.push(growing);
             }
             Err(error) => {
+                self.has_lost = true;
                 tracing::error!(%path, bytes = growing.size, %error, "no gzip, whatever its name says: left out, and its lines are lost");
                 self.leave_out(growing);
             }
@@ -176,18 +177,26 @@ impl Files {
         };
         let unpacked = &walk.unpacked;
         let length = unpacked.position;
-        // One that is followed may have grown since; but it is not less than what was made of it. Where many say the same, only one that
-        // was rotated can have been compressed.
-        let is_like = |tail: &Tail| {
+        // One that is followed may have grown since; but it is not less than what was made of it.
+        let is_like = |tail: &&Tail| {
             length <= tail.size()
-                && (length > HEAD || !tail.is_in_use())
+                && may_be_copy(Path::new(&tail.source.path), length, &path)
                 && tail.begins_like(unpacked)
                 && tail.is_like(unpacked)
         };
+        for tail in self.tails.values().filter(is_like) {
+            if !tail.is_in_use() {
+                return Ok(settled_or_open(tail.frontier.settled(), length));
+            }
+            // Of one that is in use, it is a copy only if that is truncated soon; then there is a former one to compare with.
+            if growing.is_young() && !self.is_ending {
+                return Ok(Origin::Open);
+            }
+        }
         let is_copy = |copy: &Copied| {
             copy.size == length && may_be_copy(Path::new(&copy.path), length, &path) && unpacked.agrees(&copy.evidence)
         };
-        if self.tails.values().any(is_like) || self.memory.copies().any(is_copy) {
+        if self.memory.copies().any(is_copy) {
             return Ok(Origin::Copy);
         }
         let marks = self.marks(&path, unpacked);
@@ -201,22 +210,25 @@ impl Files {
         let read = self.plain_in(&path).filter(|saved| known_by(saved.known_by()));
         let read = read.max_by_key(|saved| saved.known_by().0);
         let formers = self.formers.iter().enumerate();
-        let mut formers: Vec<_> = formers.filter(|(_, former)| former.may_be_in(&path)).collect();
+        let formers: Vec<_> = formers.filter(|(_, former)| former.may_be_in(&path)).collect();
         let former = formers.iter().filter(|(_, former)| known_by(former.known_by()));
         let former = former
             .max_by_key(|(_, former)| former.known_by().0)
             .filter(|(_, former)| read.is_none_or(|saved| saved.known_by().0 <= former.known_by().0))
             .map(|(index, _)| *index);
-        formers.retain(|(_, former)| former.was_all_in(unpacked));
-        Ok(match (former, read) {
-            (Some(index), _) => Origin::RestOfFormer(index),
-            (None, Some(saved)) => match look.of(&saved.inode) {
+        let share = formers
+            .iter()
+            .find_map(|(index, former)| Some((*index, former.share_in(unpacked)?)));
+        Ok(match (former, read, share) {
+            (Some(index), ..) | (None, _, Some((index, Share::Rest))) => Origin::RestOfFormer(index),
+            (None, _, Some((_, Share::All))) => Origin::Copy,
+            (None, _, Some((_, Share::Open))) => Origin::Open,
+            (None, Some(saved), None) => match look.of(&saved.inode) {
                 None => Origin::Rest(saved.inode),
-                Some(plain) if length <= plain.size => Origin::Copy,
+                Some(plain) if length <= plain.size => settled_or_open(saved.offset, length),
                 Some(_) => Origin::Unknown,
             },
-            (None, None) if formers.is_empty() => Origin::Unknown,
-            (None, None) => Origin::Copy,
+            (None, None, None) => Origin::Unknown,
         })
     }
 
@@ -237,4 +249,10 @@ impl Files {
             saved.packed.is_none() && may_be_copy(Path::new(&saved.path), saved.known_by().0, path)
         })
     }
+}
+
+/// Of what is read from elsewhere up to `settled`, an archive that ends at `length` holds nothing else only once all of it is settled: until
+/// then, it may be all that is left after a kill.
+fn settled_or_open(settled: u64, length: u64) -> Origin {
+    if settled >= length { Origin::Copy } else { Origin::Open }
 }

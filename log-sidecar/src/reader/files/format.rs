@@ -7,12 +7,7 @@ use crate::reader::tail::pread_at;
 
 const GZIP: &[u8] = b"\x1f\x8b";
 /// How other compressed files begin: xz, zstd, lz4, zip.
-const OTHERS: [&[u8]; 4] = [
-    b"\xfd7zXZ\0",
-    b"\x28\xb5\x2f\xfd",
-    b"\x04\x22\x4d\x18",
-    b"PK\x03\x04",
-];
+const OTHERS: [&[u8]; 4] = [b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"PK\x03\x04"];
 const LONGEST_MAGIC: u64 = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::nanos_now;
+use super::rotated::COPY_AFTER;
 use crate::discover::Found;
 use crate::identity::{Evidence, HEAD, Inode};
 use crate::reader::archive::Unpacked;
@@ -69,6 +70,12 @@ impl Walk {
     }
 }
 
+/// Was it written to last so long ago that nobody is still at it?
+pub(super) fn is_at_rest(modified: i64) -> bool {
+    let age = nanos_now().saturating_sub(modified);
+    u128::try_from(age).is_ok_and(|age| age >= QUIET.as_nanos())
+}
+
 /// Held open, since it may be gone by the time that it is known.
 #[derive(Debug)]
 pub(super) struct Growing {
@@ -114,11 +121,17 @@ impl Growing {
         }
     }
 
-    /// Is it as it will be, as far as that can be known? At the end, it is not waited for.
-    pub(super) fn rests(&self, is_ending: bool) -> bool {
-        let age = nanos_now().saturating_sub(self.modified);
-        let is_old = u128::try_from(age).is_ok_and(|age| age >= QUIET.as_nanos());
-        is_old || is_ending || self.is_gone || self.grew_at.elapsed() >= QUIET || self.first_seen.elapsed() >= LONGEST
+    /// May what it is a copy of still be truncated?
+    pub(super) fn is_young(&self) -> bool {
+        self.first_seen.elapsed() < COPY_AFTER
+    }
+
+    /// Is it as it will be, as far as that can be known?
+    pub(super) fn rests(&self) -> bool {
+        is_at_rest(self.modified)
+            || self.is_gone
+            || self.grew_at.elapsed() >= QUIET
+            || self.first_seen.elapsed() >= LONGEST
     }
 
     /// What its first bytes are, unpacked.
@@ -165,15 +178,15 @@ mod tests {
             kind: Kind::Rotated,
         };
         let mut growing = Growing::new(&found, file);
-        assert!(!growing.rests(false) && growing.rests(true));
+        assert!(!growing.rests());
         (found.size, found.modified) = (2, nanos_now());
         growing.grew_at -= QUIET;
         growing.note(&found);
-        assert!(!growing.rests(false), "it has grown again");
+        assert!(!growing.rests(), "it has grown again");
         growing.first_seen -= LONGEST;
         growing.set_out(Vec::new());
         (found.size, found.modified) = (3, nanos_now());
         growing.note(&found);
-        assert!(growing.rests(false) && growing.is_under_way());
+        assert!(growing.rests() && growing.is_under_way());
     }
 }

@@ -68,9 +68,12 @@ impl History {
         is_first_seen && !file.inode.is_born_since(self.started_at - CLOCK_GRAIN)
     }
 
-    /// A look has come to its end.
-    pub(super) fn note(&mut self, look: &Look<'_>) {
-        let hidden = look.hidden().map(|(path, _)| path.to_owned());
+    /// A look has come to its end, and could not read these.
+    pub(super) fn note<'p>(&mut self, look: &Look<'_>, unreadable: impl Iterator<Item = &'p PathBuf>) {
+        let hidden = look
+            .hidden()
+            .map(|(path, _)| path.to_owned())
+            .chain(unreadable.cloned());
         self.not_seen = Some(match self.not_seen.take() {
             None => hidden.collect(),
             Some(before) => hidden.filter(|path| before.contains(path)).collect(),
@@ -90,8 +93,7 @@ impl History {
 
     /// Is a file that matches followed from its end only?
     pub(super) fn passes_over(&self, file: &Found) -> bool {
-        self.has(file)
-            && (self.start == Start::Tail || self.ignore_older.is_some_and(|age| self.is_older(file, age)))
+        self.has(file) && (self.start == Start::Tail || self.ignore_older.is_some_and(|age| self.is_older(file, age)))
     }
 }
 

@@ -46,7 +46,10 @@ impl Memory {
         let mut memory = Self::default();
         files.into_iter().map(Known::Read).for_each(|known| memory.note(known));
         copies.into_iter().map(Known::Copy).for_each(|known| memory.note(known));
-        left_out.into_iter().map(Known::LeftOut).for_each(|known| memory.note(known));
+        left_out
+            .into_iter()
+            .map(Known::LeftOut)
+            .for_each(|known| memory.note(known));
         memory
     }
 

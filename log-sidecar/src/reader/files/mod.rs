@@ -34,6 +34,9 @@ use crate::identity::{Inode, Lasting};
 use crate::ledger::Ledger;
 use crate::parse::Zone;
 
+/// Of one file.
+const MOST_FORMERS: usize = 16;
+
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
     patterns: Patterns,
@@ -61,6 +64,8 @@ pub(super) struct Files {
     memory: Memory,
     /// What truncated files were before; a copy of one is read on from there.
     formers: Vec<Former>,
+    /// Of files in whose place others were written: what they are read as.
+    generations: HashMap<Lasting, u32>,
     /// Up to where a run that was killed may have sent a file.
     may_be_sent: HashMap<Lasting, u64>,
     /// Of a first start.
@@ -72,6 +77,8 @@ pub(super) struct Files {
     first_look: bool,
     /// A name led to another file, or nowhere, when it was to be opened.
     has_missed: bool,
+    /// An archive was broken.
+    pub(super) has_lost: bool,
     /// Files of the checkpoint that are gone have been told.
     is_gone_told: bool,
     /// The end is near: what waits for evidence waits no longer.
@@ -97,6 +104,7 @@ impl Files {
         let mut positions = positions.unwrap_or_default();
         if is_anew {
             positions.files.iter_mut().for_each(Saved::forget_offset);
+            positions.copies.clear();
             positions.left_out.clear();
             positions.truncated.clear();
         }
@@ -117,12 +125,14 @@ impl Files {
             memory: Memory::new(positions.files, positions.copies, positions.left_out),
             formers: positions.truncated.into_iter().map(Former::restored).collect(),
             may_be_sent,
+            generations: HashMap::new(),
             history: is_anew.then(|| History::new(config.start, config.ignore_older, nanos_now())),
             passed_over: PassedOver::default(),
             unreadable: BTreeMap::new(),
             names: HashMap::new(),
             first_look: true,
             has_missed: false,
+            has_lost: false,
             is_gone_told: false,
             is_ending: false,
         }
@@ -142,9 +152,9 @@ impl Files {
                 None => tail.matched && is_hidden(),
             };
         }
-        let now = nanos_now();
+        let (now, awaits) = (nanos_now(), self.awaits_archives());
         self.formers
-            .retain(|former| look.of(&former.inode).is_some() && former.is_recent(now));
+            .retain(|former| awaits || (look.of(&former.inode).is_some() && former.is_recent(now)));
         let names = |path: &Path| scan.files.iter().any(|file| file.path == path);
         self.unreadable.retain(|path, _| look.lacks(path) || names(path));
         let mut opened = self.read_what_vanished(&look);
@@ -171,7 +181,7 @@ impl Files {
         if !has_missed {
             self.forget_what_is_gone(&look);
             if let Some(history) = &mut self.history {
-                history.note(&look);
+                history.note(&look, self.unreadable.keys());
             }
         }
         self.tell_passed_over();
@@ -205,10 +215,17 @@ impl Files {
             .set(gauge(troubles.filter(|trouble| trouble.is_there()).count()));
     }
 
-    /// Is there something that could not be read to its end?
+    /// Is there something that was not, or could not be, read to its end?
     pub(super) fn has_unread(&self, is_held_back: bool) -> bool {
+        let is_log = |path: &PathBuf| self.names.get(path).is_some_and(|(_, kind)| *kind != Kind::Other);
         let is_unread = |tail: &Tail| (is_held_back || tail.trouble.is_there()) && tail.backlog() > 0;
-        self.awaits_archives()
+        self.has_lost
+            || self.awaits_archives()
+            || !self.young.is_empty()
+            || self
+                .unreadable
+                .iter()
+                .any(|(path, trouble)| trouble.is_there() && is_log(path))
             || self.archives.iter().any(|archive| !archive.is_read)
             || self.tails.values().any(is_unread)
     }
@@ -255,7 +272,12 @@ impl Files {
     /// Remembers what a file was before it was truncated.
     pub(super) fn remember(&mut self, mut former: Former) {
         former.noticed = nanos_now();
-        self.formers.retain(|older| older.inode != former.inode);
+        // Of a file that is truncated again and again, the oldest are known longest.
+        if self.formers.iter().filter(|older| older.inode == former.inode).count() >= MOST_FORMERS
+            && let Some(oldest) = self.formers.iter().position(|older| older.inode == former.inode)
+        {
+            self.formers.remove(oldest);
+        }
         self.formers.push(former);
     }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::Files;
 use super::format::Format;
-use super::growing::Growing;
+use super::growing::{Growing, is_at_rest};
 use super::history::History;
 use super::memory::Known;
 use crate::checkpoint::Saved;
@@ -42,11 +42,14 @@ impl Files {
             Wanted::Rest(saved) => Some(saved),
             Wanted::All => None,
         };
-        let is_archive = saved.as_ref().map_or_else(
-            || is_compressed_name(&found.path),
-            |saved| saved.packed.is_some(),
-        );
-        if is_archive && !self.has_room_for_archive() {
+        let is_archive = saved
+            .as_ref()
+            .map_or_else(|| is_compressed_name(&found.path), |saved| saved.packed.is_some());
+        let is_history = self
+            .history
+            .as_ref()
+            .is_some_and(|history| history.passes_over_rotated(found));
+        if is_archive && !is_history && !self.has_room_for_archive() {
             self.has_more_archives = true;
             return Ok(false);
         }
@@ -56,7 +59,10 @@ impl Files {
         };
         let Some(file) = file else { return Ok(false) };
         let is_open = match Format::of(&file)? {
-            Format::Empty if is_compressed_name(&found.path) => false,
+            // There is nothing to hold.
+            Format::Empty if saved.is_none() && (found.kind == Kind::Rotated || is_compressed_name(&found.path)) => {
+                false
+            }
             Format::Gzip => {
                 self.young.remove(&inode);
                 self.take_up_archive(found, file, saved)?
@@ -77,19 +83,26 @@ impl Files {
         match self.memory.of(&found.inode) {
             Some(Known::Read(saved)) => {
                 let is_wanted = match (saved.packed, found.kind) {
-                    (Some(packed), _) => !packed.is_finished || packed.size != found.size,
+                    (Some(packed), _) => {
+                        (!packed.is_finished || packed.size != found.size) && is_at_rest(found.modified)
+                    }
                     // Under want of file descriptors, a file that is read to its end stays closed until it grows.
-                    (None, Kind::Matched) => saved.offset != found.size || self.tails.len() < self.capacity,
-                    (None, Kind::Rotated) => saved.offset != found.size,
+                    (None, Kind::Matched) => saved.offset != found.size || self.open_files() < self.capacity,
+                    // One of the same size may have been written in its place.
+                    (None, Kind::Rotated) => (saved.offset, saved.modified) != (found.size, found.modified),
                     // Read before under a name that was to be read.
                     (None, Kind::Other) => {
                         saved.offset != found.size && self.patterns.kind(saved.path.as_ref()) != Kind::Other
                     }
                 };
-                if is_wanted { Wanted::Rest(saved.clone()) } else { Wanted::Nothing }
+                if is_wanted {
+                    Wanted::Rest(saved.clone())
+                } else {
+                    Wanted::Nothing
+                }
             }
             // Nobody writes to a copy.
-            Some(Known::Copy(copy)) if copy.size == found.size => Wanted::Nothing,
+            Some(Known::Copy(copy)) if (copy.size, copy.modified) == (found.size, found.modified) => Wanted::Nothing,
             Some(Known::LeftOut(file)) if (file.size, file.modified) == (found.size, found.modified) => Wanted::Nothing,
             _ if found.kind == Kind::Other => Wanted::Nothing,
             _ => Wanted::All,
@@ -100,7 +113,11 @@ impl Files {
         if let Some(saved) = saved.filter(|saved| saved.packed.is_some()) {
             return self.resume_archive(found, file, &saved).map(|()| true);
         }
-        if self.history.as_ref().is_some_and(|history| history.passes_over_rotated(found)) {
+        if self
+            .history
+            .as_ref()
+            .is_some_and(|history| history.passes_over_rotated(found))
+        {
             self.pass_over(
                 found,
                 "compressed before the first start; --ignore-older says what is too old",
@@ -114,10 +131,17 @@ impl Files {
     }
 
     fn take_up_lines(&mut self, found: &Found, file: File, saved: Option<Saved>) -> io::Result<bool> {
-        if saved.is_some() {
-            return self.follow(found, file, saved.as_ref());
+        if let Some(saved) = &saved {
+            let (length, evidence) = saved.known_by();
+            if found.kind != Kind::Rotated || evidence.agrees(&file, length) {
+                return self.follow(found, file, Some(saved));
+            }
+            // What another copy was written over.
+            self.memory.forget(&found.inode);
+            self.generations.insert(found.inode.lasting(), saved.generation + 1);
         }
-        let says = |says: fn(&History, &Found) -> bool| self.history.as_ref().is_some_and(|history| says(history, found));
+        let says =
+            |says: fn(&History, &Found) -> bool| self.history.as_ref().is_some_and(|history| says(history, found));
         let is_rotated = found.kind == Kind::Rotated;
         if is_rotated && says(History::passes_over_rotated) {
             self.pass_over(
@@ -125,21 +149,26 @@ impl Files {
                 "rotated before the first start; --ignore-older says what is too old",
             );
             // Should somebody still write to it, that is wanted.
-            let mut tail = Tail::at_end(file, found.inode, &found.path.to_string_lossy(), &self.scope)?;
+            let path = found.path.to_string_lossy();
+            let mut tail = Tail::behind(file, found.inode, &path, &self.scope, found.size)?;
             self.memory.note(Known::Read(tail.saved()));
             return Ok(false);
         }
         // Also a copy whose name matches, as `app.log.1` with `app.log*`; at the first look, it is history.
-        let may_be_copy =
-            is_rotated || (!self.first_look && (self.young.contains_key(&found.inode) || self.may_be_rotated(&found.path)));
-        let file = if may_be_copy { self.came_and_went(found, file) } else { Some(file) };
+        let may_be_copy = is_rotated
+            || (!self.first_look && (self.young.contains_key(&found.inode) || self.may_be_rotated(&found.path)));
+        let file = if may_be_copy {
+            self.came_and_went(found, file)
+        } else {
+            Some(file)
+        };
         match file {
             Some(file) => self.follow(found, file, None),
             None => Ok(false),
         }
     }
 
-    fn follow(&mut self, found: &Found, file: File, saved: Option<&Saved>) -> io::Result<bool> {
+    pub(super) fn follow(&mut self, found: &Found, file: File, saved: Option<&Saved>) -> io::Result<bool> {
         let inode = found.inode;
         let path = found.path.to_string_lossy();
         let mut known_as = inode;
@@ -159,7 +188,9 @@ impl Files {
             self.pass_over(found, "there at the first start; followed from its end");
             Tail::at_end(file, inode, &path, &self.scope)?
         } else {
-            Tail::new(file, inode, &path, &self.scope)?
+            let generation = self.generations.remove(&inode.lasting()).unwrap_or_default();
+            let former = Former::unread(inode, &found.path, &self.scope, generation);
+            Tail::adopt(file, inode, former, &self.scope)?
         };
         // Only now: what could not be opened is still known by its position.
         self.memory.forget(&inode);
@@ -174,7 +205,8 @@ impl Files {
     }
 
     fn former_of(&self, path: &Path, file: &File, inode: &Inode) -> Option<usize> {
-        let lives_on = |former: &Former| former.may_be_in(path) && former.lives_on_in(file, inode);
+        let size = file.metadata().map_or(0, |meta| meta.len());
+        let lives_on = |former: &Former| former.may_be_in(path) && former.lives_on_in(file, inode, size);
         self.formers.iter().position(lives_on)
     }
 

@@ -13,10 +13,13 @@ use crate::reader::tail::Tail;
 const RESERVED_FILES: usize = 32;
 
 impl Files {
+    pub(super) fn open_files(&self) -> usize {
+        self.tails.len() + self.archives.len() + self.growing.len() + self.young.len()
+    }
+
     /// Closes a file that is read to its end, if as many are open as may be.
     pub(super) fn make_room(&mut self) -> io::Result<()> {
-        let open = self.tails.len() + self.archives.len() + self.growing.len() + self.young.len();
-        if open < self.capacity {
+        if self.open_files() < self.capacity {
             return Ok(());
         }
         let done = self.tails.iter().filter(|(_, tail)| tail.is_done());

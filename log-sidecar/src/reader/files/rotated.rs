@@ -8,19 +8,22 @@ use super::Files;
 use super::look::Look;
 use super::memory::Known;
 use crate::checkpoint::Copied;
-use crate::discover::{Found, is_rotation_of};
+use crate::discover::{Found, Kind, is_rotation_of};
 use crate::identity::{Evidence, Inode};
-use crate::reader::former::Twin;
+use crate::reader::former::{Former, Share, Twin};
 use crate::reader::tail::{Likeness, Tail};
 
 /// What equals a file that is followed is a copy of it only if that one is truncated within this time.
-const COPY_AFTER: Duration = Duration::from_secs(10);
+pub(super) const COPY_AFTER: Duration = Duration::from_secs(10);
 
 /// A rotated file that waits for evidence of what it is; it is held, since it may be gone by then.
 #[derive(Debug)]
 pub(super) struct Young {
     path: PathBuf,
     pub(super) file: File,
+    /// Bytes.
+    size: u64,
+    /// When it had this size first.
     noticed: Instant,
     twin: Option<Twin>,
 }
@@ -41,9 +44,12 @@ impl Files {
     /// as it is if it is no copy of what is read already.
     pub(super) fn came_and_went(&mut self, found: &Found, file: File) -> Option<File> {
         let known = self.young.remove(&found.inode);
+        // As long as it grows, it is still being copied.
+        let known = known.filter(|known| known.size == found.size);
         let mut young = Young {
             path: found.path.clone(),
             file,
+            size: found.size,
             noticed: known.as_ref().map_or_else(Instant::now, |known| known.noticed),
             twin: known.and_then(|known| known.twin),
         };
@@ -54,6 +60,7 @@ impl Files {
                     inode: found.inode,
                     path: found.path.to_string_lossy().into_owned(),
                     size,
+                    modified: found.modified,
                     evidence,
                 })),
                 Err(_) => drop(self.young.insert(found.inode, young)),
@@ -63,22 +70,36 @@ impl Files {
         None
     }
 
+    /// A rotated file was written over: by the next copy, as in `cp app.log app.log.1`, or by whoever still writes to it.
+    pub(in crate::reader) fn judge_anew(&mut self, inode: Inode) {
+        if let Some(mut tail) = self.tails.remove(&inode) {
+            self.generations.insert(inode.lasting(), tail.saved().generation);
+        }
+    }
+
     fn judge(&self, young: &mut Young, inode: &Inode) -> Judged {
         let file = &young.file;
         let size = file.metadata().map_or(0, |meta| meta.len());
         // The copy may have been made long before the truncation.
-        let mut formers = self.formers.iter().filter(|former| former.may_be_in(&young.path));
-        if formers.clone().any(|former| former.lives_on_in(file, inode)) {
+        let formers = || self.formers.iter().filter(|former| former.may_be_in(&young.path));
+        if formers().any(|former| former.lives_on_in(file, inode, size)) {
             return Judged::Wanted;
         }
         let twin = young.twin;
-        if size > 0
-            && formers.any(|former| {
-                former.was_all_of(file, inode, size) || twin.is_some_and(|twin| former.was_equal(twin, size))
-            })
-        {
-            tracing::info!(path = %young.path.display(), "a copy of what was read before a truncation: left out");
-            return Judged::Copy { size };
+        let was_equal = |former: &Former| twin.is_some_and(|twin| former.was_equal(twin, size));
+        let shares = formers().map(|former| {
+            let share = former.share_of(file, inode, size);
+            share.or(was_equal(former).then_some(Share::All))
+        });
+        match shares.flatten().next() {
+            Some(Share::All) => {
+                tracing::info!(path = %young.path.display(), "a copy of what was read before a truncation: left out");
+                return Judged::Copy { size };
+            }
+            // Whether it was taken shows soon.
+            Some(Share::Open) => return Judged::Open,
+            Some(Share::Rest) => return Judged::Wanted,
+            None => {}
         }
         // A truncation that is about to be noticed makes a former file, to compare with.
         if size == 0 || self.tails.values().any(Tail::is_changed) {
@@ -100,21 +121,35 @@ impl Files {
 
     /// Files that waited for evidence, and are there no longer: what cannot be told is sent.
     pub(super) fn read_what_vanished(&mut self, look: &Look<'_>) -> bool {
-        let gone: Vec<_> = self.young.extract_if(.., |inode, _| look.of(inode).is_none()).collect();
+        let is_gone = |inode: &Inode, young: &Young| look.of(inode).is_none() && !look.lacks(&young.path);
+        let gone: Vec<_> = self
+            .young
+            .extract_if(.., |inode, young| is_gone(inode, young))
+            .collect();
         let mut opened = false;
         for (inode, mut young) in gone {
-            if matches!(self.judge(&mut young, &inode), Judged::Copy { .. }) {
-                continue;
-            }
-            let path = young.path.to_string_lossy();
-            match Tail::new(young.file, inode, &path, &self.scope) {
-                Ok(mut tail) => {
-                    tracing::info!(path = %path, "reading a file that is gone already");
-                    (tail.matched, tail.exists) = (false, false);
-                    self.tails.insert(inode, tail);
-                    opened = true;
+            match self.judge(&mut young, &inode) {
+                Judged::Copy { .. } => continue,
+                Judged::Open if !self.is_ending && young.noticed.elapsed() < COPY_AFTER => {
+                    self.young.insert(inode, young);
+                    continue;
                 }
-                Err(error) => self.complain(&young.path, &error),
+                Judged::Open | Judged::Wanted => {}
+            }
+            let found = Found {
+                path: young.path,
+                inode,
+                size: young.size,
+                modified: 0,
+                kind: Kind::Rotated,
+            };
+            tracing::info!(path = %found.path.display(), "reading a file that is gone already");
+            match self.follow(&found, young.file, None) {
+                Ok(is_open) => opened |= is_open,
+                Err(error) => self.complain(&found.path, &error),
+            }
+            if let Some(tail) = self.tails.get_mut(&inode) {
+                (tail.matched, tail.exists) = (false, false);
             }
         }
         opened

@@ -30,7 +30,13 @@ const HELD: &[&str] = &[
 const HELD_REASONS: &[&str] = &["pipeline with id", "no write index is defined for alias"];
 
 /// Whether one item, or all, or none was taken. `hold` are the user's own types beside [`HELD`].
-pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize, hold: &[String]) -> Answer {
+pub(in crate::sink) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    sent: usize,
+    hold: &[String],
+) -> Answer {
     match status.as_u16() {
         // The usual case takes no memory.
         200..=299 if serde_json::from_slice(body).is_ok_and(|all: AllTaken| all.items.0 == sent) => {

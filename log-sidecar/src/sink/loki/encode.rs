@@ -150,11 +150,16 @@ impl Encoder {
         match self.shape.of(&line, record.time.is_some()) {
             None => out.bytes(field::entry::LINE, line.as_bytes()),
             Some(parsed) => {
-                let level = parsed.level.map(|level| ("level".to_owned(), Cow::Borrowed(level.name())));
+                let level = parsed
+                    .level
+                    .map(|level| ("level".to_owned(), Cow::Borrowed(level.name())));
                 match self.metadata_of(&parsed) {
                     Some(fields) => {
                         out.bytes(field::entry::LINE, text_of(&parsed, &line).as_bytes());
-                        level.iter().chain(&fields).for_each(|(name, value)| metadata(out, name, value));
+                        level
+                            .iter()
+                            .chain(&fields)
+                            .for_each(|(name, value)| metadata(out, name, value));
                     }
                     None => {
                         out.bytes(field::entry::LINE, line.as_bytes());
@@ -191,7 +196,11 @@ const MOST_OF_FIELDS: usize = 48 << 10;
 pub(super) fn time_of(record: &Record<'_>, read_at: SystemTime) -> Nanos {
     let time = record.time.unwrap_or_else(|| millis(read_at)).max(0).cast_unsigned();
     // Programs that tell whole seconds write many lines in each.
-    let room = if time % MILLIS_OF_SECOND == 0 { NANOS_OF_SECOND } else { NANOS_OF_MILLI };
+    let room = if time % MILLIS_OF_SECOND == 0 {
+        NANOS_OF_SECOND
+    } else {
+        NANOS_OF_MILLI
+    };
     // What was rotated or truncated has the same offsets once more.
     let place = record.offset + u64::from(crc32fast::hash(record.source.id.as_bytes()));
     time * NANOS_OF_MILLI + place % room
@@ -247,7 +256,11 @@ mod tests {
 
     #[test]
     fn each_file_is_a_stream_and_each_line_has_a_time_of_its_own() {
-        let sources = [source("f", "/logs/\"a\".log"), source("g", "/logs/b.log"), source("h", "/logs/b.log")];
+        let sources = [
+            source("f", "/logs/\"a\".log"),
+            source("g", "/logs/b.log"),
+            source("h", "/logs/b.log"),
+        ];
         let record = |index: usize, offset, text: &'static str| Record {
             source: &sources[index],
             offset,
@@ -267,7 +280,10 @@ mod tests {
         let labels: Vec<_> = request.streams.iter().map(|stream| stream.labels.as_str()).collect();
         assert_eq!(
             labels,
-            [r#"{filename="/logs/\"a\".log", job="shop"}"#, r#"{filename="/logs/b.log", job="shop"}"#]
+            [
+                r#"{filename="/logs/\"a\".log", job="shop"}"#,
+                r#"{filename="/logs/b.log", job="shop"}"#
+            ]
         );
         let times = request.streams.iter().flat_map(|stream| &stream.entries);
         let times: Vec<_> = times.map(|entry| entry.timestamp.unwrap()).collect();
@@ -290,7 +306,10 @@ mod tests {
                 may_be_known: false,
             })
             .collect();
-        let times: std::collections::BTreeSet<_> = records.iter().map(|record| time_of(record, SystemTime::UNIX_EPOCH)).collect();
+        let times: std::collections::BTreeSet<_> = records
+            .iter()
+            .map(|record| time_of(record, SystemTime::UNIX_EPOCH))
+            .collect();
         assert_eq!(times.len(), records.len());
         assert!(times.iter().all(|time| time / NANOS_OF_SECOND == 1_795_687_200));
     }
@@ -307,7 +326,11 @@ mod tests {
             let fields: String = (0..count).map(|n| format!("\"f{n}\":1,")).collect();
             format!("{{{fields}\"level\":\"warn\",\"msg\":\"short\"}}")
         };
-        let lines = [many(MOST_FIELDS), many(MOST_FIELDS + 1), r#"{"a.b":1,"a_b":2,"msg":"x"}"#.to_owned()];
+        let lines = [
+            many(MOST_FIELDS),
+            many(MOST_FIELDS + 1),
+            r#"{"a.b":1,"a_b":2,"msg":"x"}"#.to_owned(),
+        ];
         let records = lines.each_ref().map(|line| Record {
             source: &source,
             offset: 7,
@@ -319,7 +342,10 @@ mod tests {
         let request = written(&encoder, &records);
         let entries = &request.streams[0].entries;
         let counts: Vec<_> = entries.iter().map(|entry| entry.metadata.len()).collect();
-        assert_eq!((counts, entries[0].line.as_str()), (vec![MOST_FIELDS + 1, 1, 0], "short"));
+        assert_eq!(
+            (counts, entries[0].line.as_str()),
+            (vec![MOST_FIELDS + 1, 1, 0], "short")
+        );
         assert_eq!((&entries[1].line, &entries[2].line), (&lines[1], &lines[2]));
         assert_eq!(encoder.line_of(&records[1]), lines[1]);
     }
@@ -342,11 +368,21 @@ mod tests {
         };
         let request = written(&Encoder::new(&shape, &[]), &[record]);
         let entry = &request.streams[0].entries[0];
-        let metadata: Vec<_> = entry.metadata.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        let metadata: Vec<_> = entry
+            .metadata
+            .iter()
+            .map(|p| (p.name.as_str(), p.value.as_str()))
+            .collect();
         assert_eq!(entry.line, r#"it "is""#);
         assert_eq!(
             metadata,
-            [("level", "warn"), ("http_status", "500"), ("x", "y"), ("flags", "truncated"), ("team", "pay")]
+            [
+                ("level", "warn"),
+                ("http_status", "500"),
+                ("x", "y"),
+                ("flags", "truncated"),
+                ("team", "pay")
+            ]
         );
         assert_eq!(entry.timestamp.unwrap().seconds, 0);
     }

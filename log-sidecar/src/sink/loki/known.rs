@@ -56,8 +56,17 @@ struct Value(
 );
 
 /// What an answer adds to what is known; `Err` if it is none. `Ok` says how many entries there were, and the last time.
-pub(in crate::sink) fn note(status: StatusCode, body: &[u8], known: &mut HashSet<Entry>) -> Result<(usize, Nanos), Known> {
-    let why = || format!("it does not say what it has: status {status}: {}", excerpt(body).trim_end());
+pub(in crate::sink) fn note(
+    status: StatusCode,
+    body: &[u8],
+    known: &mut HashSet<Entry>,
+) -> Result<(usize, Nanos), Known> {
+    let why = || {
+        format!(
+            "it does not say what it has: status {status}: {}",
+            excerpt(body).trim_end()
+        )
+    };
     match status.as_u16() {
         200 => {}
         // A person mends a login that may do everything.
@@ -95,7 +104,13 @@ mod tests {
             let noted = note(StatusCode::from_u16(status).unwrap(), b"", &mut known);
             assert!(matches!(noted, Err(Known::NotNow(_))), "{status}");
         }
-        for (status, body) in [(401, ""), (403, ""), (404, ""), (200, "ok"), (200, r#"{"data":{"result":[{"values":[["x","y"]]}]}}"#)] {
+        for (status, body) in [
+            (401, ""),
+            (403, ""),
+            (404, ""),
+            (200, "ok"),
+            (200, r#"{"data":{"result":[{"values":[["x","y"]]}]}}"#),
+        ] {
             let noted = note(StatusCode::from_u16(status).unwrap(), body.as_bytes(), &mut known);
             assert!(matches!(noted, Err(Known::Never(_))), "{status} {body}");
         }

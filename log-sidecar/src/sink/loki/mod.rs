@@ -37,7 +37,10 @@ impl Loki {
     pub(crate) fn new(server: &Server, network: Network, shape: &Shape) -> Self {
         Self {
             origin: format!("{}/", server.origin),
-            queries: server.url().strip_suffix("/push").map(|root| format!("{root}/query_range")),
+            queries: server
+                .url()
+                .strip_suffix("/push")
+                .map(|root| format!("{root}/query_range")),
             url: server.url(),
             encoder: Encoder::new(shape, &network.labels),
             http: Http::new(network),
@@ -61,7 +64,8 @@ impl Loki {
                 return Some(unknown);
             }
         }
-        let is_known = |record: &Record<'_>| entries.contains(&(time_of(record, read_at), self.encoder.line_of(record)));
+        let is_known =
+            |record: &Record<'_>| entries.contains(&(time_of(record, read_at), self.encoder.line_of(record)));
         Some(Known::Each(records.iter().map(is_known).collect()))
     }
 

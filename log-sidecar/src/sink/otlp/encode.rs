@@ -7,10 +7,10 @@ use std::env;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::sink::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
 use crate::batch::Record;
 use crate::parse::{Level, Shape, Value};
 use crate::pod;
+use crate::sink::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
 
 /// Fields, by message.
 mod field {

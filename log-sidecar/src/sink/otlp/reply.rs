@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, StatusCode};
 
-use crate::sink::protobuf::{Value, take_field};
 use crate::sink::http::{excerpt, retry_after};
+use crate::sink::protobuf::{Value, take_field};
 use crate::sink::{Answer, Verdict};
 
 /// `ExportLogsServiceResponse.partial_success`, and its members.
@@ -76,8 +76,8 @@ mod tests {
 
     use http::header::RETRY_AFTER;
 
-    use crate::sink::protobuf::Fields as _;
     use super::*;
+    use crate::sink::protobuf::Fields as _;
 
     fn judged(status: u16, body: &[u8]) -> Answer {
         let mut headers = HeaderMap::new();
@@ -127,7 +127,9 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(matches!(judged(400, b"plain"), Answer::Smaller { too_large: false, why, .. } if why.contains("plain")));
+        assert!(
+            matches!(judged(400, b"plain"), Answer::Smaller { too_large: false, why, .. } if why.contains("plain"))
+        );
         assert!(matches!(judged(413, b""), Answer::Smaller { too_large: true, .. }));
     }
 }

@@ -72,12 +72,21 @@ impl Encoder {
         let severity = parsed.level.map_or(6, severity);
         let time = format_rfc3339_millis(record.time.map_or(read_at, system_time));
         // Memory can be written to.
-        drop(write!(out, "<{}>1 {time} {} {app} - - [{DATA}", FACILITY * 8 + severity, self.host));
+        drop(write!(
+            out,
+            "<{}>1 {time} {} {app} - - [{DATA}",
+            FACILITY * 8 + severity,
+            self.host
+        ));
         parameter(out, "path", &record.source.path);
         out.extend_from_slice(b" id=\"");
         record.write_id(out);
         out.push(b'"');
-        let nest = self.shape.nest.as_ref().map_or(String::new(), |nest| format!("{nest}."));
+        let nest = self
+            .shape
+            .nest
+            .as_ref()
+            .map_or(String::new(), |nest| format!("{nest}."));
         for (name, value) in &parsed.fields {
             parameter(out, &format!("{nest}{name}"), &value.text());
         }
@@ -106,7 +115,10 @@ fn severity(level: Level) -> u8 {
 
 /// The name of the file without what comes after the first dot.
 fn app_of(source: &Source) -> String {
-    let name = Path::new(&source.path).file_name().unwrap_or_default().to_string_lossy();
+    let name = Path::new(&source.path)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let name = name.split('.').find(|part| !part.is_empty()).unwrap_or_default();
     printable(name, MOST_OF_APP)
 }
@@ -120,7 +132,13 @@ fn printable(text: &str, most: usize) -> String {
 /// ` name="value"`, section 6.3.3.
 fn parameter(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b' ');
-    let allowed = |byte: u8| if byte.is_ascii_graphic() && !b"=]\"".contains(&byte) { byte } else { b'_' };
+    let allowed = |byte: u8| {
+        if byte.is_ascii_graphic() && !b"=]\"".contains(&byte) {
+            byte
+        } else {
+            b'_'
+        }
+    };
     out.extend(name.bytes().take(MOST_OF_PARAMETER).map(allowed));
     out.extend_from_slice(b"=\"");
     for &byte in value.as_bytes() {
@@ -162,7 +180,11 @@ mod tests {
             may_be_known: false,
         };
         let records = [
-            record(r#"{"level":"error","msg":"two\nlines","a =b":"q\"]"}"#, Mark::Whole, Some(1_795_687_200_123)),
+            record(
+                r#"{"level":"error","msg":"two\nlines","a =b":"q\"]"}"#,
+                Mark::Whole,
+                Some(1_795_687_200_123),
+            ),
             record("é", Mark::Partial, None),
         ];
         let mut out = Vec::new();
@@ -178,7 +200,10 @@ mod tests {
                 ids[1]
             ),
         ];
-        let framed: String = expected.iter().map(|message| format!("{} {message}", message.len())).collect();
+        let framed: String = expected
+            .iter()
+            .map(|message| format!("{} {message}", message.len()))
+            .collect();
         assert_eq!(String::from_utf8(out).unwrap(), framed);
     }
 
