@@ -1,7 +1,7 @@
 //! Reads log files of a shared volume and ships every line to a sink.
 //!
 //! ```text
-//!  volume ──discover──▶ tails ──read, frame──▶ segments ──▶ batch ──▶ deliver ──▶ sink ──▶ Elasticsearch, OTLP, stdout
+//!  volume ──discover──▶ tails ──read, frame──▶ segments ──▶ batch ──▶ deliver ──▶ sink ──▶ Elasticsearch, OTLP, Loki, …
 //!    ▲      (identity)   ▲  one blocking thread                │   one async thread  │
 //!  notify (a hint)       │                                     └── retry, reject ────┤
 //!                    frontier ◀────────────── acknowledged ranges ───────────────────┘

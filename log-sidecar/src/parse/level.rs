@@ -45,7 +45,7 @@ impl Level {
         let is = |known: &&str| word.eq_ignore_ascii_case(known);
         WORDS
             .iter()
-            .find(|(_, words)| words.iter().any(|known| is(known)))
+            .find(|(_, words)| words.iter().any(is))
             .map(|(level, _)| *level)
     }
 

@@ -21,7 +21,7 @@ use crate::reader::tail::Tail;
 enum Wanted {
     Nothing,
     /// It was read up to here.
-    Rest(Saved),
+    Rest(Box<Saved>),
     /// Nobody knows it.
     All,
 }
@@ -39,7 +39,7 @@ impl Files {
         }
         let saved = match self.wanted(found) {
             Wanted::Nothing => return Ok(false),
-            Wanted::Rest(saved) => Some(saved),
+            Wanted::Rest(saved) => Some(*saved),
             Wanted::All => None,
         };
         let is_archive = saved
@@ -96,7 +96,7 @@ impl Files {
                     }
                 };
                 if is_wanted {
-                    Wanted::Rest(saved.clone())
+                    Wanted::Rest(Box::new(saved.clone()))
                 } else {
                     Wanted::Nothing
                 }

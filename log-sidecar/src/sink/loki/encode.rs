@@ -196,7 +196,7 @@ const MOST_OF_FIELDS: usize = 48 << 10;
 pub(super) fn time_of(record: &Record<'_>, read_at: SystemTime) -> Nanos {
     let time = record.time.unwrap_or_else(|| millis(read_at)).max(0).cast_unsigned();
     // Programs that tell whole seconds write many lines in each.
-    let room = if time % MILLIS_OF_SECOND == 0 {
+    let room = if time.is_multiple_of(MILLIS_OF_SECOND) {
         NANOS_OF_SECOND
     } else {
         NANOS_OF_MILLI
