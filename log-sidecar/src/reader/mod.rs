@@ -311,7 +311,10 @@ impl Reader {
                     }
                     self.take_in(segment);
                 }
-                Ok(Passage::End) => {}
+                Ok(Passage::End) => {
+                    // Others may wait for its place.
+                    self.reconcile_at = self.reconcile_at.min(Instant::now() + self.config.poll);
+                }
                 Ok(Passage::Broken(error)) => {
                     self.files.has_lost = true;
                     let (path, bytes) = (archive.path.display(), archive.position);

@@ -182,3 +182,21 @@ fn an_archive_with_a_fault_in_its_middle_is_told() {
     running.terminate();
     assert_eq!(running.exit().code(), Some(1), "something was lost");
 }
+
+/// Before the copy is written, or since there was nothing to rotate.
+#[test]
+fn an_empty_copy_that_matches_is_waited_for_and_is_nothing_unread() {
+    let pod = Pod::new();
+    let pattern = pod.log("app.log*");
+    let running = pod.start_with(&["--include", pattern.to_str().unwrap()]);
+    pod.append_lines("app.log", 0..10);
+    pod.wait_for(10);
+    pod.append("app.log.2", "");
+    several_looks();
+    pod.append_lines("app.log.2", 10..20);
+    pod.wait_for(20);
+    pod.append("app.log.3", "");
+    several_looks();
+    pod.stop(running);
+    pod.assert_lines(20);
+}

@@ -221,7 +221,7 @@ impl Files {
         let is_unread = |tail: &Tail| (is_held_back || tail.trouble.is_there()) && tail.backlog() > 0;
         self.has_lost
             || self.awaits_archives()
-            || !self.young.is_empty()
+            || self.young.values().any(|young| young.size > 0)
             || self
                 .unreadable
                 .iter()

@@ -59,14 +59,14 @@ impl Files {
         };
         let Some(file) = file else { return Ok(false) };
         let is_open = match Format::of(&file)? {
-            // There is nothing to hold.
-            Format::Empty if saved.is_none() && (found.kind == Kind::Rotated || is_compressed_name(&found.path)) => {
-                false
-            }
+            // There is nothing to hold yet.
+            Format::Empty if saved.is_none() && (is_compressed_name(&found.path) || self.may_be_copy(found)) => false,
             Format::Gzip => {
                 self.young.remove(&inode);
                 self.take_up_archive(found, file, saved)?
             }
+            // It is told once, as it is in the end.
+            Format::Packed if !is_at_rest(found.modified) => false,
             Format::Packed => {
                 self.young.remove(&inode);
                 self.pass_over(found, "compressed, and not by gzip");
@@ -154,10 +154,7 @@ impl Files {
             self.memory.note(Known::Read(tail.saved()));
             return Ok(false);
         }
-        // Also a copy whose name matches, as `app.log.1` with `app.log*`; at the first look, it is history.
-        let may_be_copy = is_rotated
-            || (!self.first_look && (self.young.contains_key(&found.inode) || self.may_be_rotated(&found.path)));
-        let file = if may_be_copy {
+        let file = if self.may_be_copy(found) {
             self.came_and_went(found, file)
         } else {
             Some(file)
@@ -166,6 +163,12 @@ impl Files {
             Some(file) => self.follow(found, file, None),
             None => Ok(false),
         }
+    }
+
+    /// Also one whose name matches, as `app.log.1` with `app.log*`; at the first look, that is history.
+    fn may_be_copy(&self, found: &Found) -> bool {
+        let is_young = || self.young.contains_key(&found.inode) || self.may_be_rotated(&found.path);
+        found.kind == Kind::Rotated || (!self.first_look && is_young())
     }
 
     pub(super) fn follow(&mut self, found: &Found, file: File, saved: Option<&Saved>) -> io::Result<bool> {

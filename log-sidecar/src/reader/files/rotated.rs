@@ -22,7 +22,7 @@ pub(super) struct Young {
     path: PathBuf,
     pub(super) file: File,
     /// Bytes.
-    size: u64,
+    pub(super) size: u64,
     /// When it had this size first.
     noticed: Instant,
     twin: Option<Twin>,
