@@ -126,11 +126,11 @@ fn reading_stops_when_nothing_is_acknowledged() {
 }
 
 /// The sidecar as a user who may read only what everybody may, without a state directory.
-fn start_unprivileged(pod: &Pod, pattern: &str) -> Running {
+pub(crate) fn start_unprivileged(pod: &Pod, pattern: &str) -> Running {
     start_unprivileged_with(pod, pattern, &[])
 }
 
-fn start_unprivileged_with(pod: &Pod, pattern: &str, more: &[&str]) -> Running {
+pub(crate) fn start_unprivileged_with(pod: &Pod, pattern: &str, more: &[&str]) -> Running {
     let include = pod.log(pattern);
     let to = format!("elasticsearch+http://{}/app", pod.store.address());
     let mut command = unprivileged(BIN, pod.dir.path());

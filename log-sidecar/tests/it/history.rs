@@ -1,7 +1,8 @@
 //! What is there at a first start, and what was rotated and compressed meanwhile.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
@@ -546,4 +547,28 @@ fn killed_after_a_truncation_it_goes_on_in_the_copy_all_the_same() {
     running.wait_for_log("the sink is there");
     pod.stop(running);
     pod.assert_lines(310);
+}
+
+/// As gzip makes it, and gives it away when it is done.
+#[test]
+fn what_is_packed_is_known_however_late_it_may_be_read() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..10);
+    let running = crate::faults::start_unprivileged(&pod, "*.log");
+    pod.wait_for(10);
+    rename(&pod, "app.log", "app.log.1");
+    running.wait_for_log("done with a rotated file");
+    let mut encoder = GzEncoder::new(File::create(pod.log("packing")).unwrap(), Compression::fast());
+    encoder.write_all(&fs::read(pod.log("app.log.1")).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    let allow = |name, mode| fs::set_permissions(pod.log(name), Permissions::from_mode(mode)).unwrap();
+    allow("packing", 0o600);
+    rename(&pod, "packing", "app.log.1.gz");
+    fs::remove_file(pod.log("app.log.1")).unwrap();
+    running.wait_for_log("cannot read a file that matches");
+    std::thread::sleep(Duration::from_millis(300));
+    allow("app.log.1.gz", 0o644);
+    running.wait_for_log("done with what was compressed");
+    pod.stop(running);
+    pod.assert_lines(10);
 }

@@ -29,7 +29,7 @@ use super::trouble::Trouble;
 use crate::batch::Settled;
 use crate::checkpoint::{Positions, Saved};
 use crate::config::Reading;
-use crate::discover::{Kind, Patterns};
+use crate::discover::{Kind, Patterns, is_compressed_name};
 use crate::identity::{Inode, Lasting};
 use crate::ledger::Ledger;
 use crate::parse::Zone;
@@ -329,7 +329,8 @@ impl Files {
     /// Of a file that is nowhere, nothing can come; but what could not be looked at, or is not there yet, may hold it, and so may an archive
     /// of which nobody can say yet what it holds.
     fn forget_what_is_gone(&mut self, look: &Look<'_>) {
-        if self.awaits_archives() {
+        let mut unreadable = self.unreadable.iter();
+        if self.awaits_archives() || unreadable.any(|(path, trouble)| trouble.is_there() && is_compressed_name(path)) {
             return;
         }
         let exists = |file: &Lasting, known: &Known| look.has(file) || look.lacks(known.path());
