@@ -89,7 +89,7 @@ pub(crate) async fn ship(
 
     tokio::select! {
         () = stop.cancelled() => {}
-        () = appears(exit_when.as_deref()) => tracing::info!("the file of --exit-when is there: stopping"),
+        () = appears(exit_when.as_deref()) => tracing::info!("the file of --exit-when-file is there: stopping"),
         result = &mut shipped => return Err(result.err().unwrap_or_else(|| Failure::failed("the reader thread ended by itself; this is a bug"))),
         _ = reader_ended => return Err(Failure::failed("the reader thread ended by itself; this is a bug")),
     }

@@ -44,12 +44,17 @@ pub(crate) fn of_line(text: &[u8], zone: Zone, now: Millis) -> Option<Millis> {
 /// 2024-02-29: then every day of a year is near.
 const LEAP_DAY: Millis = 1_709_164_800_000;
 
+/// Is there a time at its start?
+pub(super) fn is_time(text: &[u8]) -> bool {
+    at_start(text, Zone::default(), LEAP_DAY).is_some()
+}
+
 /// Is it the first line of a record by its look: does it say its time right at its start, or is it an object of JSON?
 pub(crate) fn begins_with_time(line: &[u8]) -> bool {
     match line.first() {
         Some(b'{') => line.starts_with(b"{\"") || line == b"{}",
-        Some(b'[') => at_start(&line[1..], Zone::default(), LEAP_DAY).is_some(),
-        _ => at_start(line, Zone::default(), LEAP_DAY).is_some(),
+        Some(b'[') => is_time(&line[1..]),
+        _ => is_time(line),
     }
 }
 

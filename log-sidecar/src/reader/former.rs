@@ -170,7 +170,7 @@ impl Former {
         }
     }
 
-    /// The same, of a file that was found to equal this one, `size` bytes long, before the truncation.
+    /// Was a file of `size` bytes found to equal this one before the truncation, and is all of that settled?
     pub(super) fn was_equal(&self, twin: Twin, size: u64) -> bool {
         self.inode == twin.of && size == twin.size && size <= self.frontier.settled()
     }

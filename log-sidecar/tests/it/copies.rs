@@ -1,22 +1,12 @@
 //! Copies and archives of what was read: none is taken for one while it may be all that is left, and nothing else is.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::thread;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use testbed::wait;
 
 use crate::Pod;
-
-/// As `gzip -c` does.
-fn gzip_to(pod: &Pod, name: &str, packed: &str) {
-    let mut encoder = GzEncoder::new(File::create(pod.log(packed)).unwrap(), Compression::fast());
-    encoder.write_all(&fs::read(pod.log(name)).unwrap()).unwrap();
-    encoder.finish().unwrap();
-}
 
 fn truncate(pod: &Pod, name: &str) {
     File::options()
@@ -38,11 +28,11 @@ fn what_is_on_its_way_is_not_settled_by_a_copy() {
     let rotations: [Rotate; 4] = [
         |pod| {
             fs::rename(pod.log("app.log"), pod.log("app.log.1")).unwrap();
-            gzip_to(pod, "app.log.1", "app.log.1.gz");
+            pod.gzip("app.log.1", "app.log.1.gz");
             fs::remove_file(pod.log("app.log.1")).unwrap();
         },
         |pod| {
-            gzip_to(pod, "app.log", "app.log.1.gz");
+            pod.gzip("app.log", "app.log.1.gz");
             truncate(pod, "app.log");
         },
         |pod| {
@@ -114,7 +104,7 @@ fn copies_made_and_packed_every_moment_are_copies() {
     for round in 0..4 {
         pod.append_lines("app.log", round * 100..round * 100 + 100);
         pod.wait_for(round * 100 + 100);
-        gzip_to(&pod, "app.log", &format!("app.log.{round}.gz"));
+        pod.gzip("app.log", &format!("app.log.{round}.gz"));
         truncate(&pod, "app.log");
     }
     wait::until("all to be judged", || {
@@ -141,7 +131,7 @@ fn an_archive_of_another_file_is_no_copy() {
     pod.wait_for(201);
     // Another program of the same kind that has failed at its start.
     pod.append("packing.tmp", &banner);
-    gzip_to(&pod, "packing.tmp", "sub/app.log.1.gz");
+    pod.gzip("packing.tmp", "sub/app.log.1.gz");
     pod.wait_for(401);
     pod.stop(running);
     assert_eq!(pod.store.documents("app").len(), 401);
@@ -171,7 +161,7 @@ fn empty_rotated_files_are_in_nobodys_way() {
 fn an_archive_with_a_fault_in_its_middle_is_told() {
     let pod = Pod::new();
     pod.append_lines("plain.tmp", 0..20_000);
-    gzip_to(&pod, "plain.tmp", "packed.tmp");
+    pod.gzip("plain.tmp", "packed.tmp");
     let mut bytes = fs::read(pod.log("packed.tmp")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 50].fill(0xff);

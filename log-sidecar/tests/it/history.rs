@@ -14,9 +14,7 @@ use crate::Pod;
 
 /// As `gzip` does: the packed file is written, and then the other one removed.
 fn gzip(pod: &Pod, name: &str, packed: &str) {
-    let mut encoder = GzEncoder::new(File::create(pod.log(packed)).unwrap(), Compression::fast());
-    encoder.write_all(&fs::read(pod.log(name)).unwrap()).unwrap();
-    encoder.finish().unwrap();
+    pod.gzip(name, packed);
     fs::remove_file(pod.log(name)).unwrap();
 }
 
@@ -558,9 +556,7 @@ fn what_is_packed_is_known_however_late_it_may_be_read() {
     pod.wait_for(10);
     rename(&pod, "app.log", "app.log.1");
     running.wait_for_log("done with a rotated file");
-    let mut encoder = GzEncoder::new(File::create(pod.log("packing")).unwrap(), Compression::fast());
-    encoder.write_all(&fs::read(pod.log("app.log.1")).unwrap()).unwrap();
-    encoder.finish().unwrap();
+    pod.gzip("app.log.1", "packing");
     let allow = |name, mode| fs::set_permissions(pod.log(name), Permissions::from_mode(mode)).unwrap();
     allow("packing", 0o600);
     rename(&pod, "packing", "app.log.1.gz");

@@ -24,10 +24,12 @@ mod times;
 mod web;
 mod works;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use testbed::peer::Store;
 use testbed::process::{Running, command};
@@ -66,6 +68,13 @@ impl Pod {
             .open(self.log(name))
             .unwrap();
         file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Writes `packed` as `gzip -c` does of `name`.
+    fn gzip(&self, name: &str, packed: &str) {
+        let mut encoder = GzEncoder::new(File::create(self.log(packed)).unwrap(), Compression::fast());
+        encoder.write_all(&fs::read(self.log(name)).unwrap()).unwrap();
+        encoder.finish().unwrap();
     }
 
     /// Appends `line FROM` up to `line TO - 1`.

@@ -1,13 +1,10 @@
 //! Whatever happens in whatever order: each line arrives once. Sequences are made from a seed; `MODEL_SEEDS=1000` tries as many, `MODEL_SEED=7` that one.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use testbed::process::Running;
 
 use crate::Pod;
@@ -123,10 +120,7 @@ impl Model {
             Step::Gzip => {
                 let plain = (1..MOST).map(Self::name).find(|name| self.pod.log(name).exists());
                 let Some(plain) = plain else { return };
-                let packed = File::create(self.pod.log(&format!("{plain}.gz"))).unwrap();
-                let mut encoder = GzEncoder::new(packed, Compression::fast());
-                encoder.write_all(&fs::read(self.pod.log(&plain)).unwrap()).unwrap();
-                encoder.finish().unwrap();
+                self.pod.gzip(&plain, &format!("{plain}.gz"));
                 fs::remove_file(self.pod.log(&plain)).unwrap();
             }
             Step::Delete if self.running.is_some() && self.has_all() => {

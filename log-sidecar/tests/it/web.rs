@@ -36,7 +36,6 @@ fn documents_come_a_line_or_in_an_array_with_their_ids() {
                 }
             };
             if let Some(status) = answers.lock().unwrap()() {
-                // What is not clear may be there all the same.
                 return Reply::text(status, "");
             }
             if documents.iter().any(|document| document["message"] == "line 7") {

@@ -9,10 +9,9 @@ use std::borrow::Cow;
 
 use pod_contract::config::Setting;
 
-use super::civil::Millis;
 use super::expression::Expression;
-use super::forms::{Zone, at_start};
 use super::level::Level;
+use super::time::is_time;
 use crate::pod;
 
 /// How lines are read.
@@ -146,6 +145,14 @@ impl Shape {
         !self.parsers.is_empty()
     }
 
+    /// What a field that was read is called where fields have no parts.
+    pub(crate) fn flat<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match &self.nest {
+            Some(nest) => Cow::Owned(format!("{nest}.{name}")),
+            None => Cow::Borrowed(name),
+        }
+    }
+
     /// What a line says in fields, and its level; `has_time` if its own time is told beside it. None if lines are not read.
     pub(crate) fn of<'t>(&self, text: &'t str, has_time: bool) -> Option<Parsed<'t>> {
         if !self.reads() {
@@ -176,7 +183,7 @@ impl Shape {
         }
         if let Some(index) = place(fields, OURS[0])
             && has_time
-            && says_time(&fields[index].1)
+            && is_time(fields[index].1.text().as_bytes())
         {
             fields.remove(index);
         }
@@ -226,13 +233,6 @@ impl Shape {
             }
         }
     }
-}
-
-/// Is this a time that is told as that of the record?
-fn says_time(value: &Value<'_>) -> bool {
-    /// 2024-02-29: then every day of a year is near.
-    const LEAP_DAY: Millis = 1_709_164_800_000;
-    at_start(value.text().as_bytes(), Zone::default(), LEAP_DAY).is_some()
 }
 
 fn number<'t>(value: &Value<'t>) -> Option<Value<'t>> {

@@ -8,8 +8,7 @@ use super::Files;
 use super::format::is_tar;
 use super::growing::{Growing, Mark};
 use super::look::Look;
-use super::memory::Known;
-use crate::checkpoint::{Copied, LeftOut, Saved};
+use crate::checkpoint::{Copied, Saved};
 use crate::discover::Found;
 use crate::identity::Inode;
 use crate::reader::archive::{Archive, Unpacked};
@@ -24,7 +23,7 @@ enum Origin {
     /// What is read already, or is read from elsewhere.
     Copy,
     /// The rest of a file that is gone.
-    Rest(Inode),
+    Rest(Box<Saved>),
     /// The rest of what a file was before it was truncated.
     RestOfFormer(usize),
     /// It is read from its head.
@@ -99,12 +98,9 @@ impl Files {
             let known = match origin {
                 Origin::Open | Origin::Copy | Origin::Tar => return Ok((origin, None)),
                 Origin::Unknown => Former::unread(growing.inode, &growing.path, &self.scope, 0),
-                Origin::Rest(inode) => {
-                    known_as = inode;
-                    self.memory.read(&inode).map_or_else(
-                        || Former::unread(growing.inode, &growing.path, &self.scope, 0),
-                        Former::of,
-                    )
+                Origin::Rest(ref saved) => {
+                    known_as = saved.inode;
+                    Former::of(saved)
                 }
                 Origin::RestOfFormer(index) => {
                     known_as = self.formers[index].inode;
@@ -112,9 +108,9 @@ impl Files {
                 }
             };
             let archive = Archive::of(known, Arc::clone(&growing.file), growing.inode, growing.path.clone())?;
-            match origin {
-                Origin::Rest(inode) => self.memory.forget(&inode),
-                Origin::RestOfFormer(index) => drop(self.formers.swap_remove(index)),
+            match &origin {
+                Origin::Rest(saved) => self.memory.forget(&saved.inode),
+                Origin::RestOfFormer(index) => drop(self.formers.swap_remove(*index)),
                 _ => {}
             }
             Ok((origin, Some((archive, known_as))))
@@ -125,11 +121,13 @@ impl Files {
             Ok((Origin::Open, None)) => self.growing.push(growing),
             Ok((Origin::Tar, None)) => {
                 tracing::warn!(%path, bytes = growing.size, "a tar, which holds files and not lines: left out");
-                self.leave_out(growing);
+                self.memory
+                    .note_left_out(growing.inode, &growing.path, growing.size, growing.modified);
             }
             Ok(_) => {
                 tracing::info!(%path, "compressed, and a copy of what is read: left out");
-                self.leave_out(growing);
+                self.memory
+                    .note_left_out(growing.inode, &growing.path, growing.size, growing.modified);
             }
             // Its head is all there is yet: once there is more, it is found anew.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
@@ -140,18 +138,10 @@ impl Files {
             Err(error) => {
                 self.has_lost = true;
                 tracing::error!(%path, bytes = growing.size, %error, "no gzip, whatever its name says: left out, and its lines are lost");
-                self.leave_out(growing);
+                self.memory
+                    .note_left_out(growing.inode, &growing.path, growing.size, growing.modified);
             }
         }
-    }
-
-    fn leave_out(&mut self, growing: Growing) {
-        self.memory.note(Known::LeftOut(LeftOut {
-            inode: growing.inode,
-            path: growing.path.to_string_lossy().into_owned(),
-            size: growing.size,
-            modified: growing.modified,
-        }));
     }
 
     /// Evidence that cannot tell decides for reading.
@@ -179,9 +169,8 @@ impl Files {
         let length = unpacked.position;
         // One that is followed may have grown since; but it is not less than what was made of it.
         let is_like = |tail: &&Tail| {
-            length <= tail.size()
+            (1..=tail.size()).contains(&length)
                 && may_be_copy(Path::new(&tail.source.path), length, &path)
-                && tail.begins_like(unpacked)
                 && tail.is_like(unpacked)
         };
         for tail in self.tails.values().filter(is_like) {
@@ -224,7 +213,7 @@ impl Files {
             (None, _, Some((_, Share::All))) => Origin::Copy,
             (None, _, Some((_, Share::Open))) => Origin::Open,
             (None, Some(saved), None) => match look.of(&saved.inode) {
-                None => Origin::Rest(saved.inode),
+                None => Origin::Rest(Box::new(saved.clone())),
                 Some(plain) if length <= plain.size => settled_or_open(saved.offset, length),
                 Some(_) => Origin::Unknown,
             },

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::checkpoint::{Copied, LeftOut, Saved};
-use crate::discover::Found;
 use crate::identity::{Inode, Lasting};
 
 /// A file that is not open.
@@ -57,12 +56,12 @@ impl Memory {
         self.0.insert(known.inode().lasting(), known);
     }
 
-    pub(super) fn note_left_out(&mut self, found: &Found) {
+    pub(super) fn note_left_out(&mut self, inode: Inode, path: &Path, size: u64, modified: i64) {
         self.note(Known::LeftOut(LeftOut {
-            inode: found.inode,
-            path: found.path.to_string_lossy().into_owned(),
-            size: found.size,
-            modified: found.modified,
+            inode,
+            path: path.to_string_lossy().into_owned(),
+            size,
+            modified,
         }));
     }
 

@@ -70,7 +70,8 @@ impl Files {
             Format::Packed => {
                 self.young.remove(&inode);
                 self.pass_over(found, "compressed, and not by gzip");
-                self.memory.note_left_out(found);
+                self.memory
+                    .note_left_out(inode, &found.path, found.size, found.modified);
                 false
             }
             Format::Empty | Format::Text => self.take_up_lines(found, file, saved)?,
@@ -122,7 +123,8 @@ impl Files {
                 found,
                 "compressed before the first start; --ignore-older says what is too old",
             );
-            self.memory.note_left_out(found);
+            self.memory
+                .note_left_out(found.inode, &found.path, found.size, found.modified);
         } else {
             self.memory.forget(&found.inode);
             self.growing.push(Growing::new(found, file));

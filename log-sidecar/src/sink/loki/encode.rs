@@ -123,10 +123,7 @@ impl Encoder {
         let mut fields: Vec<(String, Cow<'p, str>)> = Vec::with_capacity(parsed.fields.len());
         let mut size = 0;
         for (name, value) in &parsed.fields {
-            let name = label(&match &self.shape.nest {
-                Some(nest) => Cow::Owned(format!("{nest}_{name}")),
-                None => Cow::Borrowed(name.as_ref()),
-            });
+            let name = label(&self.shape.flat(name));
             let value = value.text();
             // Told already.
             if name == "level" && level.is_some_and(|level| Level::of_word(&value).map(Level::name) == Some(level)) {

@@ -143,9 +143,8 @@ impl Parts {
         let line = String::from_utf8_lossy(record.text);
         let (mut level, mut text) = (None, None);
         if let Some(parsed) = shape.of(&line, record.time.is_some()) {
-            let nest = shape.nest.as_ref().map_or(String::new(), |nest| format!("{nest}."));
             for (name, value) in &parsed.fields {
-                field_attribute(attributes, &format!("{nest}{name}"), value);
+                field_attribute(attributes, &shape.flat(name), value);
             }
             // Of a record of fields alone, the whole line is what people read.
             (level, text) = (parsed.level, parsed.message.map(|message| message.text().into_owned()));

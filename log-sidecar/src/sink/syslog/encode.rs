@@ -82,13 +82,8 @@ impl Encoder {
         out.extend_from_slice(b" id=\"");
         record.write_id(out);
         out.push(b'"');
-        let nest = self
-            .shape
-            .nest
-            .as_ref()
-            .map_or(String::new(), |nest| format!("{nest}."));
         for (name, value) in &parsed.fields {
-            parameter(out, &format!("{nest}{name}"), &value.text());
+            parameter(out, &self.shape.flat(name), &value.text());
         }
         if let Some(flag) = record.mark.flag() {
             parameter(out, "flags", flag);
