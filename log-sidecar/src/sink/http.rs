@@ -167,7 +167,87 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
+/// The answer to a request that was not taken: `at_fault` are the statuses beside 413 by which the sink says that a record of it is.
+pub(super) fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    why: String,
+    at_fault: &[StatusCode],
+) -> Answer {
+    let is_unclear = status.is_server_error();
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Answer::Smaller {
+            why,
+            too_large: true,
+            is_unclear,
+        },
+        _ if at_fault.contains(&status) && !is_page(headers, body) => Answer::Smaller {
+            why,
+            too_large: false,
+            is_unclear,
+        },
+        // 401, 403 and 404 as well: a wrong password or a missing index is mended by a person, and then nothing must be gone.
+        _ => Answer::Later {
+            why,
+            after: retry_after(headers),
+            // Also of a gateway, after the request went on.
+            is_unclear,
+        },
+    }
+}
+
+/// That is how a proxy on the way speaks, of a certificate or a header, and it has not looked at the records.
+fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    kind.get(..9)
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/html"))
+        || body.trim_ascii_start().starts_with(b"<")
+}
+
 /// What an answer says, for people.
 pub(super) fn excerpt(body: &[u8]) -> String {
     String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, kind: &str, body: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        let status = StatusCode::from_u16(status).unwrap();
+        refused(
+            status,
+            &headers,
+            body.as_bytes(),
+            String::new(),
+            &[StatusCode::BAD_REQUEST],
+        )
+    }
+
+    #[test]
+    fn only_the_sink_itself_finds_fault_with_records() {
+        for (kind, body) in [("application/json", "{}"), ("text/plain", "too old"), ("", "")] {
+            assert!(
+                matches!(answer(400, kind, body), Answer::Smaller { too_large: false, .. }),
+                "{kind}"
+            );
+        }
+        for (kind, body) in [
+            ("text/html", ""),
+            ("Text/HTML; charset=utf-8", "no"),
+            ("text/plain", "\r\n<html>"),
+        ] {
+            assert!(matches!(answer(400, kind, body), Answer::Later { .. }), "{kind}");
+            // A proxy knows the size as well as any.
+            assert!(
+                matches!(answer(413, kind, body), Answer::Smaller { too_large: true, .. }),
+                "{kind}"
+            );
+        }
+        assert!(matches!(answer(422, "", ""), Answer::Later { is_unclear: false, .. }));
+        assert!(matches!(answer(500, "", ""), Answer::Later { is_unclear: true, .. }));
+    }
 }

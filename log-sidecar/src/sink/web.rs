@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::document::Encoder;
-use super::http::{Http, excerpt, retry_after};
+use super::http::{Http, excerpt, refused};
 use super::{Answer, Network, Server, Verdict};
 use crate::batch::Record;
 use crate::parse::Shape;
@@ -72,20 +72,15 @@ impl Web {
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
-    let why = || format!("status {status}: {}", excerpt(body).trim_end());
+    let why = format!("status {status}: {}", excerpt(body).trim_end());
     match status.as_u16() {
         200..=299 => Answer::Each(vec![Verdict::Delivered; sent]),
-        // Some record is at fault, and nobody knows which.
-        400 | 413 | 422 => Answer::Smaller {
-            why: why(),
-            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
-            is_unclear: false,
-        },
-        // A person mends those that are no matter of time.
-        _ => Answer::Later {
-            why: why(),
-            after: retry_after(headers),
-            is_unclear: status.is_server_error(),
-        },
+        _ => refused(
+            status,
+            headers,
+            body,
+            why,
+            &[StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY],
+        ),
     }
 }

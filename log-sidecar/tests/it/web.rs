@@ -92,3 +92,31 @@ fn what_is_refused_as_a_whole_stops_no_other_file() {
     wait::until("the good lines", || (*taken.lock().unwrap() >= 10).then_some(()));
     running.kill();
 }
+
+/// A proxy on the way refuses requests, not records: it has not looked at them.
+#[test]
+fn what_a_proxy_refuses_is_sent_again() {
+    let (pod, state) = (Pod::new(), Arc::new(Mutex::new((0, Vec::new()))));
+    let shared = Arc::clone(&state);
+    let server = Server::start("127.0.0.1:0", move |request| {
+        let (requests, taken) = &mut *shared.lock().unwrap();
+        *requests += 1;
+        if *requests % 3 != 0 {
+            return Reply::new(400, "text/html", "<html>400 The SSL certificate error</html>");
+        }
+        let lines = String::from_utf8_lossy(&request.body);
+        taken.extend(lines.lines().map(str::to_owned));
+        Reply::text(200, "")
+    });
+    let server = server.unwrap();
+    let taken = || state.lock().unwrap().1.len();
+    let to = format!("ndjson+http://{}/", server.address());
+    let running = pod.start_to(&to, &["--batch-size", "8KiB", "--max-record", "4KiB"]);
+    for round in 0..10 {
+        pod.append_lines("app.log", round * 100..round * 100 + 100);
+        wait::until("the lines", || (taken() >= round * 100 + 100).then_some(()));
+    }
+    pod.stop(running);
+    assert_eq!(taken(), 1000);
+    assert!(pod.dead_letters().is_empty());
+}

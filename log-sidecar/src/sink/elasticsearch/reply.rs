@@ -7,7 +7,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::sink::http::{excerpt, retry_after};
+use crate::sink::http::{excerpt, refused};
 use crate::sink::{Answer, Verdict};
 
 /// Types of errors that no record is at fault for: a person mends them, and until then nothing must be gone. A closed index, too many
@@ -51,18 +51,10 @@ pub(in crate::sink) fn judge(
                 ),
             },
         },
-        400 | 413 => Answer::Smaller {
-            why: format!("status {status}: {}", excerpt(body)),
-            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
-            is_unclear: false,
-        },
-        // 401, 403 and 404 as well: a wrong password or a missing index is mended by a person, and then nothing must be gone.
-        _ => Answer::Later {
-            why: format!("status {status}: {}", excerpt(body)),
-            after: retry_after(headers),
-            // Also of a gateway, after the request went on.
-            is_unclear: status.is_server_error(),
-        },
+        _ => {
+            let why = format!("status {status}: {}", excerpt(body));
+            refused(status, headers, body, why, &[StatusCode::BAD_REQUEST])
+        }
     }
 }
 

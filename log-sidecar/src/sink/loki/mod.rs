@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 use self::encode::{Encoder, Nanos, streams, time_of};
 pub(super) use self::known::note;
 use self::known::{Entry, MAX_ENTRIES, MAX_PAGES, question};
-use super::http::{Http, excerpt, retry_after};
+use super::http::{Http, excerpt, refused};
 use super::{Answer, Known, Network, Server, Verdict};
 use crate::batch::Record;
 use crate::parse::Shape;
@@ -118,22 +118,20 @@ impl Loki {
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
-    let why = || format!("status {status}: {}", excerpt(body).trim_end());
+    let why = format!("status {status}: {}", excerpt(body).trim_end());
     match status.as_u16() {
         // Others such as 260 say that pushes are blocked.
         200 | 204 => Answer::Each(vec![Verdict::Delivered; sent]),
-        // Some entries are too old, or of a form that is refused, and the others are stored.
-        400 | 413 => Answer::Smaller {
-            why: why(),
-            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
-            is_unclear: status == StatusCode::BAD_REQUEST,
-        },
-        // A person mends those that are no matter of time.
-        _ => Answer::Later {
-            why: why(),
-            after: retry_after(headers),
-            // Some of its parts may have stored it.
-            is_unclear: status.is_server_error(),
+        _ => match refused(status, headers, body, why, &[StatusCode::BAD_REQUEST]) {
+            // Some entries are too old, or of a form that is refused, and the others are stored.
+            Answer::Smaller {
+                why, too_large: false, ..
+            } => Answer::Smaller {
+                why,
+                too_large: false,
+                is_unclear: true,
+            },
+            other => other,
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode};
 
-use crate::sink::http::{excerpt, retry_after};
+use crate::sink::http::{excerpt, refused};
 use crate::sink::protobuf::{Value, take_field};
 use crate::sink::{Answer, Verdict};
 
@@ -31,17 +31,7 @@ pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8
             }
             _ => Answer::Each(vec![Verdict::Delivered; sent]),
         },
-        400 | 413 => Answer::Smaller {
-            why: why(),
-            too_large: status == StatusCode::PAYLOAD_TOO_LARGE,
-            is_unclear: false,
-        },
-        // Those that are not to be repeated as they are, such as 401 and 404, are mended by a person, and until then nothing must be gone.
-        _ => Answer::Later {
-            why: why(),
-            after: retry_after(headers),
-            is_unclear: false,
-        },
+        _ => refused(status, headers, body, why(), &[StatusCode::BAD_REQUEST]),
     }
 }
 
