@@ -19,7 +19,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 pub async fn greet(latch: Latch, mut ask: impl AsyncFnMut() -> Result<(), String>) {
     let mut backoff = Backoff::new(FIRST, LONGEST);
     let mut tell_at = Instant::now();
-    let name = latch.name();
+    let name = latch.name().clone();
     loop {
         let why = match time::timeout(ANSWER, ask()).await {
             Ok(Ok(())) => break,
@@ -48,7 +48,7 @@ mod tests {
         let (latch, tries) = (ready.latch("sink"), Cell::new(0));
         greet(latch, async || {
             tries.set(tries.get() + 1);
-            assert_eq!(ready.waiting(), ["sink"]);
+            assert_eq!(ready.waiting(), ["sink".into()]);
             if tries.get() < 4 { Err("refused".into()) } else { Ok(()) }
         })
         .await;

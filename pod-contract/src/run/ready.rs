@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What `/readyz` reports. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Ready {
-    waiting: Arc<Mutex<BTreeSet<&'static str>>>,
+    waiting: Arc<Mutex<BTreeSet<Arc<str>>>>,
 }
 
 impl Ready {
     /// Holds readiness back until the latch is dropped; `name` is shown to whoever asks what is missing.
-    pub fn latch(&self, name: &'static str) -> Latch {
-        self.with(|waiting| waiting.insert(name));
+    pub fn latch(&self, name: impl Into<Arc<str>>) -> Latch {
+        let name = name.into();
+        self.with(|waiting| waiting.insert(Arc::clone(&name)));
         Latch {
             ready: self.clone(),
             name,
@@ -20,11 +21,11 @@ impl Ready {
     }
 
     /// The names still waited for; empty when ready.
-    pub fn waiting(&self) -> Vec<&'static str> {
-        self.with(|waiting| waiting.iter().copied().collect())
+    pub fn waiting(&self) -> Vec<Arc<str>> {
+        self.with(|waiting| waiting.iter().cloned().collect())
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<&'static str>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeSet<Arc<str>>) -> T) -> T {
         act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -33,19 +34,19 @@ impl Ready {
 #[derive(Debug)]
 pub struct Latch {
     ready: Ready,
-    name: &'static str,
+    name: Arc<str>,
 }
 
 impl Latch {
     /// What is waited for.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
     }
 }
 
 impl Drop for Latch {
     fn drop(&mut self) {
-        self.ready.with(|waiting| waiting.remove(self.name));
+        self.ready.with(|waiting| waiting.remove(&self.name));
     }
 }
 
@@ -57,9 +58,9 @@ mod tests {
     fn is_ready_when_all_latches_are_gone() {
         let ready = Ready::default();
         let (a, b) = (ready.latch("a"), ready.latch("b"));
-        assert_eq!(ready.waiting(), ["a", "b"]);
+        assert_eq!(ready.waiting(), [Arc::from("a"), "b".into()]);
         drop(a);
-        assert_eq!(ready.waiting(), ["b"]);
+        assert_eq!(ready.waiting(), [Arc::from("b")]);
         drop(b);
         assert!(ready.waiting().is_empty());
     }

@@ -54,7 +54,7 @@ pub fn start(level: Level, format: Format) {
         builder
             .json()
             .flatten_event(true)
-            .with_current_span(false)
+            .with_current_span(true)
             .with_span_list(false)
             .try_init()
     } else {

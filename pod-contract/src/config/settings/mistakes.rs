@@ -33,6 +33,10 @@ impl Settings<'_> {
 
     /// A setting that does nothing beside the others: a mistake where it is given, since whoever wrote it believes that it does.
     pub fn pointless(&mut self, name: &str, why: &str) {
+        // It may have an effect on other sections.
+        if self.beside.as_ref().is_some_and(|beside| beside.used.contains(name)) {
+            return;
+        }
         let origins = self.given(name);
         self.note_unused(&origins, &format!("has no effect: {why}"));
         self.take(name);
@@ -107,10 +111,15 @@ impl Settings<'_> {
     }
 
     pub(super) fn note<T>(&self, origins: impl Into<Vec<Origin>>, message: impl Into<String>) -> Option<T> {
-        self.problems.borrow_mut().push(Problem {
+        let problem = Problem {
             origins: origins.into(),
             message: message.into(),
-        });
+        };
+        let mut problems = self.problems.borrow_mut();
+        // What stands beside sections is read for each of them.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
         None
     }
 

@@ -4,7 +4,7 @@ mod mistakes;
 mod parts;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -36,6 +36,23 @@ pub struct Settings<'a> {
     unused: Rc<RefCell<Vec<Problem>>>,
     /// Of a section, where it stands.
     place: Option<Origin>,
+    /// Of a section, what holds for it as far as it says nothing itself.
+    beside: Option<Beside<'a>>,
+}
+
+/// What was given beside sections.
+#[derive(Clone)]
+struct Beside<'a> {
+    typed: Option<Typed<'a>>,
+    entries: Rc<[Entry]>,
+    /// What was read of it.
+    used: HashSet<String>,
+}
+
+/// Where a setting was found.
+enum Found {
+    Typed(Vec<(Origin, String)>),
+    Written(Entry),
 }
 
 impl<'a> Settings<'a> {
@@ -67,6 +84,7 @@ impl<'a> Settings<'a> {
             problems,
             unused: Rc::default(),
             place: None,
+            beside: None,
         }
     }
 
@@ -187,16 +205,37 @@ impl<'a> Settings<'a> {
     /// The texts of a setting with their origins; `None` when the file has something else than text there.
     fn raw(&mut self, name: &str, form: &str) -> Option<Vec<(Origin, String)>> {
         self.same_type(name, form);
-        // Taken from the file in any case: a key that a flag overrides is still a known key.
-        let entry = self.take(name);
-        let found = match (self.typed.and_then(|typed| typed.get(name)), entry) {
-            (Some(found), _) => Some(found),
-            (None, Some(entry)) => self.texts(name, entry.node),
-            (None, None) => Some(Vec::new()),
+        let found = match self.find(name) {
+            Some(Found::Typed(found)) => Some(found),
+            Some(Found::Written(entry)) => self.texts(name, entry.node),
+            None => Some(Vec::new()),
         };
         let origins = found.iter().flatten().map(|(origin, _)| origin.clone()).collect();
         self.asked.insert(name.to_owned(), origins);
         found
+    }
+
+    /// A flag or variable before the file, and what a section says before what stands beside it.
+    fn find(&mut self, name: &str) -> Option<Found> {
+        // Taken from the file in any case: a key that a flag overrides is still a known key.
+        let written = self.take(name);
+        let typed = self.typed.and_then(|typed| typed.get(name)).map(Found::Typed);
+        if let Some(found) = typed.or(written.map(Found::Written)) {
+            return Some(found);
+        }
+        let beside = self.beside.as_mut()?;
+        let typed = beside.typed.and_then(|typed| typed.get(name)).map(Found::Typed);
+        let written = || {
+            beside
+                .entries
+                .iter()
+                .find(|entry| entry.key == name)
+                .cloned()
+                .map(Found::Written)
+        };
+        let found = typed.or_else(written)?;
+        beside.used.insert(name.to_owned());
+        Some(found)
     }
 
     /// What is defined, and shown in the schema, is what is read.

@@ -3,28 +3,26 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::Settings;
+use super::{Beside, Found, Settings};
 use crate::config::yaml::{Entry, Value};
 use crate::config::{Origin, Setting};
 
 /// One value with its name and its place.
 type Named = (Origin, String, String);
 
-impl Settings<'_> {
+impl<'a> Settings<'a> {
     /// Values by names of their own, in their order: `NAME=VALUE` on the command line and in a variable, a map in the file.
     pub fn map<T: Setting>(&mut self, name: &str) -> Option<Vec<(String, T)>> {
-        let given: Vec<Option<Named>> = match self.typed.and_then(|typed| typed.get(name)) {
-            Some(given) => {
-                self.take(name);
-                given
-                    .into_iter()
-                    .map(|(origin, text)| match text.split_once('=') {
-                        Some((key, value)) if !key.is_empty() => Some((origin, key.to_owned(), value.to_owned())),
-                        _ => self.note([origin], format!("{text:?} is not of the form NAME=VALUE")),
-                    })
-                    .collect()
-            }
-            None => self.map_in_file(name),
+        let given: Vec<Option<Named>> = match self.find(name) {
+            Some(Found::Typed(given)) => given
+                .into_iter()
+                .map(|(origin, text)| match text.split_once('=') {
+                    Some((key, value)) if !key.is_empty() => Some((origin, key.to_owned(), value.to_owned())),
+                    _ => self.note([origin], format!("{text:?} is not of the form NAME=VALUE")),
+                })
+                .collect(),
+            Some(Found::Written(entry)) => self.map_in_file(name, entry),
+            None => Vec::new(),
         };
         let origins = given.iter().flatten().map(|(origin, ..)| origin.clone()).collect();
         self.asked.insert(name.to_owned(), origins);
@@ -41,10 +39,7 @@ impl Settings<'_> {
         parsed.into_iter().collect()
     }
 
-    fn map_in_file(&mut self, name: &str) -> Vec<Option<Named>> {
-        let Some(entry) = self.take(name) else {
-            return Vec::new();
-        };
+    fn map_in_file(&self, name: &str, entry: Entry) -> Vec<Option<Named>> {
         match entry.node.value {
             Value::Null => Vec::new(),
             Value::Map(entries) => entries
@@ -109,6 +104,25 @@ impl Settings<'_> {
         sections.into_iter().collect()
     }
 
+    /// Like [`Settings::sections`]; what a section does not say is as it stands beside them, so that is read here and nowhere else.
+    pub fn sections_with_defaults(&mut self, name: &str) -> Option<Vec<(String, Settings<'a>)>> {
+        let beside = Beside {
+            typed: self.typed,
+            entries: self.entries.iter().filter(|entry| entry.key != name).cloned().collect(),
+            used: HashSet::new(),
+        };
+        let sections = self.sections(name)?;
+        if !sections.is_empty() {
+            let flags = Rc::clone(&self.flags);
+            flags.iter().for_each(|flag| self.disregard(flag.name()));
+        }
+        let with_defaults = |(name, section)| {
+            let beside = Some(beside.clone());
+            (name, Settings { beside, ..section })
+        };
+        Some(sections.into_iter().map(with_defaults).collect())
+    }
+
     fn part(&mut self, name: &str) -> Option<Entry> {
         let entry = self.take(name);
         let origin = entry.as_ref().map(|entry| self.at(entry.place, name));
@@ -130,6 +144,7 @@ impl Settings<'_> {
             problems: Rc::clone(&self.problems),
             unused: Rc::clone(&self.unused),
             place,
+            beside: None,
         }
     }
 }

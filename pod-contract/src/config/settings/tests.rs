@@ -136,6 +136,53 @@ fn sections_are_one_a_list_or_named() {
 }
 
 #[test]
+fn what_a_section_does_not_say_is_as_it_stands_beside_them() {
+    let (flags, file) = (
+        matches(&["--most", "3B"]),
+        file("wait: 9s\nport: {x: 1}\nparts: {a: {wait: 4s}, b: {}, c: {wait: }, d: {wiat: 1s}}\n"),
+    );
+    let mut settings = settings(&flags, &file);
+    let parts = settings.sections_with_defaults("parts").unwrap().into_iter();
+    let read: Vec<_> = parts
+        .map(|(_, mut part)| {
+            let read = (
+                part.optional::<Duration>("wait").unwrap().map(|wait| wait.as_secs()),
+                part.optional::<Bytes>("most").unwrap().map(|most| most.0),
+                part.map::<u32>("port").unwrap(),
+            );
+            // Of what stands beside, nobody knows whether it is for another.
+            part.pointless("most", "nothing is that large");
+            part.pointless("wait", "nobody waits");
+            part.finish(true);
+            read
+        })
+        .collect();
+    let ports = || vec![("x".to_owned(), 1)];
+    assert_eq!(
+        read,
+        [Some(4), Some(9), None, Some(9)].map(|wait| (wait, Some(3), ports()))
+    );
+    settings.finish(true);
+    assert_eq!(
+        told(&settings, &file),
+        [
+            "FILE:3:19: wait: has no effect: nobody waits",
+            "FILE:3:48: wiat: is not a setting; did you mean wait?"
+        ]
+    );
+}
+
+#[test]
+fn a_mistake_beside_sections_is_told_once() {
+    let (flags, file) = (matches(&[]), file("wait: 9\nparts: {a: {}, b: {}}\n"));
+    let mut settings = settings(&flags, &file);
+    for (_, mut part) in settings.sections_with_defaults("parts").unwrap() {
+        assert_eq!(part.required::<Duration>("wait"), None);
+    }
+    assert_eq!(settings.problems().len(), 1);
+}
+
+#[test]
 fn sections_of_another_shape_are_refused_with_their_place() {
     let (flags, file) = (matches(&[]), file("tls: [1]\nqueue: {a: b}\nparts:\n  - x\n"));
     let mut settings = settings(&flags, &file);
