@@ -14,7 +14,7 @@ use crate::identity::{Evidence, Inode};
 /// In the state directory.
 pub(crate) const NAME: &str = "checkpoint.json";
 /// In the place of its ending, as long as nobody has gone on.
-const CLEAN: &str = "json.clean";
+pub(crate) const CLEAN: &str = "json.clean";
 const VERSION: u32 = 1;
 
 /// One file as it was when the checkpoint was written.
@@ -238,7 +238,7 @@ fn read(text: &[u8], path: &Path) -> io::Result<Positions> {
     Err(io::Error::other(format!("{path} has version {version}, not {VERSION}")))
 }
 
-fn lock(dir: &Path) -> io::Result<File> {
+pub(crate) fn lock(dir: &Path) -> io::Result<File> {
     fs::create_dir_all(dir)?;
     let lock = File::open(dir)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -247,7 +247,7 @@ fn lock(dir: &Path) -> io::Result<File> {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -10,7 +10,7 @@
 //!
 //! Invariants: the file is the buffer, so backpressure means that reading stops; the checkpoint covers only what is settled without a
 //! gap; a file is known by what it is (inode, birth, content before the offset), never by its path; notify is a hint and the periodic
-//! reconcile is the truth; memory is one byte budget; read = acked + rejected + lost + dropped + in flight, always.
+//! reconcile is the truth; memory is one byte budget a sink, and no sink waits for another; read = acked + rejected + lost + dropped + in flight, always.
 
 mod batch;
 mod checkpoint;
@@ -29,7 +29,9 @@ mod pod;
 mod reader;
 mod recycle;
 mod replay;
+mod route;
 mod sink;
+mod state;
 mod transform;
 mod try_out;
 
@@ -45,18 +47,19 @@ use ledger::Ledger;
 /// Ships until it is told to stop, or sends again what was rejected.
 pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
     let Config { task, state, grace } = config;
-    let ledger = Ledger::default();
-    if let Task::Try(reading, shape) = &task {
-        return try_out::run(reading, shape, &ledger);
-    }
-    let left = ledger.clone();
+    let routes = match &task {
+        Task::Try(reading, shape) => return try_out::run(reading, shape, &Ledger::default()),
+        Task::Ship(_, routes) | Task::Replay(routes) => routes,
+    };
+    let ledgers: Vec<Ledger> = routes.iter().map(|route| Ledger::of(route.name.as_ref())).collect();
+    let left = ledgers.clone();
     lifecycle::run(
         grace,
         &words,
-        move || left.summary(),
+        move || ledger::summary(&left),
         async |stop| match task {
-            Task::Ship(shipping, delivery) => pipeline::ship(*shipping, delivery, state, ledger, stop).await,
-            Task::Replay(delivery) => replay::send_again(delivery, state.unwrap_or_default(), ledger, stop).await,
+            Task::Ship(shipping, routes) => pipeline::ship(shipping, routes, state, ledgers, stop).await,
+            Task::Replay(routes) => replay::send_all_again(routes, ledgers, stop).await,
             Task::Try(..) => Ok(()),
         },
     )
@@ -69,6 +72,6 @@ pub const PROGRAM: Program = Program {
     about: "Tail the log files of a shared volume and ship every line to a remote store: none lost, none twice",
     after_help: config::AFTER_HELP,
     flags: config::flags,
-    sections: &[],
+    sections: config::SECTIONS,
     verbs: config::VERBS,
 };

@@ -23,7 +23,7 @@ use crate::config;
 use crate::deliver::{AllRefused, Entry, path_in};
 use crate::ledger::Ledger;
 use crate::parse::millis;
-use crate::pipeline::new_delivery;
+use crate::route::new_delivery;
 
 const TAKEN: &str = "dead-letter.replay.ndjson";
 const UNREADABLE: &str = "dead-letter.unreadable";
@@ -34,12 +34,34 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MAX_BYTES: usize = 1 << 20;
 const MAX_RECORDS: usize = 4096;
 
+/// Sends what each sink has rejected, one after the other; the first failure is the one that is returned.
+pub(crate) async fn send_all_again(
+    routes: Vec<config::Route>,
+    ledgers: Vec<Ledger>,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let mut result = Ok(());
+    for (route, ledger) in routes.into_iter().zip(ledgers) {
+        let sent = send_again(route.delivery, route.state.unwrap_or_default(), ledger, &stop).await;
+        let Err(mut failure) = sent else { continue };
+        if let Some(name) = route.name {
+            failure.cause = format!("sink {name}: {}", failure.cause);
+        }
+        if result.is_ok() {
+            result = Err(failure);
+        } else {
+            tracing::error!(cause = failure.cause, remedy = failure.remedy, "failed too");
+        }
+    }
+    result
+}
+
 /// Sends all of it once, and says what became of it.
-pub(crate) async fn send_again(
+async fn send_again(
     config: config::Delivery,
     state: PathBuf,
     ledger: Ledger,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
     tokio::select! {
         () = stop.cancelled() => Err(Failure::failed(format!("stopped: {}", ledger.summary()))

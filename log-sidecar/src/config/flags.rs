@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pod_contract::admin;
-use pod_contract::config::{Flag, Secret, list, map, setting};
+use pod_contract::config::{Flag, Repeat, Secret, Section, list, map, setting};
 use pod_contract::start::cli::Verb;
 use pod_contract::tls;
 use pod_contract::units::Bytes;
@@ -22,6 +22,8 @@ Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path befo
 ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
 syslog+tls://HOST:PORT (also tcp), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
+Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. Each has its own copy of every setting that it names, its own
+positions and rejected records in STATE/NAME, and its own --in-flight; none waits for another.
 POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
 
 Example:
@@ -34,8 +36,8 @@ pub(crate) const VERBS: &[Verb] = &[
         name: "replay",
         about: "Send what is in the dead-letter file again, with the settings of the sidecar, which may go on beside it",
         after_help: "What is refused again is kept again. Exit codes: 0 all was taken, 1 not all, 2 bad flags",
-        flags,
-        sections: &[],
+        flags: verb_flags,
+        sections: SECTIONS,
         is_probe: false,
     },
     Verb {
@@ -44,22 +46,51 @@ pub(crate) const VERBS: &[Verb] = &[
         after_help: "\
 Example:
   log-sidecar try --parse json --redact bearer < sample.log",
-        flags,
-        sections: &[],
+        flags: verb_flags,
+        sections: SECTIONS,
         is_probe: false,
     },
 ];
 
+pub(crate) const SECTIONS: &[Section] = &[Section {
+    name: "sinks",
+    help: "Several sinks, each with its own name, positions and rejected records; what one does not say is as it stands beside them",
+    repeat: Repeat::Named,
+    flags: sink_flags,
+}];
+
 pub(crate) fn flags() -> Vec<Flag> {
+    let mut all = sink_flags();
+    all.extend(process_flags());
+    all
+}
+
+fn verb_flags() -> Vec<Flag> {
+    let mut all = flags();
+    all.push(setting::<String>("sink", "NAME", "Which of the sinks of the file"));
+    all
+}
+
+fn sink_flags() -> Vec<Flag> {
     let mut all = file_flags();
     all.extend(reading_flags());
     all.extend(shaping_flags());
     all.extend(delivery_flags());
     all.extend(tls::flags());
-    all.push(admin::flag(
-        "Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9601]",
-    ));
     all
+}
+
+fn process_flags() -> Vec<Flag> {
+    vec![
+        setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
+        setting::<PathBuf>(
+            "exit-when-file",
+            "PATH",
+            "Once this file is there, stop as on SIGTERM: for a Job, in which the application makes it when it has ended",
+        ),
+        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
+        admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9601]"),
+    ]
 }
 
 fn file_flags() -> Vec<Flag> {
@@ -230,7 +261,6 @@ fn delivery_flags() -> Vec<Flag> {
             "NAME=VALUE",
             "A label of Loki's streams, beside filename, and namespace and pod where they are known; repeat the flag for more",
         ),
-        setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
         setting::<Duration>(
             "request-timeout",
             "DURATION",
@@ -262,11 +292,5 @@ fn delivery_flags() -> Vec<Flag> {
             "A batch of which every record is refused waits until the sink takes others (hold), or is kept as rejected at once (reject) \
              [default: hold]",
         ),
-        setting::<PathBuf>(
-            "exit-when-file",
-            "PATH",
-            "Once this file is there, stop as on SIGTERM: for a Job, in which the application makes it when it has ended",
-        ),
-        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
     ]
 }

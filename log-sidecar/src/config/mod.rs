@@ -3,6 +3,7 @@
 mod flags;
 mod reading;
 mod shaping;
+mod sinks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,9 +18,10 @@ use pod_contract::run::lifecycle::DEFAULT_GRACE;
 use pod_contract::tls::{Renewing, Tls, Trust};
 use pod_contract::units::Bytes;
 
-pub(crate) use self::flags::{AFTER_HELP, VERBS, flags};
+pub(crate) use self::flags::{AFTER_HELP, SECTIONS, VERBS, flags};
 pub(crate) use self::reading::Reading;
 use self::reading::Times;
+use self::sinks::Common;
 use crate::deliver::AllRefused;
 use crate::parse::Shape;
 use crate::sink::{Compress, Network, Target};
@@ -38,19 +40,29 @@ pub struct Config {
 
 #[derive(Debug)]
 pub(crate) enum Task {
-    Ship(Box<Shipping>, Delivery),
-    Replay(Delivery),
+    Ship(Shipping, Vec<Route>),
+    Replay(Vec<Route>),
     /// What would be sent of standard input.
     Try(Box<Reading>, Shape),
 }
 
-/// What to read, and where to tell of it.
+/// Where to tell of what is done, and until when to do it.
 #[derive(Debug)]
 pub(crate) struct Shipping {
-    pub(crate) reading: Reading,
     pub(crate) admin: Option<SocketAddr>,
     /// Once this file is there, all is written.
     pub(crate) exit_when: Option<PathBuf>,
+}
+
+/// One sink, and what is read for it.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// None of the only one, without a name.
+    pub(crate) name: Option<Arc<str>>,
+    /// Where its positions and its rejected records are kept.
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) reading: Reading,
+    pub(crate) delivery: Delivery,
 }
 
 /// For the network side.
@@ -75,37 +87,25 @@ impl Config {
         let is_replay = verb.as_deref() == Some("replay");
         let state = s.optional::<PathBuf>("state");
         let grace = s.or("grace", DEFAULT_GRACE);
-        let delivery = Delivery::prove(s);
         let admin = admin::prove(s, ADMIN_PORT);
         let exit_when = s.optional::<PathBuf>("exit-when-file");
-        let times = delivery.as_ref().map(|delivery| Times {
-            is_dated: delivery.target.is_dated(),
-            is_wanted: delivery.shape.reads() || delivery.target.knows_by_time(),
-        });
-        let reading = Reading::prove(
-            s,
-            state.clone().flatten(),
-            grace.unwrap_or_default(),
+        let chosen = s.optional::<String>("sink")?;
+        let common = Common {
+            state: state.clone().flatten(),
+            grace: grace.unwrap_or_default(),
             is_replay,
-            times.unwrap_or_default(),
-        );
+        };
+        let routes = Route::prove_all(s, &common, chosen.as_deref());
         let (state, grace) = (state?, grace?);
         if is_replay && state.is_none() {
             return s.refuse("state is missing: the directory with the dead-letter file");
         }
-        let (reading, admin, delivery, exit_when) = (reading?, admin?, delivery?, exit_when?);
+        let (routes, admin, exit_when) = (routes?, admin?, exit_when?);
         Some(Self {
             task: if is_replay {
-                Task::Replay(delivery)
+                Task::Replay(routes)
             } else {
-                Task::Ship(
-                    Box::new(Shipping {
-                        reading,
-                        admin,
-                        exit_when,
-                    }),
-                    delivery,
-                )
+                Task::Ship(Shipping { admin, exit_when }, routes)
             },
             state,
             grace,
@@ -113,10 +113,29 @@ impl Config {
     }
 
     fn prove_trial(s: &mut Settings<'_>) -> Option<Self> {
+        for name in OF_THE_PROCESS {
+            s.disregard(name);
+        }
+        let chosen = s.optional::<String>("sink")?;
+        let mut sections = sinks::sections(s, chosen.as_deref())?;
+        if sections.len() > 1 {
+            return s.refuse("there are several sinks: say by --sink which one");
+        }
+        match sections.pop() {
+            None => Self::prove_trial_of(s),
+            Some((_, mut section)) => {
+                let proved = Self::prove_trial_of(&mut section);
+                section.finish(proved.is_some());
+                proved
+            }
+        }
+    }
+
+    fn prove_trial_of(s: &mut Settings<'_>) -> Option<Self> {
         let target = s.optional::<Target>("to")?;
         let shape = shaping::prove(s);
         // They stand in the same file and environment, and make no difference here.
-        for name in OF_THE_NETWORK.iter().chain(&OF_TLS).chain(&OF_THE_PROCESS) {
+        for name in OF_THE_NETWORK.iter().chain(&OF_TLS).chain(&["retry-max", "label"]) {
             s.disregard(name);
         }
         let knows_by_time = target.as_ref().is_some_and(Target::knows_by_time);
@@ -242,7 +261,7 @@ fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<Head
     Some(headers)
 }
 
-const OF_THE_PROCESS: [&str; 6] = ["state", "admin", "grace", "retry-max", "exit-when-file", "label"];
+const OF_THE_PROCESS: [&str; 4] = ["state", "admin", "grace", "exit-when-file"];
 const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
 const OF_THE_NETWORK: [&str; 10] = [
     "header",

@@ -93,7 +93,9 @@ impl Patterns {
             .and_then(|name| name.to_str())
             .unwrap_or_default()
             .trim_start_matches('.');
-        self.state.as_deref() == path.parent() && OWN_FILES.iter().any(|own| name.starts_with(own))
+        // Named sinks have a directory each.
+        let mut dirs = path.ancestors().skip(1).take(2);
+        dirs.any(|dir| self.state.as_deref() == Some(dir)) && OWN_FILES.iter().any(|own| name.starts_with(own))
     }
 
     pub(crate) fn kind(&self, path: &Path) -> Kind {

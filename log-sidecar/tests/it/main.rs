@@ -18,6 +18,7 @@ mod otlp;
 mod refusals;
 mod rollover;
 mod secure;
+mod sinks;
 mod stops;
 mod syslog;
 mod times;

@@ -1,0 +1,103 @@
+//! One sink, or several by name; what one of them does not say is as it stands beside them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pod_contract::config::Settings;
+
+use super::reading::Times;
+use super::{Delivery, Reading, Route};
+
+/// What is the same for all of them.
+pub(super) struct Common {
+    pub(super) state: Option<PathBuf>,
+    pub(super) grace: Duration,
+    pub(super) is_replay: bool,
+}
+
+/// Names become directories and labels.
+const MAX_NAME: usize = 63;
+
+/// The sections of the sinks, or of the `chosen` one; empty where there are none. Nothing else is read of `s` afterwards.
+pub(super) fn sections<'s>(s: &mut Settings<'s>, chosen: Option<&str>) -> Option<Vec<(String, Settings<'s>)>> {
+    let mut sections = s.sections_with_defaults("sinks")?;
+    if !sections.is_empty() {
+        s.pointless("to", "with sinks in the file, each of them says where it goes");
+    }
+    let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
+    if let Some(name) = names.iter().find(|name| !is_name(name)) {
+        return s.refuse_together(
+            &["sinks"],
+            format!(
+                "{name:?} is no name of a sink: letters, digits, _ and -, a letter or digit first, at most {MAX_NAME}"
+            ),
+        );
+    }
+    if let Some(chosen) = chosen {
+        sections.retain(|(name, _)| name == chosen);
+        if sections.is_empty() {
+            let known = if names.is_empty() {
+                "none".into()
+            } else {
+                names.join(", ")
+            };
+            return s.refuse_together(
+                &["sink"],
+                format!("there is no sink {chosen:?}; those with a name: {known}"),
+            );
+        }
+    }
+    Some(sections)
+}
+
+fn is_name(name: &str) -> bool {
+    let rest = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    rest && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= MAX_NAME
+}
+
+impl Route {
+    pub(super) fn prove_all(s: &mut Settings<'_>, common: &Common, chosen: Option<&str>) -> Option<Vec<Self>> {
+        let sections = sections(s, chosen)?;
+        if sections.is_empty() {
+            return Some(vec![Self::prove(s, None, common)?]);
+        }
+        // Collected first: the mistakes of every section are noted.
+        let proved: Vec<_> = sections
+            .into_iter()
+            .map(|(name, mut section)| {
+                let route = Self::prove(&mut section, Some(name.into()), common);
+                section.finish(route.is_some());
+                route
+            })
+            .collect();
+        proved.into_iter().collect()
+    }
+
+    fn prove(s: &mut Settings<'_>, name: Option<Arc<str>>, common: &Common) -> Option<Self> {
+        let delivery = Delivery::prove(s);
+        let times = delivery.as_ref().map(|delivery| Times {
+            is_dated: delivery.target.is_dated(),
+            is_wanted: delivery.shape.reads() || delivery.target.knows_by_time(),
+        });
+        let reading = Reading::prove(
+            s,
+            common.state.clone(),
+            common.grace,
+            common.is_replay,
+            times.unwrap_or_default(),
+        );
+        let state = match (&common.state, &name) {
+            (Some(state), Some(name)) => Some(state.join(&**name)),
+            (state, _) => state.clone(),
+        };
+        Some(Self {
+            name,
+            state,
+            reading: reading?,
+            delivery: delivery?,
+        })
+    }
+}

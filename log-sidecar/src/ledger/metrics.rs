@@ -1,0 +1,139 @@
+//! The account as metrics, with the name of the sink where there may be several.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pod_contract::metrics::Registry;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Unit;
+
+use super::Ledger;
+
+/// Name, help, whether it is of bytes, and where it stands.
+type Entry<M> = (&'static str, &'static str, bool, fn(&Ledger) -> &M);
+
+const COUNTERS: &[Entry<Counter>] = &[
+    ("records_read", "Lines read from files.", false, |l| &l.read),
+    ("read", "Bytes read from files.", true, |l| &l.read_bytes),
+    ("records_acked", "Records that the sink acknowledged.", false, |l| {
+        &l.acked
+    }),
+    (
+        "records_rejected",
+        "Records that the sink refused for good, and that are kept in the dead-letter file or the log.",
+        false,
+        |l| &l.rejected,
+    ),
+    (
+        "records_lost",
+        "Rejected records that did not fit into the dead-letter file, or of which the sink did not say which, and that are lost.",
+        false,
+        |l| &l.lost,
+    ),
+    (
+        "records_dropped",
+        "Records left out as --keep and --drop say.",
+        false,
+        |l| &l.dropped,
+    ),
+    (
+        "records_redacted",
+        "Records in which something was masked.",
+        false,
+        |l| &l.redacted,
+    ),
+    ("records_truncated", "Records cut at max-record.", false, |l| {
+        &l.truncated
+    }),
+    ("retries", "Requests sent again.", false, |l| &l.retries),
+    (
+        "file_resets",
+        "Files read from the start again because they were truncated or replaced.",
+        false,
+        |l| &l.resets,
+    ),
+    (
+        "hole",
+        "Passed over where a file was truncated under a writer without O_APPEND.",
+        true,
+        |l| &l.hole_bytes,
+    ),
+];
+
+const GAUGES: &[Entry<Gauge>] = &[
+    ("in_flight", "Read and not yet acknowledged.", true, |l| {
+        &l.in_flight_bytes
+    }),
+    ("backlog", "Written by the application and not yet read.", true, |l| {
+        &l.backlog_bytes
+    }),
+    (
+        "held",
+        "In flight, and held since the sink refuses every record of a batch and has taken nothing else since.",
+        true,
+        |l| &l.held_bytes,
+    ),
+    (
+        "held_deleted",
+        "Size of files that are deleted or moved away, and held open since somebody may still write to them.",
+        true,
+        |l| &l.held_deleted_bytes,
+    ),
+    ("open_files", "Files held open.", false, |l| &l.open_files),
+    (
+        "unreadable_files",
+        "Files that match and may not be read.",
+        false,
+        |l| &l.unreadable_files,
+    ),
+    (
+        "tls_unverified",
+        "1 when any server is believed to be the sink.",
+        false,
+        |l| &l.tls_unverified,
+    ),
+];
+
+/// Shows the accounts under `log_…`.
+pub(crate) fn register(ledgers: &[Ledger], registry: &mut Registry) {
+    let registry = registry.sub_registry_with_prefix("log");
+    registry.register_collector(Box::new(Accounts(ledgers.to_vec())));
+}
+
+#[derive(Debug)]
+struct Accounts(Vec<Ledger>);
+
+impl Collector for Accounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for &entry in COUNTERS {
+            self.add(&mut encoder, MetricType::Counter, entry)?;
+        }
+        GAUGES
+            .iter()
+            .try_for_each(|&entry| self.add(&mut encoder, MetricType::Gauge, entry))
+    }
+}
+
+impl Accounts {
+    fn add<M: EncodeMetric>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        kind: MetricType,
+        (name, help, is_bytes, of): Entry<M>,
+    ) -> fmt::Result {
+        let unit = is_bytes.then_some(&Unit::Bytes);
+        let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+        if let [Ledger { sink: None, .. }] = self.0[..] {
+            return of(&self.0[0]).encode(metric);
+        }
+        for ledger in &self.0 {
+            let labels: Vec<(&str, &str)> = ledger.sink.iter().map(|sink| ("sink", Arc::as_ref(sink))).collect();
+            of(ledger).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! One sink: the thread that reads for it, the delivery of what was read, and the order in which they end.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use pod_contract::run::greet::greet;
+use pod_contract::run::lifecycle::CancellationToken;
+use pod_contract::run::ready::{Latch, Ready};
+use pod_contract::start::exit::Failure;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, Positions};
+use crate::config;
+use crate::deliver::{DeadLetter, Delivery};
+use crate::ledger::Ledger;
+use crate::mailbox::Mailbox;
+use crate::reader::{LEAST_BLOCK, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, open_checkpoint};
+use crate::recycle::Pool;
+use crate::sink::Sink;
+
+/// Memory that nobody has needed for so long is given back.
+const REST: Duration = Duration::from_secs(1);
+
+/// All that one sink needs; it shares nothing with the others, so that none waits for another.
+pub(crate) struct Route {
+    config: config::Route,
+    ledger: Ledger,
+    checkpoint: (Checkpoint, Option<Positions>),
+    scanned: Latch,
+    greeted: Latch,
+}
+
+impl Route {
+    /// Opens what it needs.
+    pub(crate) fn open(config: config::Route, ledger: Ledger, ready: &Ready) -> Result<Self, Failure> {
+        let of = |what: &str| match &config.name {
+            Some(name) => format!("{what} {name}"),
+            None => what.to_owned(),
+        };
+        let (scanned, greeted) = (ready.latch(of("first look at the files")), ready.latch(of("sink")));
+        warn_of_what_is_open(&config.delivery, &ledger);
+        let checkpoint = open_checkpoint(config.state.as_deref())?;
+        Ok(Self {
+            config,
+            ledger,
+            checkpoint,
+            scanned,
+            greeted,
+        })
+    }
+
+    /// Ships until `stop`, then reads to the end, delivers, and returns.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
+        let (config, ledger) = (self.config, self.ledger);
+        let mailbox = Arc::new(Mailbox::default());
+        let (sender, receiver) = mpsc::channel(MAX_BATCHES);
+        let blocks = Pool::new(LEAST_BLOCK, SPARE_BLOCKS);
+        let delivery = Rc::new(new_delivery(&config.delivery, config.state.as_deref(), &ledger));
+        let reader = Reader::new(
+            config.reading,
+            self.checkpoint,
+            Arc::clone(&mailbox),
+            ledger.clone(),
+            sender,
+            self.scanned,
+            Arc::clone(&blocks),
+        );
+        let (ended, reader_ended) = oneshot::channel::<()>();
+        let span = tracing::Span::current();
+        let thread = thread::Builder::new().name("reader".into()).spawn(move || {
+            // Dropped also when the thread panics: whoever waits for it is told.
+            let _ended = ended;
+            span.in_scope(|| reader.run());
+        });
+        let thread = thread.map_err(|e| Failure::failed(format!("cannot start the reader thread: {e}")))?;
+
+        let mut side = JoinSet::new();
+        let (greeting, greeted) = (Rc::clone(&delivery), self.greeted);
+        side.spawn_local(greet(greeted, async move || greeting.sink.greet().await));
+        let mut shipped = Box::pin(deliver_all(delivery, receiver, mailbox.clone(), blocks));
+
+        tokio::select! {
+            () = stop.cancelled() => {}
+            result = &mut shipped => return Err(result.err().unwrap_or_else(|| Failure::failed("the reader thread ended by itself; this is a bug"))),
+            _ = reader_ended => return Err(Failure::failed("the reader thread ended by itself; this is a bug")),
+        }
+        mailbox.post(|news| news.drain = true);
+        shipped.await?;
+        // The channel is closed, so the reader has nothing out: it writes the checkpoint and ends.
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            return Err(Failure::failed("the reader thread panicked; this is a bug"));
+        }
+        conclude(&ledger)
+    }
+}
+
+fn conclude(ledger: &Ledger) -> Result<(), Failure> {
+    tracing::info!(ledger = ledger.summary(), "stopped");
+    if ledger.lost.get() > 0 {
+        let failure = Failure::failed(format!("records were lost: {}", ledger.summary()));
+        return Err(failure.remedy(
+            "raise --dead-letter-max, or mend what the sink refuses and run log-sidecar replay before the file is full",
+        ));
+    }
+    if ledger.cut_off.load(Ordering::Relaxed) {
+        return Err(Failure::failed(format!("stopped before everything was read: {}", ledger.summary())).remedy("if files were still written to, raise --grace together with the pod's terminationGracePeriodSeconds; if some cannot be read, the log says why; with --state, the next run goes on from there"));
+    }
+    Ok(())
+}
+
+pub(crate) fn new_delivery(config: &config::Delivery, state: Option<&Path>, ledger: &Ledger) -> Delivery {
+    Delivery::new(
+        Sink::new(&config.target, config.network.clone(), &config.shape),
+        ledger.clone(),
+        DeadLetter::new(state, config.dead_letter_max),
+        config.retry_max,
+        config.all_refused,
+    )
+}
+
+fn warn_of_what_is_open(config: &config::Delivery, ledger: &Ledger) {
+    ledger.tls_unverified.set(i64::from(config.is_insecure));
+    if config.is_insecure {
+        tracing::warn!(
+            "--tls-insecure: any server is believed to be the sink; whoever is on the way reads every record"
+        );
+    }
+    if let Some(server) = config.target.server()
+        && config.network.login.is_some()
+        && !server.is_encrypted
+        && !server.is_local
+    {
+        tracing::warn!(
+            sink = server.origin,
+            "the login goes over http: whoever is on the way reads it; use https"
+        );
+    }
+}
+
+/// Delivers what comes, until nothing comes any more and all is settled.
+async fn deliver_all(
+    delivery: Rc<Delivery>,
+    mut batches: mpsc::Receiver<Batch>,
+    mailbox: Arc<Mailbox>,
+    blocks: Arc<Pool>,
+) -> Result<(), Failure> {
+    let most = delivery.batches(MAX_BATCHES + MAX_HELD);
+    let mut under_way = JoinSet::new();
+    let mut is_open = true;
+    while is_open || !under_way.is_empty() {
+        tokio::select! {
+            batch = batches.recv(), if is_open && under_way.len() < most => match batch {
+                Some(batch) => drop(under_way.spawn_local(settle(Rc::clone(&delivery), batch, Arc::clone(&mailbox)))),
+                None => is_open = false,
+            },
+            Some(ended) = under_way.join_next() => {
+                ended.map_err(|_| Failure::failed("delivering a batch panicked; this is a bug"))?;
+            }
+            () = tokio::time::sleep(REST), if under_way.is_empty() && (!blocks.is_empty() || delivery.sink.spare().is_some_and(|bodies| !bodies.is_empty())) => {
+                blocks.clear();
+                delivery.sink.spare().map(Pool::clear);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {
+    let bytes = batch.bytes();
+    let hold = |is_held| {
+        let sign = if is_held { 1 } else { -1 };
+        mailbox.post(|news| news.held = (news.held.0 + sign, news.held.1 + sign * bytes.cast_signed()));
+    };
+    delivery.deliver(&batch, &hold).await;
+    let settled = batch.into_settled();
+    mailbox.post(|news| news.settled.push((settled, bytes)));
+}
