@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,7 +50,25 @@ pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     /// With the directory that is watched, by device and inode.
     bases: Vec<(Base, Option<(u64, u64)>)>,
+    /// What others write is not told here.
+    is_remote: bool,
 }
+
+/// File systems on which others may write, by `f_type` of statfs(2): AFS, CIFS, SMB2, Ceph, FUSE, GFS2, GPFS, Lustre, NFS, OCFS2, 9P.
+/// Source: <https://man7.org/linux/man-pages/man2/statfs.2.html> and `linux/magic.h`; GPFS and Lustre have their own headers.
+const REMOTE: [i64; 11] = [
+    0x5346_414f,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x00c3_6400,
+    0x6573_5546,
+    0x0116_1970,
+    0x4750_4653,
+    0x0bd0_0bd0,
+    0x6969,
+    0x7461_636f,
+    0x0102_1997,
+];
 
 impl Watch {
     /// Starts watching `bases`; those that do not exist yet are taken up by [`Watch::retry`].
@@ -72,15 +91,16 @@ impl Watch {
         };
         let mut watch = Self {
             watcher,
+            is_remote: false,
             bases: bases.iter().map(|base| (base.clone(), None)).collect(),
         };
         watch.retry();
         watch
     }
 
-    /// Are all directories watched?
+    /// Does it tell of everything that is written?
     pub(crate) fn is_complete(&self) -> bool {
-        self.watcher.is_some() && self.bases.iter().all(|(_, watched)| watched.is_some())
+        self.watcher.is_some() && !self.is_remote && self.bases.iter().all(|(_, watched)| watched.is_some())
     }
 
     /// Watches directories that have come into being, also in the place of others.
@@ -102,9 +122,18 @@ impl Watch {
                 RecursiveMode::NonRecursive
             };
             match watcher.watch(&base.dir, mode) {
-                Ok(()) => *watched = found,
+                Ok(()) => {
+                    *watched = found;
+                    if is_remote(&base.dir) && !std::mem::replace(&mut self.is_remote, true) {
+                        tracing::info!(dir = %base.dir.display(), "on a file system of several machines: what others write is found by polling");
+                    }
+                }
                 Err(error) => tracing::debug!(dir = %base.dir.display(), %error, "cannot watch yet"),
             }
         }
     }
+}
+
+fn is_remote(dir: &Path) -> bool {
+    rustix::fs::statfs(dir).is_ok_and(|found| REMOTE.contains(&found.f_type))
 }

@@ -47,8 +47,11 @@ pub(crate) const LEAST_BLOCK: usize = tail::BLOCK / 2;
 pub(crate) const MAX_HELD: usize = 256;
 /// Records of one batch, about: each costs some 200 bytes of request and answer beside its text.
 const MAX_RECORDS: usize = 4096;
-/// The checkpoint follows the acknowledgements at this distance.
+/// The checkpoint follows the acknowledgements at this distance; at first it is a share of the time since the start, so that a process
+/// that never lives long gets on too.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+const FIRST_SAVE: Duration = Duration::from_millis(20);
+const SHARE: u32 = 4;
 /// And no farther than this, however long it takes to write it.
 const MAX_SAVE: Duration = Duration::from_secs(10);
 /// A look at all files, or the checkpoint, takes one part in so many of the time.
@@ -113,6 +116,7 @@ pub(crate) struct Reader {
     first_scan: Option<Latch>,
     blocks: Arc<Pool>,
     phase: Phase,
+    started: Instant,
 }
 
 impl Reader {
@@ -153,6 +157,7 @@ impl Reader {
             first_scan: Some(first_scan),
             blocks,
             phase: Phase::Running,
+            started: now,
         }
     }
 
@@ -544,8 +549,11 @@ impl Reader {
                 self.unsaved = Some(why);
             }
         }
+        let age = self.started.elapsed();
+        let usual = (age / SHARE).clamp(FIRST_SAVE, SAVE_INTERVAL);
         // A checkpoint of thousands of files takes its time.
-        self.save_at = Instant::now() + SAVE_INTERVAL.max((started.elapsed() * RARE).min(MAX_SAVE));
+        let costly = started.elapsed() * if age < SAVE_INTERVAL { SHARE } else { RARE };
+        self.save_at = Instant::now() + usual.max(costly.min(MAX_SAVE));
     }
 }
 

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
+use std::time::Duration;
 
 use testbed::peer::{Store, Verdict};
 use testbed::process::{Running, run, unprivileged};
@@ -329,4 +331,24 @@ fn a_directory_that_may_not_be_read_hides_only_what_is_in_it() {
     running.terminate();
     assert!(running.exit().success());
     fs::set_permissions(pod.log("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_process_that_never_lives_long_gets_on() {
+    let pod = Pod::new();
+    let mut lives_that_saved = 0;
+    for life in 0..10 {
+        pod.append_lines("app.log", life * 1000..life * 1000 + 1000);
+        let running = pod.start();
+        pod.wait_for(life * 1000 + 1000);
+        thread::sleep(Duration::from_millis(200));
+        running.kill();
+        let checkpoint = fs::read(pod.state("checkpoint.json")).unwrap();
+        let checkpoint: serde_json::Value = serde_json::from_slice(&checkpoint).unwrap();
+        let size = fs::metadata(pod.log("app.log")).unwrap().len();
+        lives_that_saved += usize::from(checkpoint["files"][0]["offset"] == size);
+    }
+    // On a busy machine, some may have been too short.
+    assert!(lives_that_saved >= 5, "{lives_that_saved}");
+    pod.assert_lines(10_000);
 }
