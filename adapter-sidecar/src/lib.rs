@@ -33,4 +33,5 @@ pub const PROGRAM: Program = Program {
     flags: config::flags,
     sections: &[],
     verbs: &[],
+    checks_online: false,
 };

@@ -54,6 +54,7 @@ pub const PROGRAM: Program = Program {
     flags: ask::flags,
     sections: ask::SECTIONS,
     verbs: ask::VERBS,
+    checks_online: false,
 };
 
 /// Does what the configuration says, then returns; what it found and did is in the log.

@@ -32,6 +32,7 @@ mod replay;
 mod route;
 mod sink;
 mod state;
+mod status;
 mod transform;
 mod try_out;
 
@@ -49,7 +50,8 @@ pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
     let Config { task, state, grace } = config;
     let routes = match &task {
         Task::Try(reading, shape) => return try_out::run(reading, shape, &Ledger::default()),
-        Task::Ship(_, routes) | Task::Replay(routes) => routes,
+        Task::Status => return status::show(&state.unwrap_or_default()),
+        Task::Ship(_, routes) | Task::Replay(routes) | Task::Greet(routes) => routes,
     };
     let ledgers: Vec<Ledger> = routes.iter().map(|route| Ledger::of(route.name.as_ref())).collect();
     let left = ledgers.clone();
@@ -60,7 +62,8 @@ pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
         async |stop| match task {
             Task::Ship(shipping, routes) => pipeline::ship(shipping, routes, state, ledgers, stop).await,
             Task::Replay(routes) => replay::send_all_again(routes, ledgers, stop).await,
-            Task::Try(..) => Ok(()),
+            Task::Greet(routes) => route::greet_all(routes).await,
+            Task::Try(..) | Task::Status => Ok(()),
         },
     )
 }
@@ -74,4 +77,5 @@ pub const PROGRAM: Program = Program {
     flags: config::flags,
     sections: config::SECTIONS,
     verbs: config::VERBS,
+    checks_online: true,
 };

@@ -32,6 +32,7 @@ pub(crate) struct Route {
     config: config::Route,
     ledger: Ledger,
     checkpoint: (Checkpoint, Option<Positions>),
+    ready: Ready,
     scanned: Latch,
     greeted: Latch,
 }
@@ -50,6 +51,7 @@ impl Route {
             config,
             ledger,
             checkpoint,
+            ready: ready.clone(),
             scanned,
             greeted,
         })
@@ -68,7 +70,7 @@ impl Route {
             Arc::clone(&mailbox),
             ledger.clone(),
             sender,
-            self.scanned,
+            (self.ready, self.scanned),
             Arc::clone(&blocks),
         );
         let (ended, reader_ended) = oneshot::channel::<()>();
@@ -181,4 +183,22 @@ async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {
     delivery.deliver(&batch, &hold).await;
     let settled = batch.into_settled();
     mailbox.post(|news| news.settled.push((settled, bytes)));
+}
+
+/// Asks each sink whether it is there and knows us; nothing is sent.
+pub(crate) async fn greet_all(routes: Vec<config::Route>) -> Result<(), Failure> {
+    let mut unmet = Vec::new();
+    for route in routes {
+        let name = route.name.map_or("the sink".into(), |name| format!("the sink {name}"));
+        let sink = Sink::new(&route.delivery.target, route.delivery.network, &route.delivery.shape);
+        match sink.greet().await {
+            Ok(()) => tracing::info!("{name} is there"),
+            Err(why) => unmet.push(format!("{name} is not there: {why}")),
+        }
+    }
+    if unmet.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::failed(unmet.join("; ")))
+    }
 }

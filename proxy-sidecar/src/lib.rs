@@ -40,4 +40,5 @@ pub const PROGRAM: Program = Program {
     flags: config::flags,
     sections: config::SECTIONS,
     verbs: &[],
+    checks_online: false,
 };

@@ -50,6 +50,16 @@ Example:
         sections: SECTIONS,
         is_probe: false,
     },
+    Verb {
+        name: "status",
+        about: "Show how far each file is, by what the state directory says: also of a sidecar that runs beside, or ran before",
+        after_help: "\
+Example:
+  kubectl exec POD -c log-sidecar -- log-sidecar status --state /state",
+        flags,
+        sections: SECTIONS,
+        is_probe: true,
+    },
 ];
 
 pub(crate) const SECTIONS: &[Section] = &[Section {
@@ -184,6 +194,11 @@ fn reading_flags() -> Vec<Flag> {
             "drain-quiet",
             "DURATION",
             "On stop, read until no file grew for so long [default: 1s]",
+        ),
+        setting::<Duration>(
+            "ready-lag",
+            "DURATION",
+            "Not ready while something was written longer ago than that, and is not settled [default: ready also then]",
         ),
     ]
 }

@@ -42,6 +42,10 @@ pub struct Config {
 pub(crate) enum Task {
     Ship(Shipping, Vec<Route>),
     Replay(Vec<Route>),
+    /// Ask whether the sinks are there.
+    Greet(Vec<Route>),
+    /// How far each file is.
+    Status,
     /// What would be sent of standard input.
     Try(Box<Reading>, Shape),
 }
@@ -84,6 +88,9 @@ impl Config {
         if verb.as_deref() == Some("try") {
             return Self::prove_trial(s);
         }
+        if verb.as_deref() == Some("status") {
+            return Self::prove_status(s);
+        }
         let is_replay = verb.as_deref() == Some("replay");
         let state = s.optional::<PathBuf>("state");
         let grace = s.or("grace", DEFAULT_GRACE);
@@ -102,13 +109,28 @@ impl Config {
         }
         let (routes, admin, exit_when) = (routes?, admin?, exit_when?);
         Some(Self {
-            task: if is_replay {
-                Task::Replay(routes)
-            } else {
-                Task::Ship(Shipping { admin, exit_when }, routes)
+            task: match verb.as_deref() {
+                Some("replay") => Task::Replay(routes),
+                Some("check") => Task::Greet(routes),
+                _ => Task::Ship(Shipping { admin, exit_when }, routes),
             },
             state,
             grace,
+        })
+    }
+
+    fn prove_status(s: &mut Settings<'_>) -> Option<Self> {
+        let state = s.required::<PathBuf>("state");
+        // What the sidecar has stands in the same file and environment.
+        let own = flags().into_iter().map(|flag| flag.name().to_owned());
+        let sections = SECTIONS.iter().map(|section| section.name.to_owned());
+        own.chain(sections)
+            .filter(|name| name != "state")
+            .for_each(|name| s.disregard(&name));
+        Some(Self {
+            task: Task::Status,
+            state: Some(state?),
+            grace: DEFAULT_GRACE,
         })
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Reading {
     pub(crate) hold_deleted: Duration,
     pub(crate) hold_deleted_max: u64,
     pub(crate) drain_quiet: Duration,
+    /// Not ready while a file is behind for longer.
+    pub(crate) ready_lag: Option<Duration>,
     /// A writer that never rests is cut off after so long: what is read has to be delivered within the grace as well.
     pub(crate) drain_limit: Duration,
 }
@@ -60,6 +62,7 @@ impl Reading {
         let hold_deleted = s.or("hold-deleted", Duration::from_secs(600));
         let hold_deleted_max = s.or("hold-deleted-max", Bytes(64 * MIB));
         let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
+        let ready_lag = s.optional::<Duration>("ready-lag");
         let include = include?;
         if include.is_empty() && !may_be_none {
             return s.refuse(format!("include is missing: {}", Pattern::FORM));
@@ -106,6 +109,7 @@ impl Reading {
             hold_deleted: hold_deleted?,
             hold_deleted_max: hold_deleted_max?.0,
             drain_quiet: drain_quiet?,
+            ready_lag: ready_lag?,
             drain_limit: grace * 3 / 4,
         })
     }

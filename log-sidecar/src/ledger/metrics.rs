@@ -1,17 +1,17 @@
 //! The account as metrics, with the name of the sink where there may be several.
 
 use std::fmt;
-use std::sync::Arc;
 
 use pod_contract::metrics::Registry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Unit;
 
 use super::Ledger;
+use super::lag::Lag;
 
 /// Name, help, whether it is of bytes, and where it stands.
 type Entry<M> = (&'static str, &'static str, bool, fn(&Ledger) -> &M);
@@ -112,9 +112,10 @@ impl Collector for Accounts {
         for &entry in COUNTERS {
             self.add(&mut encoder, MetricType::Counter, entry)?;
         }
-        GAUGES
-            .iter()
-            .try_for_each(|&entry| self.add(&mut encoder, MetricType::Gauge, entry))
+        for &entry in GAUGES {
+            self.add(&mut encoder, MetricType::Gauge, entry)?;
+        }
+        self.add_lags(&mut encoder)
     }
 }
 
@@ -131,9 +132,43 @@ impl Accounts {
             return of(&self.0[0]).encode(metric);
         }
         for ledger in &self.0 {
-            let labels: Vec<(&str, &str)> = ledger.sink.iter().map(|sink| ("sink", Arc::as_ref(sink))).collect();
-            of(ledger).encode(metric.encode_family(&labels)?)?;
+            of(ledger).encode(metric.encode_family(&labels(ledger, None))?)?;
         }
         Ok(())
     }
+
+    fn add_lags(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let of_files: Vec<(&Ledger, Lag)> = self
+            .0
+            .iter()
+            .flat_map(|ledger| ledger.lags.get().into_iter().map(move |lag| (ledger, lag)))
+            .collect();
+        let help = "Written to a file and not settled, of those that are behind longest.";
+        let mut metric = encoder.encode_descriptor("file_lag", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+        for (ledger, lag) in &of_files {
+            let bytes = ConstGauge::new(lag.bytes);
+            bytes.encode(metric.encode_family(&labels(ledger, Some(&lag.path)))?)?;
+        }
+        let help = "So long ago, at least, something was written to a file that is not settled.";
+        let mut metric = encoder.encode_descriptor("file_lag", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        for (ledger, lag) in &of_files {
+            let age = ConstGauge::new(lag.age().as_secs_f64());
+            age.encode(metric.encode_family(&labels(ledger, Some(&lag.path)))?)?;
+        }
+        let help = "So long ago, at least, something was written to any file that is not settled.";
+        let mut metric = encoder.encode_descriptor("lag", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        if let [Ledger { sink: None, lags, .. }] = &self.0[..] {
+            return ConstGauge::new(lags.longest().as_secs_f64()).encode(metric);
+        }
+        for ledger in &self.0 {
+            let age = ConstGauge::new(ledger.lags.longest().as_secs_f64());
+            age.encode(metric.encode_family(&labels(ledger, None))?)?;
+        }
+        Ok(())
+    }
+}
+
+fn labels<'l>(ledger: &'l Ledger, path: Option<&'l str>) -> Vec<(&'static str, &'l str)> {
+    let sink = ledger.sink.iter().map(|sink| ("sink", &**sink));
+    sink.chain(path.map(|path| ("path", path))).collect()
 }

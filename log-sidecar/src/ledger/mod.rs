@@ -1,5 +1,6 @@
 //! The account of every record on its way to one sink: read = acked + rejected + lost + dropped + in flight.
 
+mod lag;
 mod metrics;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
+pub(crate) use self::lag::{Lag, Lags, Watermark};
 pub(crate) use self::metrics::register;
 
 /// Counters shared by the reader thread and the network side.
@@ -33,6 +35,7 @@ pub(crate) struct Ledger {
     pub(crate) open_files: Gauge,
     pub(crate) unreadable_files: Gauge,
     pub(crate) tls_unverified: Gauge,
+    pub(crate) lags: Lags,
     /// Reading was ended by the clock while files still grew.
     pub(crate) cut_off: Arc<AtomicBool>,
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use pod_contract::run::ready::Latch;
+use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
 use pod_contract::start::explain;
 use tokio::sync::mpsc::Sender;
@@ -114,6 +114,9 @@ pub(crate) struct Reader {
     /// What the last checkpoint could not be written for.
     unsaved: Option<String>,
     first_scan: Option<Latch>,
+    ready: Ready,
+    /// Held while a file is too far behind.
+    behind: Option<Latch>,
     blocks: Arc<Pool>,
     phase: Phase,
     started: Instant,
@@ -126,7 +129,7 @@ impl Reader {
         mailbox: Arc<Mailbox>,
         ledger: Ledger,
         batches: Sender<Batch>,
-        first_scan: Latch,
+        (ready, first_scan): (Ready, Latch),
         blocks: Arc<Pool>,
     ) -> Self {
         let watch = Watch::start(config.patterns.bases(), &mailbox);
@@ -155,6 +158,8 @@ impl Reader {
             save_at: now,
             unsaved: None,
             first_scan: Some(first_scan),
+            ready,
+            behind: None,
             blocks,
             phase: Phase::Running,
             started: now,
@@ -211,10 +216,30 @@ impl Reader {
             self.save();
         }
         self.first_scan = None;
+        self.judge_lag();
         // Where hints tell of everything, a look at thousands of files is for what they missed.
         let share = if self.watch.is_complete() { RARE } else { OFTEN };
         let pause = (started.elapsed() * share).min(MAX_POLL);
         self.reconcile_at = Instant::now() + self.config.poll.max(pause);
+    }
+
+    fn judge_lag(&mut self) {
+        let Some(limit) = self.config.ready_lag else { return };
+        let is_behind = self.ledger.lags.longest() > limit;
+        if is_behind && self.behind.is_none() {
+            let sink = self
+                .ledger
+                .sink
+                .iter()
+                .map(|sink| format!(" of {sink}"))
+                .collect::<String>();
+            self.behind = Some(
+                self.ready
+                    .latch(format!("what was written more than {limit:?} ago{sink}")),
+            );
+        } else if !is_behind {
+            self.behind = None;
+        }
     }
 
     fn take_news(&mut self, wait: Duration) {

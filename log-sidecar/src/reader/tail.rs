@@ -22,6 +22,7 @@ use crate::checkpoint::Saved;
 use crate::discover::is_rotation_of;
 use crate::frontier::Frontier;
 use crate::identity::{Evidence, GUARD, HEAD, Inode, content_id};
+use crate::ledger::{Lag, Watermark};
 use crate::recycle::{Pool, Recycled};
 
 /// One read at most, so that files take turns.
@@ -71,6 +72,7 @@ pub(super) struct Tail {
     pub(super) clock: Clock,
     pub(super) trouble: Trouble,
     pub(super) grew_at: Instant,
+    watermark: Watermark,
     evidence: (u64, Evidence),
     /// As long as nothing is settled.
     begins: Option<(u64, Evidence)>,
@@ -183,6 +185,7 @@ impl Tail {
             clock: Clock::default(),
             trouble: Trouble::default(),
             grew_at: Instant::now(),
+            watermark: Watermark::new(0, Instant::now()),
             evidence: (0, Evidence::none()),
             begins: None,
             head: Vec::new(),
@@ -249,6 +252,14 @@ impl Tail {
             return 0;
         }
         self.size().saturating_sub(self.position)
+    }
+
+    /// How far it is behind.
+    pub(super) fn lag(&mut self, now: Instant) -> Option<Lag> {
+        let (size, settled) = (self.size(), self.frontier.settled());
+        // There may be room for what comes.
+        let size = if self.in_nuls { self.position } else { size };
+        self.watermark.lag(&self.source.path, size, settled, now)
     }
 
     /// Is everything read and settled?

@@ -11,6 +11,7 @@ mod fields;
 mod files;
 mod flags;
 mod history;
+mod insight;
 mod loki;
 mod model;
 mod multiline;

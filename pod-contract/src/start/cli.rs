@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::misplaced;
 use crate::config::{Flag, Section, Settings, schema, setting, variable};
@@ -33,6 +33,8 @@ pub struct Program {
     pub sections: &'static [Section],
     /// Subcommands of this binary's own; [`Settings::verb`] tells which one was given.
     pub verbs: &'static [Verb],
+    /// `check --online` runs with the verb `check`: it asks the peers, too.
+    pub checks_online: bool,
 }
 
 /// A subcommand with settings of its own.
@@ -74,6 +76,9 @@ impl Program {
             Some(("probe", sub)) => end(&self.last_words(None), probe::run(sub)),
             Some(("install-self", sub)) => end(&self.last_words(None), self.install(sub)),
             Some(("schema", _)) => end(&self.last_words(None), self.print_schema()),
+            Some(("check", sub)) if self.checks_online && sub.get_flag(ONLINE) => {
+                self.prove_and(sub, Some("check"), prove, run)
+            }
             Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _| {
                 say(&format!("{}: the configuration is valid", self.name))
             }),
@@ -232,7 +237,8 @@ impl Program {
             .subcommand(
                 Command::new("check")
                     .about("Prove the configuration and exit: 0 valid, 2 not")
-                    .args(self.settings((self.flags)())),
+                    .args(self.settings((self.flags)()))
+                    .args(self.checks_online.then(online_flag)),
             )
             .subcommand(Command::new("schema").about("Print the JSON Schema of the file, for editors and checks"))
             .subcommand(probe::command())
@@ -249,6 +255,15 @@ impl Program {
 
 /// The subcommands that every binary has.
 const BUILT_IN: [&str; 4] = ["check", "schema", "probe", "install-self"];
+
+const ONLINE: &str = "online";
+
+fn online_flag() -> Arg {
+    Arg::new(ONLINE)
+        .long(ONLINE)
+        .action(ArgAction::SetTrue)
+        .help("Ask the peers too, and send nothing: 1 when one is not there, or does not know us")
+}
 
 /// Which file; no setting that the file itself could have.
 fn config_flag() -> Flag {

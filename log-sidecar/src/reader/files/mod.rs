@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use self::growing::Growing;
 pub(crate) use self::history::Start;
@@ -196,7 +196,10 @@ impl Files {
         opened
     }
 
-    pub(super) fn measure(&self) {
+    pub(super) fn measure(&mut self) {
+        let now = Instant::now();
+        let lags = self.tails.values_mut().filter_map(|tail| tail.lag(now)).collect();
+        self.ledger.lags.set(lags);
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         let backlog: u64 = self.tails.values().map(Tail::backlog).sum();
         let archives = self.archives.iter().map(Archive::backlog);
