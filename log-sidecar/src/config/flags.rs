@@ -20,7 +20,7 @@ pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
 %Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), loki+https://HOST:PORT (also http),
 ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
-syslog+tls://HOST:PORT (also tcp), and stdout (one JSON object a line).
+syslog+tls://HOST:PORT (also tcp), forward+tls://HOST:PORT/TAG (also tcp; Fluentd, Fluent Bit), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. Each has its own copy of every setting that it names, its own
 positions and rejected records in STATE/NAME, and its own --in-flight; none waits for another.
@@ -265,6 +265,11 @@ fn delivery_flags() -> Vec<Flag> {
             "bearer",
             "SECRET",
             "Where a token for the sink is: env:NAME or file:PATH",
+        ),
+        setting::<Secret>(
+            "shared-key",
+            "SECRET",
+            "Where the key is that a forward server shares with us: env:NAME or file:PATH",
         ),
         map::<String>(
             "header",

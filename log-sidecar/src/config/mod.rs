@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pod_contract::admin;
-use pod_contract::config::Settings;
+use pod_contract::config::{Secret, Settings};
 use pod_contract::net::login::Login;
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
 use pod_contract::tls::{Renewing, Tls, Trust};
@@ -178,6 +178,7 @@ impl Delivery {
     fn prove(s: &mut Settings<'_>) -> Option<Self> {
         let target = s.required::<Target>("to");
         let login = Login::prove(s, &[("api-key", "ApiKey"), ("bearer", "Bearer")]);
+        let shared_key = s.optional::<Secret>("shared-key");
         let tls = Tls::prove(s);
         let timeout = s.or("request-timeout", Duration::from_secs(30));
         let compress = s.or("compress", Compress::None);
@@ -199,7 +200,7 @@ impl Delivery {
         refuse_bad_labels(s, &labels)?;
         let (login, tls) = (login?, tls?);
         let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
-        let protocols: &[&str] = if matches!(target, Target::Syslog(_)) {
+        let protocols: &[&str] = if matches!(target, Target::Syslog(_) | Target::Forward(_)) {
             &[]
         } else {
             &["http/1.1"]
@@ -213,6 +214,7 @@ impl Delivery {
             target,
             network: Network {
                 login,
+                shared_key: shared_key?,
                 tls: certificates,
                 timeout,
                 compress: compress?,
@@ -285,7 +287,8 @@ fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<Head
 
 const OF_THE_PROCESS: [&str; 4] = ["state", "admin", "grace", "exit-when-file"];
 const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
-const OF_THE_NETWORK: [&str; 10] = [
+const OF_THE_NETWORK: [&str; 11] = [
+    "shared-key",
     "header",
     "compress",
     "username",
@@ -302,6 +305,13 @@ fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
     if matches!(target, Target::Syslog(_)) {
         let of_http = OF_THE_NETWORK.iter().filter(|name| **name != "request-timeout");
         of_http.for_each(|name| s.pointless(name, "syslog knows no login, no headers and no refusal"));
+    }
+    if matches!(target, Target::Forward(_)) {
+        for name in ["header", "api-key", "bearer", "all-refused", "dead-letter-max"] {
+            s.pointless(name, "forward knows no headers, no tokens and no refusal");
+        }
+    } else {
+        s.pointless("shared-key", "only forward has one");
     }
     match target {
         Target::Loki(_) => s.pointless("compress", "Loki takes snappy, and that is what it gets"),

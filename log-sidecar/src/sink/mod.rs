@@ -3,6 +3,7 @@
 mod connect;
 mod document;
 mod elasticsearch;
+mod forward;
 mod http;
 mod index;
 mod json;
@@ -10,6 +11,7 @@ mod loki;
 mod otlp;
 mod protobuf;
 mod stdout;
+mod stream;
 mod syslog;
 mod target;
 mod web;
@@ -17,7 +19,7 @@ mod web;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pod_contract::config::Word;
+use pod_contract::config::{Secret, Word};
 use pod_contract::net::login::Login;
 use pod_contract::tls::Renewing;
 
@@ -26,6 +28,7 @@ use crate::parse::Shape;
 use crate::recycle::Pool;
 pub(crate) use document::Encoder;
 use elasticsearch::Elasticsearch;
+use forward::Forward;
 use loki::Loki;
 use otlp::Otlp;
 use stdout::Stdout;
@@ -102,6 +105,8 @@ pub(crate) struct Network {
     /// Of Loki's streams.
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) login: Option<Login>,
+    /// Of forward, which both sides know.
+    pub(crate) shared_key: Option<Secret>,
     /// For https.
     pub(crate) tls: Option<Arc<Renewing>>,
     /// The sink is given so long to answer.
@@ -119,6 +124,7 @@ pub(crate) enum Sink {
     Loki(Box<Loki>),
     Web(Box<Web>),
     Syslog(Box<Syslog>),
+    Forward(Box<Forward>),
 }
 
 impl Sink {
@@ -131,6 +137,7 @@ impl Sink {
             Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
             Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
             Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
+            Target::Forward(server) => Self::Forward(Box::new(Forward::new(server, network, shape))),
             Target::Web(server, form) => Self::Web(Box::new(Web::new(server, *form, network, shape))),
         }
     }
@@ -154,6 +161,7 @@ impl Sink {
             Self::Loki(sink) => Some(&sink.http.bodies),
             Self::Web(sink) => Some(&sink.http.bodies),
             Self::Syslog(sink) => Some(&sink.bodies),
+            Self::Forward(sink) => Some(&sink.bodies),
         }
     }
 
@@ -166,6 +174,7 @@ impl Sink {
             Self::Loki(sink) => sink.greet().await,
             Self::Web(sink) => sink.greet().await,
             Self::Syslog(sink) => sink.greet().await,
+            Self::Forward(sink) => sink.greet().await,
         }
     }
 
@@ -187,6 +196,7 @@ impl Sink {
             Self::Loki(sink) => sink.send(records, read_at).await,
             Self::Web(sink) => sink.send(records, read_at).await,
             Self::Syslog(sink) => sink.send(records, read_at).await,
+            Self::Forward(sink) => sink.send(records, read_at).await,
         }
     }
 }
@@ -212,6 +222,7 @@ pub(crate) fn read_replies(status: u16, body: &[u8]) {
     if let Known::Each(known) = elasticsearch::answer(status, body, &ids) {
         assert_eq!(known.len(), ids.len());
     }
+    drop(forward::decode(&mut &*body, 4));
     drop(loki::note(status, body, &mut std::collections::HashSet::new()));
 }
 

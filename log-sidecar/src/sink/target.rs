@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Otlp(Server),
     Loki(Server),
     Syslog(Server),
+    /// The path is the tag.
+    Forward(Server),
     /// Anybody who takes documents.
     Web(Server, Form),
 }
@@ -57,7 +59,11 @@ impl Target {
         match self {
             Self::Stdout => None,
             Self::Elasticsearch(cluster) => Some(&cluster.server),
-            Self::Otlp(server) | Self::Loki(server) | Self::Syslog(server) | Self::Web(server, _) => Some(server),
+            Self::Otlp(server)
+            | Self::Loki(server)
+            | Self::Syslog(server)
+            | Self::Forward(server)
+            | Self::Web(server, _) => Some(server),
         }
     }
 }
@@ -85,7 +91,7 @@ impl Server {
     }
 }
 
-const SCHEMES: [&str; 14] = [
+const SCHEMES: [&str; 16] = [
     "elasticsearch+http",
     "elasticsearch+https",
     "opensearch+http",
@@ -100,6 +106,8 @@ const SCHEMES: [&str; 14] = [
     "json+https",
     "syslog+tcp",
     "syslog+tls",
+    "forward+tcp",
+    "forward+tls",
 ];
 
 /// Of OTLP over HTTP: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-request>.
@@ -108,7 +116,7 @@ const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp; or stdout";
+        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT or forward+tls://HOST:PORT/TAG, also tcp; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
@@ -127,6 +135,10 @@ impl Setting for Target {
         match kind {
             "syslog" if !path.is_empty() || !query.is_empty() => return Err("syslog takes no path".into()),
             "syslog" => return Ok(Self::Syslog(server())),
+            "forward" if path.is_empty() || !query.is_empty() => {
+                return Err("forward takes a tag: forward+tls://HOST:PORT/TAG".into());
+            }
+            "forward" => return Ok(Self::Forward(server())),
             "otlp" | "loki" if !query.is_empty() => return Err(format!("{kind} takes no query")),
             "otlp" => return Ok(Self::Otlp(server())),
             "loki" => return Ok(Self::Loki(server())),
@@ -200,6 +212,9 @@ mod tests {
             "loki+http://loki?x=y",
             "ndjson://logs",
             "syslog+tcp://logs",
+            "forward+tcp://logs/app",
+            "forward+tcp://logs:24224",
+            "forward+tcp://logs:24224/app?x=y",
             "syslog+tls://logs:6514/x",
             "es:9200",
             "http://es:9200/app",

@@ -10,6 +10,7 @@ mod faults;
 mod fields;
 mod files;
 mod flags;
+mod forward;
 mod history;
 mod insight;
 mod loki;

@@ -6,21 +6,16 @@
 
 mod encode;
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pod_contract::tls::Renewing;
 use pod_contract::units::HostPort;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::encode::Encoder;
-use super::connect::{CONNECT_TIMEOUT, chain};
+use super::connect::chain;
+use super::stream::{Connection, Dial, later, within};
 use super::{Answer, Network, Verdict};
 use crate::batch::Record;
 use crate::parse::Shape;
@@ -28,8 +23,7 @@ use crate::recycle::Pool;
 
 #[derive(Debug)]
 pub(crate) struct Syslog {
-    address: HostPort,
-    tls: Option<Arc<Renewing>>,
+    dial: Dial,
     timeout: Duration,
     encoder: Encoder,
     pub(super) bodies: Arc<Pool>,
@@ -38,8 +32,10 @@ pub(crate) struct Syslog {
 impl Syslog {
     pub(crate) fn new(address: &HostPort, network: &Network, shape: &Shape) -> Self {
         Self {
-            address: address.clone(),
-            tls: network.tls.clone(),
+            dial: Dial {
+                address: address.clone(),
+                tls: network.tls.clone(),
+            },
             timeout: network.timeout,
             encoder: Encoder::new(shape),
             bodies: super::http::bodies(),
@@ -48,19 +44,12 @@ impl Syslog {
 
     /// Is somebody there, who is who he says?
     pub(crate) async fn greet(&self) -> Result<(), String> {
-        let stream = within(CONNECT_TIMEOUT, NOT_CONNECTED, self.connect()).await;
+        let stream = self.dial.connect().await;
         stream.map(drop).map_err(|error| chain(&error))
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let later = |is_unclear| {
-            move |error: io::Error| Answer::Later {
-                why: chain(&error),
-                after: None,
-                is_unclear,
-            }
-        };
-        let stream = match within(CONNECT_TIMEOUT, NOT_CONNECTED, self.connect()).await {
+        let stream = match self.dial.connect().await {
             Ok(stream) => stream,
             Err(error) => return later(false)(error),
         };
@@ -71,38 +60,10 @@ impl Syslog {
             Err(error) => later(true)(error),
         }
     }
-
-    async fn connect(&self) -> io::Result<Box<dyn Connection>> {
-        let HostPort { host, port } = &self.address;
-        let tcp = TcpStream::connect((host.as_str(), *port)).await?;
-        tcp.set_nodelay(true)?;
-        let Some(tls) = &self.tls else {
-            return Ok(Box::new(tcp));
-        };
-        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(tls.current()).connect(name, tcp).await?;
-        Ok(Box::new(stream))
-    }
 }
 
 /// Whoever closes without having read resets the connection when the rest arrives: about this time later.
 const AFTERMATH: Duration = Duration::from_millis(50);
-
-trait Connection: AsyncRead + AsyncWrite + Unpin {
-    fn tcp(&self) -> &TcpStream;
-}
-
-impl Connection for TcpStream {
-    fn tcp(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Connection for TlsStream<TcpStream> {
-    fn tcp(&self) -> &TcpStream {
-        self.get_ref().0
-    }
-}
 
 /// Sends all of it, and waits until the server has read it and closes its side.
 async fn hand_over(mut stream: Box<dyn Connection>, body: &[u8]) -> io::Result<()> {
@@ -132,10 +93,4 @@ async fn hand_over(mut stream: Box<dyn Connection>, body: &[u8]) -> io::Result<(
     }
 }
 
-async fn within<T>(limit: Duration, what: &str, done: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let done = tokio::time::timeout(limit, done).await;
-    done.unwrap_or_else(|_| Err(io::Error::other(format!("{what} within {limit:?}"))))
-}
-
-const NOT_CONNECTED: &str = "not connected";
 const NOT_CLOSED: &str = "not closed by the server, which has to read to the end of a connection and to close it then,";
