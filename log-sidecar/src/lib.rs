@@ -61,7 +61,7 @@ pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
         move || ledger::summary(&left),
         async |stop| match task {
             Task::Ship(shipping, routes) => pipeline::ship(shipping, routes, state, ledgers, stop).await,
-            Task::Replay(routes) => replay::send_all_again(routes, ledgers, stop).await,
+            Task::Replay(routes) => replay::send_all_again(routes, state.unwrap_or_default(), ledgers, stop).await,
             Task::Greet(routes) => route::greet_all(routes).await,
             Task::Try(..) | Task::Status => Ok(()),
         },

@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 use crate::config::{self, Shipping};
 use crate::ledger::{self, Ledger};
 use crate::route::Route;
-use crate::state::State;
+use crate::state;
 
 /// What the admin side calls itself.
 const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -34,14 +34,11 @@ pub(crate) async fn ship(
     let admin = admin::listen(shipping.admin).await?;
     let mut registry = metrics::registry("log", env!("CARGO_PKG_VERSION"));
     ledger::register(&ledgers, &mut registry);
-    let _state = State::open(state.as_deref(), &routes)?;
+    let _lock = state::open(state.as_deref(), &routes)?;
     let (halt, mut running) = (CancellationToken::new(), JoinSet::new());
     let mut opened = Vec::new();
     for (route, ledger) in routes.into_iter().zip(ledgers) {
-        let span = match &route.name {
-            Some(name) => tracing::info_span!("sink", sink = &**name),
-            None => tracing::Span::none(),
-        };
+        let span = route.span();
         let route = span.in_scope(|| Route::open(route, ledger, &ready))?;
         opened.push((route, span));
     }
@@ -66,16 +63,26 @@ pub(crate) async fn ship(
         Some(ended) = running.join_next() => return outcome(ended),
     }
     halt.cancel();
-    let mut failures = Vec::new();
+    let mut result = Ok(());
     while let Some(ended) = running.join_next().await {
-        failures.extend(outcome(ended).err());
+        result = both(result, outcome(ended));
     }
     done.cancel();
-    let first = failures.pop();
-    for failure in failures {
-        tracing::error!(cause = failure.cause, remedy = failure.remedy, "failed too");
+    result
+}
+
+/// One failure that tells of all.
+pub(crate) fn both(one: Result<(), Failure>, other: Result<(), Failure>) -> Result<(), Failure> {
+    match (one, other) {
+        (Err(mut one), Err(other)) => {
+            one.cause = format!("{}; {}", one.cause, other.cause);
+            if !one.remedy.contains(&other.remedy) {
+                one.remedy = format!("{}; {}", one.remedy, other.remedy);
+            }
+            Err(one)
+        }
+        (one, other) => one.and(other),
     }
-    first.map_or(Ok(()), Err)
 }
 
 fn outcome(ended: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {

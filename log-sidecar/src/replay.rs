@@ -17,13 +17,17 @@ use pod_contract::run::lifecycle::CancellationToken;
 use pod_contract::start::exit::Failure;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::batch::{Batch, Line, Segment, Source};
 use crate::config;
 use crate::deliver::{AllRefused, Entry, path_in};
 use crate::ledger::Ledger;
 use crate::parse::millis;
+use crate::pipeline::both;
 use crate::route::new_delivery;
+use crate::state;
 
 const TAKEN: &str = "dead-letter.replay.ndjson";
 const UNREADABLE: &str = "dead-letter.unreadable";
@@ -34,26 +38,39 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MAX_BYTES: usize = 1 << 20;
 const MAX_RECORDS: usize = 4096;
 
-/// Sends what each sink has rejected, one after the other; the first failure is the one that is returned.
+/// Sends what each sink has rejected, to all of them at once.
 pub(crate) async fn send_all_again(
     routes: Vec<config::Route>,
+    state: PathBuf,
     ledgers: Vec<Ledger>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
+    let mut sending = JoinSet::new();
     let mut result = Ok(());
     for (route, ledger) in routes.into_iter().zip(ledgers) {
-        let sent = send_again(route.delivery, route.state.unwrap_or_default(), ledger, &stop).await;
-        let Err(mut failure) = sent else { continue };
-        if let Some(name) = route.name {
-            failure.cause = format!("sink {name}: {}", failure.cause);
+        if route.name.is_some() {
+            refuse_common(&state)?;
         }
-        if result.is_ok() {
-            result = Err(failure);
-        } else {
-            tracing::error!(cause = failure.cause, remedy = failure.remedy, "failed too");
-        }
+        let span = route.span();
+        let sent = send_again(route.delivery, route.state.unwrap_or_default(), ledger, stop.clone());
+        sending.spawn_local(sent.instrument(span));
+    }
+    while let Some(sent) = sending.join_next().await {
+        result = both(
+            result,
+            sent.unwrap_or_else(|_| Err(Failure::failed("sending again panicked; this is a bug"))),
+        );
     }
     result
+}
+
+/// Those of a run without named sinks.
+fn refuse_common(state: &Path) -> Result<(), Failure> {
+    let Some(file) = state::dead_letters(state).unwrap_or_default().pop() else {
+        return Ok(());
+    };
+    let failure = Failure::failed(format!("{} has rejected records that no sink has yet", file.display()));
+    Err(failure.remedy("start log-sidecar with the named sinks once: the first takes them over"))
 }
 
 /// Sends all of it once, and says what became of it.
@@ -61,9 +78,10 @@ async fn send_again(
     config: config::Delivery,
     state: PathBuf,
     ledger: Ledger,
-    stop: &CancellationToken,
+    stop: CancellationToken,
 ) -> Result<(), Failure> {
     tokio::select! {
+        biased;
         () = stop.cancelled() => Err(Failure::failed(format!("stopped: {}", ledger.summary()))
             .remedy("run it again: what was taken is known to the sink")),
         done = send_files(&config, &state, &ledger) => {
@@ -92,11 +110,12 @@ async fn send_files(config: &config::Delivery, state: &Path, ledger: &Ledger) ->
 }
 
 fn conclude(state: &Path, ledger: &Ledger) -> Result<(), Failure> {
+    let sink = ledger.sink.iter().map(|sink| format!("{sink}: ")).collect::<String>();
     if ledger.read.get() == 0 && !state.join(UNREADABLE).exists() {
-        tracing::info!("nothing was rejected");
+        tracing::info!("{sink}nothing was rejected");
         return Ok(());
     }
-    let summary = format!("sent again {}, taken {}", ledger.read.get(), ledger.acked.get());
+    let summary = format!("{sink}sent again {}, taken {}", ledger.read.get(), ledger.acked.get());
     if ledger.lost.get() > 0 {
         let failure = Failure::failed(format!(
             "{summary}; not all that was refused again has room in the dead-letter file"

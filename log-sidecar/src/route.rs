@@ -13,6 +13,7 @@ use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Positions};
@@ -84,7 +85,8 @@ impl Route {
 
         let mut side = JoinSet::new();
         let (greeting, greeted) = (Rc::clone(&delivery), self.greeted);
-        side.spawn_local(greet(greeted, async move || greeting.sink.greet().await));
+        let greeted = greet(greeted, async move || greeting.sink.greet().await);
+        side.spawn_local(greeted.in_current_span());
         let mut shipped = Box::pin(deliver_all(delivery, receiver, mailbox.clone(), blocks));
 
         tokio::select! {
@@ -159,7 +161,10 @@ async fn deliver_all(
     while is_open || !under_way.is_empty() {
         tokio::select! {
             batch = batches.recv(), if is_open && under_way.len() < most => match batch {
-                Some(batch) => drop(under_way.spawn_local(settle(Rc::clone(&delivery), batch, Arc::clone(&mailbox)))),
+                Some(batch) => {
+                    let settled = settle(Rc::clone(&delivery), batch, Arc::clone(&mailbox));
+                    under_way.spawn_local(settled.in_current_span());
+                }
                 None => is_open = false,
             },
             Some(ended) = under_way.join_next() => {

@@ -1,114 +1,150 @@
-//! The state directory: the files of the one sink, or those of each named one in a directory of its name.
+//! The state directory: the files of the one sink, or those of each named one in `sinks/NAME`.
+//!
+//! What a run with one sink has left goes to the named ones: each starts where that one ended, and the first has its dead letters. All of it
+//! is made in `sinks.new` first, which counts once the old positions are gone.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use pod_contract::files::publish::Staged;
+use pod_contract::files::publish::{Staged, sync_dir};
 use pod_contract::start::exit::Failure;
 
-use crate::checkpoint::{CLEAN, NAME, is_full, lock};
+use crate::checkpoint::{CLEAN, NAME, is_full, lock, peek};
 use crate::config::Route;
 use crate::deliver::DEAD_LETTER;
 
-/// What positions are called once the named sinks have them.
-const TAKEN: &str = "json.taken";
+/// Where the directories of named sinks are.
+pub(crate) const SINKS: &str = "sinks";
+const NEW: &str = "sinks.new";
+/// What the old positions are called in `NEW`.
+const TAKEN: &str = "taken.json";
 
-/// Keeps other processes out of the directory as a whole.
-#[derive(Debug)]
-pub(crate) struct State {
-    _lock: Option<File>,
-}
-
-impl State {
-    /// What a run with one sink has left goes to the named ones: each starts where that one ended, and the first has its dead letters.
-    ///
-    /// # Errors
-    /// When a run with named sinks has left positions, and there are none for one without a name: it would send all of it again.
-    pub(crate) fn open(state: Option<&Path>, routes: &[Route]) -> Result<Self, Failure> {
-        let Some(state) = state else {
-            return Ok(Self { _lock: None });
-        };
-        let dirs: Vec<PathBuf> = routes
-            .iter()
-            .filter(|route| route.name.is_some())
-            .filter_map(|route| route.state.clone())
-            .collect();
-        let opened = if dirs.is_empty() {
-            refuse_foreign(state)?;
-            Ok(None)
-        } else {
-            take_over(state, &dirs)
-        };
-        let lock = opened.map_err(|error| {
-            let failure = Failure::failed(format!("cannot use the state directory {}: {error}", state.display()));
-            failure.remedy("name a directory on a writable volume, which no other log-sidecar uses")
-        })?;
-        Ok(Self { _lock: lock })
-    }
-}
-
-fn take_over(state: &Path, dirs: &[PathBuf]) -> io::Result<Option<File>> {
+/// Prepares the directory for these routes. The lock on it, if they have names, is held as long as they run.
+///
+/// # Errors
+/// When a run with named sinks has left positions, and there are none for one without a name: it would send all of it again.
+pub(crate) fn open(state: Option<&Path>, routes: &[Route]) -> Result<Option<File>, Failure> {
+    let Some(state) = state else { return Ok(None) };
+    let failed = |error| cannot_use(state, &error);
     let lock = match lock(state) {
         // There is nothing to take over where nothing is; positions follow when there is room.
         Err(error) if is_full(&error) => return Ok(None),
-        locked => locked?,
+        locked => locked.map_err(failed)?,
     };
-    let old = state.join(NAME);
-    if !old.try_exists()? {
-        return Ok(Some(lock));
+    let names: Vec<&str> = routes.iter().filter_map(|route| route.name.as_deref()).collect();
+    if names.is_empty() {
+        // The one route holds it itself.
+        drop(lock);
+        return refuse_named(state).map(|()| None);
     }
-    tracing::info!(state = %state.display(), "the sinks start where the one without a name ended");
-    if let Some(first) = dirs.first() {
-        fs::create_dir_all(first)?;
-        move_dead_letters(state, first)?;
-    }
-    let positions = fs::read(&old)?;
-    let is_clean = fs::exists(old.with_extension(CLEAN))?;
-    for dir in dirs {
-        fs::create_dir_all(dir)?;
-        let own = dir.join(NAME);
-        if own.try_exists()? {
-            continue;
-        }
-        let mut staged = Staged::create(&own)?;
-        staged.file().write_all(&positions)?;
-        staged.publish(0o640)?;
-        if is_clean {
-            File::create(own.with_extension(CLEAN))?;
-        }
-    }
-    fs::rename(&old, old.with_extension(TAKEN))?;
+    take_over(state, &names).map_err(failed)?;
+    hand_over_dead_letters(state, &names).map_err(failed)?;
+    tell_unused(state, &names);
     Ok(Some(lock))
 }
 
-fn move_dead_letters(state: &Path, first: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(state)? {
-        let name = entry?.file_name();
-        if !name.as_encoded_bytes().starts_with(DEAD_LETTER.as_bytes()) {
-            continue;
+fn cannot_use(state: &Path, error: &io::Error) -> Failure {
+    use pod_contract::start::explain;
+    let failure = Failure::failed(format!("cannot use the state directory {}: {error}", state.display()));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failure.remedy(explain::denied(state)),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.remedy("free some space on its volume"),
+        _ => failure.remedy("name a directory on a writable volume that no other log-sidecar uses"),
+    }
+}
+
+fn take_over(state: &Path, names: &[&str]) -> io::Result<()> {
+    let (old, sinks, new) = (state.join(NAME), state.join(SINKS), state.join(NEW));
+    let is_due = old.try_exists()?;
+    if is_due {
+        // It has to be one of ours.
+        peek(state)?;
+        remove_tree(&new)?;
+        let positions = fs::read(&old)?;
+        for name in names.iter().filter(|name| !sinks.join(name).join(NAME).exists()) {
+            let dir = new.join(name);
+            fs::create_dir_all(&dir)?;
+            let mut staged = Staged::create(&dir.join(NAME))?;
+            staged.file().write_all(&positions)?;
+            staged.publish(0o640)?;
         }
-        if first.join(&name).try_exists()? {
-            tracing::warn!(file = %state.join(&name).display(), "rejected records that no sink takes over, since it has some of its own");
+        fs::create_dir_all(&new)?;
+        match fs::remove_file(old.with_extension(CLEAN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::rename(&old, new.join(TAKEN))?;
+        sync_dir(state)?;
+    }
+    if new.try_exists()? {
+        fs::create_dir_all(&sinks)?;
+        for name in names_in(&new)?.iter().filter(|name| *name != TAKEN) {
+            let own = sinks.join(name);
+            // A directory without positions.
+            fs::create_dir_all(&own)?;
+            fs::rename(new.join(name).join(NAME), own.join(NAME))?;
+        }
+        remove_tree(&new)?;
+        sync_dir(&sinks)?;
+        tracing::info!(state = %state.display(), "the sinks start where the one without a name ended");
+    }
+    Ok(())
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Rejected records that no named sink has.
+pub(crate) fn dead_letters(state: &Path) -> io::Result<Vec<PathBuf>> {
+    let names = names_in(state)?.into_iter();
+    let ours = names.filter(|name| name.as_encoded_bytes().starts_with(DEAD_LETTER.as_bytes()));
+    Ok(ours.map(|name| state.join(name)).collect())
+}
+
+fn hand_over_dead_letters(state: &Path, names: &[&str]) -> io::Result<()> {
+    for file in dead_letters(state)? {
+        let first = state.join(SINKS).join(names.first().unwrap_or(&""));
+        fs::create_dir_all(&first)?;
+        let own = first.join(file.file_name().unwrap_or_default());
+        if own.try_exists()? {
+            tracing::warn!(file = %file.display(), to = %own.display(), "rejected records that no sink has, since there are others where they would go: move them when those are sent");
         } else {
-            fs::rename(state.join(&name), first.join(&name))?;
+            fs::rename(&file, &own)?;
         }
     }
     Ok(())
 }
 
-fn refuse_foreign(state: &Path) -> Result<(), Failure> {
+/// A sink that was renamed or left out.
+fn tell_unused(state: &Path, names: &[&str]) {
+    for name in names_in(&state.join(SINKS)).unwrap_or_default() {
+        if !names.iter().any(|known| *known == name) {
+            let dir = state.join(SINKS).join(name);
+            tracing::warn!(dir = %dir.display(), "positions and rejected records of a sink that is not configured: its name is what they hang on");
+        }
+    }
+}
+
+fn refuse_named(state: &Path) -> Result<(), Failure> {
     // What cannot be looked at is told when it is used.
     if fs::exists(state.join(NAME)).unwrap_or(true) {
         return Ok(());
     }
-    let mut names: Vec<String> = fs::read_dir(state)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join(NAME).exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let has_positions = |dir: &Path, name: &OsString| dir.join(name).join(NAME).exists();
+    let mut names: Vec<String> = Vec::new();
+    for dir in [SINKS, NEW].map(|dir| state.join(dir)) {
+        let found = names_in(&dir)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|name| has_positions(&dir, name));
+        names.extend(found.map(|name| name.to_string_lossy().into_owned()));
+    }
     names.sort_unstable();
     let Some(first) = names.first() else { return Ok(()) };
     let (dir, names) = (state.display(), names.join(", "));
@@ -116,6 +152,10 @@ fn refuse_foreign(state: &Path) -> Result<(), Failure> {
         "{dir} has the positions of the sinks {names}, and none of one without a name: all of it would be sent again"
     ));
     Err(failure.remedy(format!(
-        "give the sink its name (sinks: {{{first}: …}}), or move {dir}/{first}/{NAME} to {dir}"
+        "give the sink its name (sinks: {{{first}: …}}), or move what is in {dir}/{SINKS}/{first} to {dir}"
     )))
+}
+
+fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
 }

@@ -12,6 +12,7 @@ use pod_contract::units::Bytes;
 use crate::checkpoint::{NAME, Saved, peek};
 use crate::deliver::path_in;
 use crate::identity::Inode;
+use crate::state::SINKS;
 
 /// Prints a table for each sink that has positions there.
 pub(crate) fn show(state: &Path) -> Result<(), Failure> {
@@ -29,7 +30,7 @@ pub(crate) fn show(state: &Path) -> Result<(), Failure> {
 
 fn table(state: &Path) -> io::Result<String> {
     let mut dirs = vec![state.to_owned()];
-    for entry in fs::read_dir(state)? {
+    for entry in fs::read_dir(state.join(SINKS)).into_iter().flatten() {
         dirs.push(entry?.path());
     }
     dirs.retain(|dir| dir.join(NAME).exists());

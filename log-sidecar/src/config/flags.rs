@@ -22,8 +22,8 @@ Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path befo
 ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
 syslog+tls://HOST:PORT (also tcp), forward+tls://HOST:PORT/TAG (also tcp; Fluentd, Fluent Bit), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
-Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. Each has its own copy of every setting that it names, its own
-positions and rejected records in STATE/NAME, and its own --in-flight; none waits for another.
+Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. What one does not say is as it stands beside `sinks`. Each has its
+own positions and rejected records in STATE/sinks/NAME, and its own --in-flight; none waits for another.
 POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
 
 Example:

@@ -8,6 +8,7 @@ use pod_contract::config::Settings;
 
 use super::reading::Times;
 use super::{Delivery, Reading, Route};
+use crate::state;
 
 /// What is the same for all of them.
 pub(super) struct Common {
@@ -16,23 +17,31 @@ pub(super) struct Common {
     pub(super) is_replay: bool,
 }
 
+/// One login, and one certificate with its key: a sink has its own, or the common ones, and nothing of both.
+const UNITS: [&[&str]; 2] = [
+    &["username", "password", "api-key", "bearer", "shared-key"],
+    &["client-certificate", "client-key"],
+];
+
 /// Names become directories and labels.
 const MAX_NAME: usize = 63;
 
 /// The sections of the sinks, or of the `chosen` one; empty where there are none. Nothing else is read of `s` afterwards.
 pub(super) fn sections<'s>(s: &mut Settings<'s>, chosen: Option<&str>) -> Option<Vec<(String, Settings<'s>)>> {
-    let mut sections = s.sections_with_defaults("sinks")?;
+    let mut sections = s.sections_with_defaults("sinks", &["to"], &UNITS)?;
     if !sections.is_empty() {
         s.pointless("to", "with sinks in the file, each of them says where it goes");
     }
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
-    if let Some(name) = names.iter().find(|name| !is_name(name)) {
-        return s.refuse_together(
-            &["sinks"],
-            format!(
-                "{name:?} is no name of a sink: letters, digits, _ and -, a letter or digit first, at most {MAX_NAME}"
-            ),
-        );
+    let bad = sections
+        .iter()
+        .filter(|(name, _)| !is_name(name))
+        .map(|(name, section)| {
+            let form = format!("letters, digits, _ and -, a letter or digit first, at most {MAX_NAME}");
+            section.refuse::<()>(format!("{name:?} is no name of a sink: {form}"))
+        });
+    if bad.count() > 0 {
+        return None;
     }
     if let Some(chosen) = chosen {
         sections.retain(|(name, _)| name == chosen);
@@ -59,6 +68,14 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Route {
+    /// What is logged for it says its name, if it has one.
+    pub(crate) fn span(&self) -> tracing::Span {
+        match &self.name {
+            Some(name) => tracing::info_span!("sink", sink = &**name),
+            None => tracing::Span::none(),
+        }
+    }
+
     pub(super) fn prove_all(s: &mut Settings<'_>, common: &Common, chosen: Option<&str>) -> Option<Vec<Self>> {
         let sections = sections(s, chosen)?;
         if sections.is_empty() {
@@ -90,7 +107,7 @@ impl Route {
             times.unwrap_or_default(),
         );
         let state = match (&common.state, &name) {
-            (Some(state), Some(name)) => Some(state.join(&**name)),
+            (Some(state), Some(name)) => Some(state.join(state::SINKS).join(&**name)),
             (state, _) => state.clone(),
         };
         Some(Self {

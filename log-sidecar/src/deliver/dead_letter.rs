@@ -95,7 +95,8 @@ impl DeadLetter {
         let added = open.add(rejected, read_at, max);
         flock(&open.file, FlockOperation::Unlock)?;
         let lost = added?;
-        tracing::warn!(records = rejected.len(), lost, first, file = %path.display(), "rejected by the sink; kept in the dead-letter file");
+        let kept = rejected.len() - lost;
+        tracing::warn!(kept, lost, first, file = %path.display(), "rejected by the sink; kept in the dead-letter file as far as there is room");
         open.tell(lost, max, &path);
         Ok(lost)
     }

@@ -8,6 +8,7 @@ use pod_contract::config::Setting;
 use super::names::{Kind, before_rotation};
 use crate::checkpoint;
 use crate::deliver::DEAD_LETTER;
+use crate::state::SINKS;
 
 /// `**` looks this deep below its directory, levels.
 const MAX_DEPTH: usize = 16;
@@ -93,9 +94,10 @@ impl Patterns {
             .and_then(|name| name.to_str())
             .unwrap_or_default()
             .trim_start_matches('.');
-        // Named sinks have a directory each.
-        let mut dirs = path.ancestors().skip(1).take(2);
-        dirs.any(|dir| self.state.as_deref() == Some(dir)) && OWN_FILES.iter().any(|own| name.starts_with(own))
+        let Some(state) = &self.state else { return false };
+        let dir = path.parent();
+        let is_sinks = || dir.and_then(Path::parent) == Some(&state.join(SINKS));
+        OWN_FILES.iter().any(|own| name.starts_with(own)) && (dir == Some(state) || is_sinks())
     }
 
     pub(crate) fn kind(&self, path: &Path) -> Kind {

@@ -76,13 +76,15 @@ fn a_sink_that_is_down_holds_no_other_and_loses_nothing() {
             continue;
         }
         assert!(other.messages("app").is_empty());
+        let told = running.wait_for_log("did not take everything");
+        assert!(told.contains("\"sink\":\"b\""), "{told}");
         other.refuse_all(None);
         has(&other, 30_000);
         pod.stop(running);
     }
     assert_lines(&pod.store, 0..30_000);
     assert_lines(&other, 0..30_000);
-    assert!(pod.state("a/checkpoint.json").exists() && pod.state("b/checkpoint.json").exists());
+    assert!(pod.state("sinks/a/checkpoint.json").exists() && pod.state("sinks/b/checkpoint.json").exists());
 }
 
 #[test]
@@ -103,11 +105,12 @@ fn each_gets_what_it_asks_for_and_the_rest_as_it_stands_beside() {
     has(&pod.store, 3);
     has(&other, 1);
     let admin = running.address("admin listening");
-    let metrics = client::get(&admin, "/metrics").unwrap().text();
-    assert!(
-        metrics.contains("log_records_acked_total{sink=\"search\"} 3\n"),
-        "{metrics}"
-    );
+    let metrics = wait::until("the account", || {
+        let metrics = client::get(&admin, "/metrics").unwrap().text();
+        metrics
+            .contains("log_records_acked_total{sink=\"search\"} 3\n")
+            .then_some(metrics)
+    });
     assert!(
         metrics.contains("log_records_dropped_total{sink=\"raw\"} 1\n"),
         "{metrics}"
@@ -172,11 +175,23 @@ fn what_is_wrong_with_sinks_is_told_with_its_place() {
         ("sinks: {a: {to: stdout, state: /x}}\n", "state: is not a setting"),
         ("sinks: {a: {to: stdout, compress: gzip}}\n", "compress: has no effect"),
         ("sinks: {a: {to: stdout, start: then}}\n", "\"then\" is not valid"),
+        (
+            "hold: x\nsinks: {a: {to: stdout}, b: {to: stdout}}\n",
+            "config.yaml:8:1: hold: has no effect on any of them",
+        ),
     ] {
         let (code, said) = code_and_stderr(&run(&pod, "check", text, &[]));
         assert!(code == Some(2) && said.contains(told), "{text}{said}");
     }
-    let fine = "compress: gzip\nsinks: {a: {to: stdout}, b: {to: 'loki+http://127.0.0.1:3100'}}\n";
+    let mut unsaid = command(BIN);
+    unsaid
+        .args(["check", "--config", &file(&pod, "sinks: {a: {}}\n")])
+        .env("LOG_SIDECAR_TO", "stdout");
+    let (code, said) = code_and_stderr(&unsaid.output().unwrap());
+    assert!(code == Some(2) && said.contains("a: to is missing"), "{said}");
+    let logins = "api-key: env:KEY\nsinks:\n  a: {to: 'otlp+http://127.0.0.1:1'}\n  b: {to: 'otlp+http://127.0.0.1:1', bearer: env:TOKEN}\n";
+    assert_eq!(run(&pod, "check", logins, &[]).status.code(), Some(0));
+    let fine = "compress: gzip\nsinks: {a: {to: stdout}, b: {to: 'otlp+http://127.0.0.1:4318'}}\n";
     let (code, said) = code_and_stderr(&run(&pod, "check", fine, &[]));
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = code_and_stderr(&run(&pod, "replay", fine, &["--sink", "c"]));
@@ -187,4 +202,90 @@ fn what_is_wrong_with_sinks_is_told_with_its_place() {
     let (code, said) = code_and_stderr(&run(&pod, "try", fine, &[]));
     assert!(code == Some(2) && said.contains("there are several sinks"), "{said}");
     assert_eq!(run(&pod, "try", fine, &["--sink", "b"]).status.code(), Some(0));
+}
+
+/// Wherever a kill ends it: before the old positions are gone, or after.
+#[test]
+fn a_take_over_that_was_ended_in_the_middle_is_finished() {
+    for is_committed in [false, true] {
+        let (pod, other) = (Pod::new(), Store::start("127.0.0.1:0").unwrap());
+        pod.append_lines("app.log", 0..100);
+        let running = pod.start();
+        pod.wait_for(100);
+        pod.stop(running);
+        let new = |name: &str| pod.state("sinks.new").join(name);
+        fs::create_dir_all(new("a")).unwrap();
+        if is_committed {
+            fs::create_dir_all(new("b")).unwrap();
+            for name in ["a", "b"] {
+                fs::copy(pod.state("checkpoint.json"), new(name).join("checkpoint.json")).unwrap();
+            }
+            fs::rename(pod.state("checkpoint.json"), new("taken.json")).unwrap();
+        } else {
+            fs::write(new("a").join("checkpoint.json"), "half").unwrap();
+        }
+        pod.append_lines("app.log", 100..200);
+        let sinks = format!("sinks:\n{}{}", to("a", &pod.store, ""), to("b", &other, ""));
+        let running = start(&pod, &sinks);
+        pod.wait_for(200);
+        has(&other, 100);
+        pod.stop(running);
+        assert_lines(&other, 100..200);
+        pod.assert_lines(200);
+        assert_eq!(pod.store.conflicts(), 0);
+        assert!(!pod.state("sinks.new").exists() && !pod.state("checkpoint.json").exists());
+    }
+}
+
+/// The state directory may be that of the logs: only our own files are ours.
+#[test]
+fn files_of_others_in_the_state_directory_are_theirs() {
+    let pod = Pod::new();
+    fs::create_dir_all(pod.log("shop")).unwrap();
+    pod.append("shop/checkpoint.json", "{}\n");
+    pod.append("shop/dead-letter.ndjson", "theirs\n");
+    pod.append("shop/app.log", "app\n");
+    for text in [
+        format!("sinks:\n{}", to("a", &pod.store, "")),
+        format!("to: elasticsearch+http://{}/app\n", pod.store.address()),
+    ] {
+        let path = file(&pod, &text);
+        let with = fs::read_to_string(&path).unwrap();
+        let (logs, state) = (pod.log(""), pod.state(""));
+        let with = with.replace("*.log\n", "**/*\n").replace(
+            &format!("state: {}", state.display()),
+            &format!("state: {}", logs.display()),
+        );
+        fs::write(&path, with).unwrap();
+        if pod.log("sinks").exists() {
+            fs::remove_dir_all(pod.log("sinks")).unwrap();
+        }
+        let running = Running::spawn(command(BIN).args(["--config", &path]).env("HOSTNAME", "pod-1"));
+        running.wait_for_log("shop/app.log");
+        has(&pod.store, 3);
+        pod.stop(running);
+        let mut messages = pod.store.messages("app");
+        messages.sort_unstable();
+        assert_eq!(messages, ["app", "theirs", "{}"]);
+    }
+}
+
+#[test]
+fn positions_that_nobody_uses_are_told() {
+    let (pod, other) = (Pod::new(), Store::start("127.0.0.1:0").unwrap());
+    let sinks = |second: &str| format!("sinks:\n{}{}", to("a", &pod.store, ""), to(second, &other, ""));
+    let running = start(&pod, &sinks("b"));
+    running.wait_for_log("no file matches yet");
+    pod.stop(running);
+    let running = start(&pod, &sinks("c"));
+    let told = running.wait_for_log("of a sink that is not configured");
+    assert!(told.contains("/sinks/b"), "{told}");
+    pod.stop(running);
+    // A second process, whatever its sinks are called.
+    let running = start(&pod, &sinks("c"));
+    running.wait_for_log("no file matches yet");
+    let mut single = pod.start();
+    assert_eq!(single.exit().code(), Some(1));
+    single.wait_for_log("another log-sidecar uses it");
+    pod.stop(running);
 }

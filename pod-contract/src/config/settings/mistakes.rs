@@ -33,8 +33,11 @@ impl Settings<'_> {
 
     /// A setting that does nothing beside the others: a mistake where it is given, since whoever wrote it believes that it does.
     pub fn pointless(&mut self, name: &str, why: &str) {
-        // It may have an effect on other sections.
-        if self.beside.as_ref().is_some_and(|beside| beside.used.contains(name)) {
+        if let Some(beside) = &self.beside
+            && beside.used.contains(name)
+        {
+            // It may have an effect on other sections.
+            beside.uses.borrow_mut().entry(name.to_owned()).or_default().1 += 1;
             return;
         }
         let origins = self.given(name);
@@ -75,6 +78,15 @@ impl Settings<'_> {
                     );
                 }
             }
+        }
+        let mut without_effect: Vec<String> = {
+            let uses = self.uses.borrow();
+            let pointless = uses.iter().filter(|(_, (read, pointless))| pointless >= read);
+            pointless.map(|(name, _)| name.clone()).collect()
+        };
+        without_effect.sort_unstable();
+        for name in without_effect {
+            self.note_unused(&self.given(&name), "has no effect on any of them");
         }
         for entry in std::mem::take(&mut self.entries) {
             let names = known.iter().map(String::as_str).filter(|name| in_file(name));

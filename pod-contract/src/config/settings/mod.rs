@@ -38,6 +38,8 @@ pub struct Settings<'a> {
     place: Option<Origin>,
     /// Of a section, what holds for it as far as it says nothing itself.
     beside: Option<Beside<'a>>,
+    /// Of what stands beside sections of these settings.
+    uses: Uses,
 }
 
 /// What was given beside sections.
@@ -45,9 +47,15 @@ pub struct Settings<'a> {
 struct Beside<'a> {
     typed: Option<Typed<'a>>,
     entries: Rc<[Entry]>,
-    /// What was read of it.
+    /// What the section has to say itself, or says in another way.
+    hidden: HashSet<&'static str>,
+    /// What was read of it here.
     used: HashSet<String>,
+    uses: Uses,
 }
+
+/// In how many sections each setting that stands beside them was read, and in how many it has no effect.
+type Uses = Rc<RefCell<HashMap<String, (usize, usize)>>>;
 
 /// Where a setting was found.
 enum Found {
@@ -85,6 +93,7 @@ impl<'a> Settings<'a> {
             unused: Rc::default(),
             place: None,
             beside: None,
+            uses: Uses::default(),
         }
     }
 
@@ -223,7 +232,7 @@ impl<'a> Settings<'a> {
         if let Some(found) = typed.or(written.map(Found::Written)) {
             return Some(found);
         }
-        let beside = self.beside.as_mut()?;
+        let beside = self.beside.as_mut().filter(|beside| !beside.hidden.contains(name))?;
         let typed = beside.typed.and_then(|typed| typed.get(name)).map(Found::Typed);
         let written = || {
             beside
@@ -234,7 +243,9 @@ impl<'a> Settings<'a> {
                 .map(Found::Written)
         };
         let found = typed.or_else(written)?;
-        beside.used.insert(name.to_owned());
+        if beside.used.insert(name.to_owned()) {
+            beside.uses.borrow_mut().entry(name.to_owned()).or_default().0 += 1;
+        }
         Some(found)
     }
 

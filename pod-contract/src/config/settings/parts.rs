@@ -104,20 +104,30 @@ impl<'a> Settings<'a> {
         sections.into_iter().collect()
     }
 
-    /// Like [`Settings::sections`]; what a section does not say is as it stands beside them, so that is read here and nowhere else.
-    pub fn sections_with_defaults(&mut self, name: &str) -> Option<Vec<(String, Settings<'a>)>> {
-        let beside = Beside {
-            typed: self.typed,
-            entries: self.entries.iter().filter(|entry| entry.key != name).cloned().collect(),
-            used: HashSet::new(),
-        };
+    /// Like [`Settings::sections`]; what a section does not say is as it stands beside them, so that is read there and nowhere else. Each
+    /// says itself what is `own`, and of the `units` says all or nothing.
+    pub fn sections_with_defaults(
+        &mut self,
+        name: &str,
+        own: &[&'static str],
+        units: &[&[&'static str]],
+    ) -> Option<Vec<(String, Settings<'a>)>> {
+        let entries: Rc<[Entry]> = self.entries.iter().filter(|entry| entry.key != name).cloned().collect();
         let sections = self.sections(name)?;
         if !sections.is_empty() {
             let flags = Rc::clone(&self.flags);
             flags.iter().for_each(|flag| self.disregard(flag.name()));
         }
-        let with_defaults = |(name, section)| {
-            let beside = Some(beside.clone());
+        let with_defaults = |(name, section): (String, Settings<'static>)| {
+            let says = |name: &&str| section.entries.iter().any(|entry| entry.key == *name);
+            let said = units.iter().copied().filter(|unit| unit.iter().any(says));
+            let beside = Some(Beside {
+                typed: self.typed,
+                entries: Rc::clone(&entries),
+                hidden: said.chain([own]).flatten().copied().collect(),
+                used: HashSet::new(),
+                uses: Rc::clone(&self.uses),
+            });
             (name, Settings { beside, ..section })
         };
         Some(sections.into_iter().map(with_defaults).collect())
@@ -145,6 +155,7 @@ impl<'a> Settings<'a> {
             unused: Rc::clone(&self.unused),
             place,
             beside: None,
+            uses: Rc::default(),
         }
     }
 }

@@ -142,7 +142,7 @@ fn what_a_section_does_not_say_is_as_it_stands_beside_them() {
         file("wait: 9s\nport: {x: 1}\nparts: {a: {wait: 4s}, b: {}, c: {wait: }, d: {wiat: 1s}}\n"),
     );
     let mut settings = settings(&flags, &file);
-    let parts = settings.sections_with_defaults("parts").unwrap().into_iter();
+    let parts = settings.sections_with_defaults("parts", &[], &[]).unwrap().into_iter();
     let read: Vec<_> = parts
         .map(|(_, mut part)| {
             let read = (
@@ -167,16 +167,39 @@ fn what_a_section_does_not_say_is_as_it_stands_beside_them() {
         told(&settings, &file),
         [
             "FILE:3:19: wait: has no effect: nobody waits",
-            "FILE:3:48: wiat: is not a setting; did you mean wait?"
+            "FILE:3:48: wiat: is not a setting; did you mean wait?",
+            "--most: has no effect on any of them",
+            "FILE:1:1: wait: has no effect on any of them",
         ]
     );
+}
+
+#[test]
+fn a_section_says_what_is_its_own_and_all_of_a_unit() {
+    let (flags, file) = (
+        matches(&["--name", "x"]),
+        file("wait: 9s\nmost: 1B\nparts: {a: {wait: 1s}, b: {}}\n"),
+    );
+    let mut settings = settings(&flags, &file);
+    let parts = settings.sections_with_defaults("parts", &["name"], &[&["wait", "most"]]);
+    let read: Vec<_> = parts
+        .unwrap()
+        .into_iter()
+        .map(|(_, mut part)| {
+            (
+                part.optional::<Bytes>("most").unwrap(),
+                part.optional::<String>("name").unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(read, [(None, None), (Some(Bytes(1)), None)]);
 }
 
 #[test]
 fn a_mistake_beside_sections_is_told_once() {
     let (flags, file) = (matches(&[]), file("wait: 9\nparts: {a: {}, b: {}}\n"));
     let mut settings = settings(&flags, &file);
-    for (_, mut part) in settings.sections_with_defaults("parts").unwrap() {
+    for (_, mut part) in settings.sections_with_defaults("parts", &[], &[]).unwrap() {
         assert_eq!(part.required::<Duration>("wait"), None);
     }
     assert_eq!(settings.problems().len(), 1);
