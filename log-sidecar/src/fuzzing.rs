@@ -23,7 +23,7 @@ pub fn lines(data: &[u8]) {
     let (choice, block) = data.split_first().unwrap_or((&0, &[]));
     let join = |text| Join::parse(text).expect("it is a name");
     let joins = [
-        "time", "java", "python", "go", "ruby", "node", "dotnet", "rust", "/^[A-Z]/",
+        "time", "java", "python", "go", "ruby", "node", "dotnet", "rust", "/^[A-Z]/", "cri",
     ];
     let joins = joins
         .iter()
@@ -47,6 +47,7 @@ pub fn lines(data: &[u8]) {
     }
     let redact = ["bearer", "cloud-keys", "cards"].map(|name| Redact::parse(name).expect("it is a name"));
     let transform = Transform {
+        is_cri: framing.joins.contains(&Join::Cri),
         redact: redact.to_vec(),
         ..Transform::default()
     };
@@ -84,7 +85,7 @@ pub fn lines(data: &[u8]) {
 }
 
 fn documents(batch: &Batch) {
-    let parsers = ["json", "access", "klog", "logfmt"].map(|name| Parser::parse(name).expect("it is a name"));
+    let parsers = ["json", "access", "klog", "cri", "logfmt"].map(|name| Parser::parse(name).expect("it is a name"));
     let encoder = Encoder::new(&Shape {
         parsers: parsers.to_vec(),
         ..Shape::default()

@@ -13,7 +13,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 const BUDGETS: [(&str, u64); 4] = [
     ("init-copy", 3_000_000),
-    ("log-sidecar", 5_000_000),
+    ("log-sidecar", 5_300_000),
     ("proxy-sidecar", 4_500_000),
     ("adapter-sidecar", 3_500_000),
 ];

@@ -147,7 +147,7 @@ fn reading_flags() -> Vec<Flag> {
         list::<Join>(
             "multiline",
             "WHAT",
-            "Joins lines to one record: time, if one begins with the time (or is JSON); java, python, go, ruby, node, dotnet, rust: stack traces \
+            "Joins lines to one record: time, if one begins with the time (or is JSON); cri: what a container runtime has cut; java, python, go, ruby, node, dotnet, rust: stack traces \
              with what was logged before; /REGEX/: if its first line is like that; repeat the flag for more",
         ),
         setting::<Duration>(
@@ -224,8 +224,8 @@ fn shaping_flags() -> Vec<Flag> {
         list::<Parser>(
             "parse",
             "HOW",
-            "Lines are read, and their fields sent in their place; message or msg, level and time become those of the record. json, logfmt, access (Apache, nginx), klog, or \
-             /REGEX/ with named groups; repeat the flag for more: the first that fits does. Lines that nobody can read are sent as text",
+            "Lines are read, and their fields sent in their place; message or msg, level and time become those of the record. json, logfmt, access (Apache, nginx), klog, \
+             /REGEX/ with named groups, or cri (files of container runtimes, of which the others read the text); repeat the flag for more: the first that fits does. Lines that nobody can read are sent as text",
         ),
         map::<String>(
             "rename",

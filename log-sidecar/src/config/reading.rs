@@ -92,15 +92,16 @@ impl Reading {
             start: start?,
             ignore_older: ignore_older?,
             zone: zone?,
+            transform: Transform {
+                is_cri: joins.contains(&Join::Cri),
+                keep: keep?,
+                drop: drop?,
+                redact: redact?,
+            },
             framing: Framing {
                 max_record: max_record.as_usize(),
                 joins,
                 join_wait,
-            },
-            transform: Transform {
-                keep: keep?,
-                drop: drop?,
-                redact: redact?,
             },
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,

@@ -1,6 +1,7 @@
 //! What lines say of themselves; pure.
 
 mod civil;
+pub(crate) mod cri;
 mod expression;
 mod fields;
 mod forms;

@@ -5,13 +5,15 @@ mod redact;
 use std::mem;
 
 pub(crate) use self::redact::Redact;
-use crate::batch::Segment;
+use crate::batch::{Line, Segment};
 use crate::ledger::Ledger;
-use crate::parse::Expression;
+use crate::parse::{Expression, cri};
 
 /// What is done to lines.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Transform {
+    /// What a container runtime has cut is put together.
+    pub(crate) is_cri: bool,
     /// If there are any, only lines that one of them matches are sent.
     pub(crate) keep: Vec<Expression>,
     pub(crate) drop: Vec<Expression>,
@@ -21,6 +23,12 @@ pub(crate) struct Transform {
 impl Transform {
     /// Leaves lines out, and masks what is in the others, in their place: the length stays.
     pub(crate) fn apply(&self, segment: &mut Segment, ledger: &Ledger) {
+        if self.is_cri {
+            for line in &mut segment.lines {
+                let length = cri::compact(&mut segment.data[line.range()]);
+                *line = Line::new(line.start as usize, line.start as usize + length, line.mark);
+            }
+        }
         if !self.keep.is_empty() || !self.drop.is_empty() {
             let before = segment.lines.len();
             self.filter(segment);
@@ -69,7 +77,7 @@ mod tests {
     use pod_contract::config::Setting as _;
 
     use super::*;
-    use crate::batch::{Batch, Line, Mark, Source};
+    use crate::batch::{Batch, Mark, Source};
 
     fn segment(lines: &[&str]) -> Segment {
         let (mut data, mut found) = (Vec::new(), Vec::new());
@@ -105,6 +113,7 @@ mod tests {
             (vec!["/^GET.*a$/"], vec![], vec![(0, "GET /a")]),
         ] {
             let transform = Transform {
+                is_cri: false,
                 keep: expressions(&keep),
                 drop: expressions(&drop),
                 redact: vec![],

@@ -136,3 +136,35 @@ fn rules_are_checked() {
     let (code, said) = check(&["--multiline-wait", "2s"]);
     assert!(code == Some(2) && said.contains("give --multiline"), "{said}");
 }
+
+#[test]
+fn what_a_container_runtime_has_cut_arrives_whole_and_at_once() {
+    let pod = Pod::new();
+    let line = |tag: &str, text: &str| format!("2026-11-26T10:00:00.123456789Z stdout {tag} {text}\n");
+    let running = pod.start_with(&[
+        "--multiline",
+        "cri",
+        "--parse",
+        "cri",
+        "--parse",
+        "json",
+        "--multiline-wait",
+        "30s",
+    ]);
+    let (first, second) = (line("P", "{\"msg\":\"line"), line("P", " 0\",\"n\":"));
+    pod.append("app.log", &(line("F", "line 1") + &first + &second));
+    // What is whole does not wait for others.
+    pod.wait_for(1);
+    pod.append("app.log", &line("F", "1}"));
+    pod.wait_for(2);
+    pod.stop(running);
+    pod.assert_lines(2);
+    let documents = pod.store.documents("app");
+    let of = |text: &str| documents.iter().find(|document| document.message() == text).unwrap();
+    assert_eq!(
+        (&of("line 0").source["n"], &of("line 0").source["stream"]),
+        (&1.into(), &"stdout".into())
+    );
+    assert_eq!(of("line 1").source["@timestamp"], "2026-11-26T10:00:00.123Z");
+    assert_eq!(of("line 0").source["log"]["offset"], line("F", "line 1").len());
+}

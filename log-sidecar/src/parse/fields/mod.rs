@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use pod_contract::config::Setting;
 
+use super::cri::Head;
 use super::expression::Expression;
 use super::level::Level;
 use super::time::is_time;
@@ -21,6 +22,8 @@ pub(crate) enum Parser {
     Logfmt,
     /// Common and combined log format of Apache and nginx.
     Access,
+    /// Of container runtimes: the other parsers read the text.
+    Cri,
     /// Of Kubernetes' own components.
     Klog,
     /// Named groups are fields.
@@ -28,7 +31,7 @@ pub(crate) enum Parser {
 }
 
 impl Setting for Parser {
-    const FORM: &'static str = "json, logfmt, access, klog, or /REGEX/ with named groups";
+    const FORM: &'static str = "json, logfmt, access, klog, cri, or /REGEX/ with named groups";
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
@@ -36,6 +39,7 @@ impl Setting for Parser {
             "logfmt" => Self::Logfmt,
             "access" => Self::Access,
             "klog" => Self::Klog,
+            "cri" => Self::Cri,
             _ if text.starts_with('/') => {
                 let expression = Expression::parse(text)?;
                 if expression.0.capture_names().flatten().next().is_none() {
@@ -88,6 +92,8 @@ impl Parser {
             Self::Logfmt => logfmt::read(text),
             Self::Access => access::read(text),
             Self::Klog => return klog::read(text),
+            // What stands around the text is no field of it.
+            Self::Cri => None,
             Self::Pattern(expression) => groups(expression, text),
         }
         .map(|fields| Parsed {
@@ -158,15 +164,26 @@ impl Shape {
         if !self.reads() {
             return None;
         }
+        let head = if self.parsers.contains(&Parser::Cri) {
+            Head::of(text.as_bytes())
+        } else {
+            None
+        };
+        let text = head.and_then(|head| text.get(head.length..)).unwrap_or(text);
+        let stream = head.map(|head| (Cow::Borrowed("stream"), Value::Text(head.stream.into())));
         let read = self.parsers.iter().find_map(|parser| parser.read(text));
         let Some(mut parsed) = read else {
+            let mut fields: Vec<_> = stream.into_iter().collect();
+            self.mend(&mut fields);
+            self.make_way(&mut fields);
             return Some(Parsed {
                 message: Some(Value::Text(Cow::Borrowed(text))),
                 level: Level::of_text(text),
-                fields: Vec::new(),
+                fields,
             });
         };
         let fields = &mut parsed.fields;
+        fields.splice(0..0, stream);
         self.mend(fields);
         last_of_each(fields);
         let place = |fields: &[Field<'_>], name: &str| fields.iter().position(|(known, _)| known == name);
@@ -346,6 +363,26 @@ mod tests {
             assert_eq!(told(&all.of(line, false).unwrap()), expected, "{line}");
         }
         assert_eq!(shape(&[]).of("x", false), None);
+    }
+
+    #[test]
+    fn what_a_runtime_writes_around_a_text_is_taken_off() {
+        let time = "2026-11-26T10:00:00.123456789Z";
+        let all = shape(&["cri", "json"]);
+        for (line, expected) in [
+            (
+                format!("{time} stderr F {{\"msg\":\"x\",\"n\":1}}"),
+                "- x [stream:stderr n=1]",
+            ),
+            (
+                format!("{time} stdout P plain ERROR"),
+                "error plain ERROR [stream:stdout]",
+            ),
+            ("{\"msg\":\"y\"}".into(), "- y []"),
+            (format!("{time} stdout"), &*format!("- {time} stdout []")),
+        ] {
+            assert_eq!(told(&all.of(&line, true).unwrap()), expected, "{line}");
+        }
     }
 
     #[test]

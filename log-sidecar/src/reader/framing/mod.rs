@@ -8,7 +8,7 @@ use std::time::Duration;
 use memchr::memchr_iter;
 
 pub(crate) use self::multiline::Join;
-use self::multiline::join;
+use self::multiline::{is_closed, join};
 use crate::batch::{Line, Mark};
 
 /// What is a record.
@@ -43,7 +43,12 @@ impl Framed {
             return false;
         }
         self.lines = join(&framing.joins, block, &self.lines, framing.max_record);
-        if last {
+        if last
+            || self
+                .lines
+                .last()
+                .is_some_and(|line| is_closed(&framing.joins, &block[line.range()]))
+        {
             return false;
         }
         if (self.lines.len() > 1 || !is_full)

@@ -4,6 +4,7 @@ use pod_contract::config::Setting;
 
 use super::traces::{Language, State};
 use crate::batch::{Line, Mark};
+use crate::parse::cri::Head;
 use crate::parse::{Expression, begins_with_time};
 
 /// What joins lines.
@@ -13,17 +14,22 @@ pub(crate) enum Join {
     Time,
     /// A record begins with a line that matches.
     Pattern(Expression),
+    /// What a container runtime has cut.
+    Cri,
     /// The traces of a language belong to the line before.
     Trace(Language),
 }
 
 impl Setting for Join {
     const FORM: &'static str =
-        "time, java, python, go, ruby, node, dotnet, rust, or /REGEX/ for the first line of a record";
+        "time, cri, java, python, go, ruby, node, dotnet, rust, or /REGEX/ for the first line of a record";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "time" {
             return Ok(Self::Time);
+        }
+        if text == "cri" {
+            return Ok(Self::Cri);
         }
         if let Some((_, language)) = Language::NAMES.iter().find(|(name, _)| *name == text) {
             return Ok(Self::Trace(*language));
@@ -39,9 +45,17 @@ impl Setting for Join {
 pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usize) -> Vec<Line> {
     let mut joined: Vec<Line> = Vec::new();
     let mut states = State::default();
+    let is_cri = rules.contains(&Join::Cri);
+    let mut part: Option<Head<'_>> = None;
     for line in lines {
         let text = &block[line.range()];
-        let last = joined.last_mut().filter(|_| continues(rules, &mut states, text));
+        let head = if is_cri { Head::of(text) } else { None };
+        let goes_on = |part: Head<'_>| part.is_partial && head.is_some_and(|head| head.stream == part.stream);
+        let is_part = part.is_some_and(goes_on);
+        part = head;
+        let last = joined
+            .last_mut()
+            .filter(|_| is_part || continues(rules, &mut states, text));
         match last {
             // What is cut has an end of its own.
             Some(last) if last.mark == Mark::Whole && line.mark != Mark::Truncated => {
@@ -60,12 +74,19 @@ pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usi
     joined
 }
 
+/// Can `text`, a record of one line or several, not go on?
+pub(super) fn is_closed(rules: &[Join], text: &[u8]) -> bool {
+    let last = memchr::memrchr(b'\n', text).map_or(text, |at| &text[at + 1..]);
+    rules.iter().all(|rule| *rule == Join::Cri) && !Head::of(last).is_some_and(|head| head.is_partial)
+}
+
 fn continues(rules: &[Join], states: &mut State, line: &[u8]) -> bool {
     let mut is_trace = false;
     let (mut has_starts, mut is_start) = (false, false);
     for rule in rules {
         match rule {
             Join::Trace(language) => is_trace |= states.continues(*language, line),
+            Join::Cri => {}
             Join::Time => (has_starts, is_start) = (true, is_start || begins_with_time(line)),
             Join::Pattern(pattern) => {
                 (has_starts, is_start) = (true, is_start || pattern.is_in(line));
@@ -112,6 +133,36 @@ mod tests {
         for bad in ["", "perl", "//", "/(/", "x/"] {
             assert!(Join::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_a_runtime_has_cut_is_one_record() {
+        let line = |stream: &str, tag: &str, text: &str| format!("2026-11-26T10:00:00.1Z {stream} {tag} {text}");
+        let (out, err) = (
+            |tag, text| line("stdout", tag, text),
+            |tag, text| line("stderr", tag, text),
+        );
+        assert_records(
+            &["cri"],
+            &format!(
+                "{}¶\n{}\n{}\n{}¶\n{}¶\nplain¶\n{}\n{}¶\n",
+                out("F", "one"),
+                out("P", "two"),
+                out("P", "and"),
+                out("F", "more"),
+                // The end is lost.
+                out("P", "three"),
+                err("P", "four"),
+                err("F", "five"),
+            ),
+        );
+        let rules = [Join::Cri];
+        assert!(is_closed(&rules, out("F", "x").as_bytes()) && is_closed(&rules, b"plain"));
+        assert!(!is_closed(
+            &rules,
+            format!("{}\n{}", out("P", "x"), out("P", "x")).as_bytes()
+        ));
+        assert!(!is_closed(&[Join::Cri, Join::Time], out("F", "x").as_bytes()));
     }
 
     #[test]
