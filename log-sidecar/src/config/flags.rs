@@ -14,7 +14,7 @@ use crate::discover::Pattern;
 use crate::parse::{Expression, Parser, Timestamp, Zone};
 use crate::reader::{Join, Start};
 use crate::sink::{Compress, Target};
-use crate::transform::Redact;
+use crate::transform::{Redact, Sample};
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
@@ -84,6 +84,7 @@ fn verb_flags() -> Vec<Flag> {
 fn sink_flags() -> Vec<Flag> {
     let mut all = file_flags();
     all.extend(reading_flags());
+    all.extend(pace_flags());
     all.extend(shaping_flags());
     all.extend(delivery_flags());
     all.extend(tls::flags());
@@ -160,6 +161,12 @@ fn reading_flags() -> Vec<Flag> {
             "SIZE",
             "A longer line is cut there and marked, and lines are joined only up to that [default: 256KiB]",
         ),
+    ]
+}
+
+/// How much at once, and how often.
+fn pace_flags() -> Vec<Flag> {
+    vec![
         setting::<Bytes>(
             "batch-size",
             "SIZE",
@@ -174,6 +181,11 @@ fn reading_flags() -> Vec<Flag> {
             "in-flight",
             "SIZE",
             "Bytes read and not yet acknowledged, at most [default: 6MiB]",
+        ),
+        setting::<Bytes>(
+            "rate",
+            "SIZE",
+            "Bytes read in a second, at most, so that a backlog does not flood the sink; not while it stops [default: no limit]",
         ),
         setting::<Duration>(
             "poll",
@@ -214,6 +226,11 @@ fn shaping_flags() -> Vec<Flag> {
             "drop",
             "/REGEX/",
             "Lines that match are not sent; repeat the flag for more",
+        ),
+        list::<Sample>(
+            "sample",
+            "N:/REGEX/",
+            "Of lines that match, 1 in N is sent, always the same ones; the others are counted with those that are dropped; repeat the flag for more: the first that matches does",
         ),
         list::<Redact>(
             "redact",

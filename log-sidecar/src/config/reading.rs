@@ -10,7 +10,7 @@ use super::{KIB, MIB};
 use crate::discover::{Pattern, Patterns};
 use crate::parse::{Expression, Timestamp, Zone};
 use crate::reader::{Framing, Join, Start};
-use crate::transform::{Redact, Transform};
+use crate::transform::{Redact, Sample, Transform};
 
 /// For the reader thread.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub(crate) struct Reading {
     /// None: as soon as the sink has nothing else to do.
     pub(crate) flush_interval: Option<Duration>,
     pub(crate) in_flight: usize,
+    /// Bytes a second, at most.
+    pub(crate) rate: Option<u64>,
     pub(crate) poll: Duration,
     pub(crate) hold_deleted: Duration,
     pub(crate) hold_deleted_max: u64,
@@ -52,8 +54,8 @@ impl Reading {
         let zone = prove_zone(s, times);
         let joins = s.list::<Join>("multiline");
         let join_wait = s.or("multiline-wait", Duration::from_secs(1));
-        let (keep, drop) = (s.values::<Expression>("keep"), s.values::<Expression>("drop"));
-        let redact = s.values::<Redact>("redact");
+        let transform = prove_transform(s);
+        let rate = s.optional::<Bytes>("rate");
         let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
         let flush_interval = s.optional::<Duration>("flush-interval");
@@ -80,12 +82,12 @@ impl Reading {
                 format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
             );
         }
-        let (joins, join_wait, poll) = (joins?, join_wait?, poll?);
+        let (joins, join_wait, poll, rate) = (joins?, join_wait?, poll?, rate?);
         if joins.is_empty() {
             s.pointless("multiline-wait", "no lines are joined; give --multiline");
         }
-        if poll < Duration::from_millis(10) {
-            return s.refuse_together(&["poll"], "poll has to be at least 10ms");
+        if poll < Duration::from_millis(10) || rate == Some(Bytes(0)) {
+            return s.refuse_together(&["poll", "rate"], "poll has to be at least 10ms, and rate at least 1B");
         }
         Some(Self {
             patterns: Patterns::new(include, exclude?, rotated?, state),
@@ -94,9 +96,7 @@ impl Reading {
             zone: zone?,
             transform: Transform {
                 is_cri: joins.contains(&Join::Cri),
-                keep: keep?,
-                drop: drop?,
-                redact: redact?,
+                ..transform?
             },
             framing: Framing {
                 max_record: max_record.as_usize(),
@@ -106,6 +106,7 @@ impl Reading {
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,
             in_flight: in_flight.as_usize(),
+            rate: rate.map(|rate| rate.0),
             poll,
             hold_deleted: hold_deleted?,
             hold_deleted_max: hold_deleted_max?.0,
@@ -114,6 +115,19 @@ impl Reading {
             drain_limit: grace * 3 / 4,
         })
     }
+}
+
+/// All but what the framing says.
+fn prove_transform(s: &mut Settings<'_>) -> Option<Transform> {
+    let (keep, drop) = (s.values::<Expression>("keep"), s.values::<Expression>("drop"));
+    let (sample, redact) = (s.values::<Sample>("sample"), s.values::<Redact>("redact"));
+    Some(Transform {
+        is_cri: false,
+        keep: keep?,
+        drop: drop?,
+        sample: sample?,
+        redact: redact?,
+    })
 }
 
 /// What else says that the times of lines are wanted.

@@ -36,7 +36,7 @@ const COUNTERS: &[Entry<Counter>] = &[
     ),
     (
         "records_dropped",
-        "Records left out as --keep and --drop say.",
+        "Records left out as --keep, --drop and --sample say.",
         false,
         |l| &l.dropped,
     ),

@@ -6,6 +6,7 @@ mod ends;
 mod files;
 mod former;
 mod framing;
+mod pace;
 mod tail;
 mod trouble;
 
@@ -27,6 +28,7 @@ use self::archive::{Archive, Passage};
 use self::files::Files;
 pub(crate) use self::files::Start;
 pub(crate) use self::framing::{Framing, Join, framed};
+use self::pace::Pace;
 use self::tail::{Tail, Turn};
 use crate::batch::{Batch, Mark, Segment};
 use crate::checkpoint::{Checkpoint, Positions};
@@ -59,7 +61,7 @@ const RARE: u32 = 500;
 const OFTEN: u32 = 20;
 const MAX_POLL: Duration = Duration::from_secs(10);
 /// Between two looks at files that are written to all the time.
-const REST: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(70);
 /// While the sink is busy, a line waits for company so long, unless the user says how long.
 const USUAL_FLUSH: Duration = Duration::from_millis(200);
 /// While draining, whether files still grow is looked at so often.
@@ -106,6 +108,7 @@ pub(crate) struct Reader {
     out_batches: usize,
     /// Batches and bytes among those that are out, and are held.
     held: (usize, usize),
+    pace: Pace,
     is_stuck_told: bool,
     /// When hints were looked at last.
     looked_at: Instant,
@@ -136,6 +139,7 @@ impl Reader {
         let files = Files::new(&config, positions, ledger.clone());
         let now = Instant::now();
         Self {
+            pace: Pace::new(config.rate, now),
             config,
             mailbox,
             ledger,
@@ -296,8 +300,11 @@ impl Reader {
         let after = dirty.range((Bound::Excluded(self.last_served), Bound::Unbounded));
         let inodes: Vec<Inode> = after.chain(dirty.range(..=self.last_served)).copied().collect();
         for inode in inodes {
-            if !self.has_room() {
-                self.tell_if_stuck();
+            let is_paced = self.is_paced(now);
+            if is_paced || !self.has_room() {
+                if !is_paced {
+                    self.tell_if_stuck();
+                }
                 return if unpacked.is_some() {
                     Round::Progress
                 } else {
@@ -320,7 +327,7 @@ impl Reader {
                 None => drop(self.open.remove(&inode)),
             }
         }
-        if unpacked.is_some() || (self.has_room() && self.read_archive()) {
+        if unpacked.is_some() || (!self.is_paced(now) && self.has_room() && self.read_archive()) {
             round = Round::Progress;
         }
         round
@@ -424,6 +431,11 @@ impl Reader {
         }
     }
 
+    /// Enough was read for now.
+    fn is_paced(&mut self, now: Instant) -> bool {
+        self.phase == Phase::Running && self.pace.opens_at(now) > now
+    }
+
     fn has_room(&self) -> bool {
         let (batches, bytes) = self.in_the_way();
         let largest = self.config.batch_size.max(self.config.framing.max_record);
@@ -454,6 +466,7 @@ impl Reader {
     fn take_in(&mut self, mut segment: Segment) {
         self.ledger.read.inc_by(segment.lines.len() as u64);
         self.ledger.read_bytes.inc_by(segment.end - segment.start);
+        self.pace.spend(segment.end - segment.start);
         self.ledger
             .truncated
             .inc_by(segment.lines.iter().filter(|line| line.mark == Mark::Truncated).count() as u64);
@@ -542,9 +555,13 @@ impl Reader {
         }
     }
 
-    fn next_deadline(&self) -> Duration {
+    fn next_deadline(&mut self) -> Duration {
         let now = Instant::now();
         let mut at = self.reconcile_at.min(now + self.config.poll);
+        let opens_at = self.pace.opens_at(now);
+        if opens_at > now && self.phase == Phase::Running {
+            at = at.min(opens_at);
+        }
         if !self.pending.is_empty() {
             at = at.min(self.pending_since + self.patience());
         }

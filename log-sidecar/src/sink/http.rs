@@ -22,9 +22,9 @@ use crate::recycle::{Pool, Recycled};
 const MAX_ANSWER: usize = 16 << 20;
 /// Below the idle timeouts of the usual load balancers.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bodies that are kept for the next ones, and how large one is at least: smaller ones do not come from the kernel.
+/// Bodies that are kept for the next ones, and how large one is at least: smaller ones do not come from the kernel each time.
 const SPARE_BODIES: usize = 2;
-const LEAST_BODY: usize = 128 << 10;
+const LEAST_BODY: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct Http {

@@ -1,10 +1,12 @@
 //! What is left out of what was read, and what nobody is to see of it; before anything else has it.
 
 mod redact;
+mod sample;
 
 use std::mem;
 
 pub(crate) use self::redact::Redact;
+pub(crate) use self::sample::Sample;
 use crate::batch::{Line, Segment};
 use crate::ledger::Ledger;
 use crate::parse::{Expression, cri};
@@ -17,6 +19,8 @@ pub(crate) struct Transform {
     /// If there are any, only lines that one of them matches are sent.
     pub(crate) keep: Vec<Expression>,
     pub(crate) drop: Vec<Expression>,
+    /// The first that matches decides.
+    pub(crate) sample: Vec<Sample>,
     pub(crate) redact: Vec<Redact>,
 }
 
@@ -29,7 +33,7 @@ impl Transform {
                 *line = Line::new(line.start as usize, line.start as usize + length, line.mark);
             }
         }
-        if !self.keep.is_empty() || !self.drop.is_empty() {
+        if !self.keep.is_empty() || !self.drop.is_empty() || !self.sample.is_empty() {
             let before = segment.lines.len();
             self.filter(segment);
             ledger.dropped.inc_by((before - segment.lines.len()) as u64);
@@ -53,12 +57,14 @@ impl Transform {
         let is_in =
             |expressions: &[Expression], text: &[u8]| expressions.iter().any(|expression| expression.is_in(text));
         let data = &segment.data;
-        let is_wanted = |text: &[u8]| (self.keep.is_empty() || is_in(&self.keep, text)) && !is_in(&self.drop, text);
-        let wanted: Vec<bool> = segment
-            .lines
-            .iter()
-            .map(|line| is_wanted(&data[line.range()]))
-            .collect();
+        let is_wanted = |line: &Line| {
+            let text = &data[line.range()];
+            let sample = || self.sample.iter().find(|sample| sample.of.is_in(text));
+            (self.keep.is_empty() || is_in(&self.keep, text))
+                && !is_in(&self.drop, text)
+                && sample().is_none_or(|sample| sample.sends(&segment.source.id, segment.base + u64::from(line.start)))
+        };
+        let wanted: Vec<bool> = segment.lines.iter().map(is_wanted).collect();
         let mut of_lines = wanted.iter();
         segment.lines.retain(|_| *of_lines.next().unwrap_or(&true));
         let mut of_times = wanted.iter();
@@ -113,10 +119,9 @@ mod tests {
             (vec!["/^GET.*a$/"], vec![], vec![(0, "GET /a")]),
         ] {
             let transform = Transform {
-                is_cri: false,
                 keep: expressions(&keep),
                 drop: expressions(&drop),
-                redact: vec![],
+                ..Transform::default()
             };
             let ledger = Ledger::default();
             let mut segment = segment(&["GET /a", "GET /health", "POST /b"]);

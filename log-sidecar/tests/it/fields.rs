@@ -1,7 +1,9 @@
 //! What is read of lines, what is left out of them, and what nobody is to see.
 
 use std::io::Write as _;
+use std::ops::Add as _;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testbed::peer::Verdict;
@@ -212,4 +214,43 @@ fn a_document_of_several_lines_is_one_of_one_line() {
     pod.wait_for(1);
     pod.stop(running);
     assert_eq!(pod.store.documents("app")[0].source["a"]["b"], 1);
+}
+
+#[test]
+fn of_a_sample_the_same_lines_are_sent_after_a_kill() {
+    let pod = Pod::new();
+    let more = ["--sample", "10:/line/"];
+    let debug: String = (0..5000).map(|n| format!("line {n}\n")).collect();
+    pod.append("app.log", &(debug + "ERROR\n"));
+    let sent = || pod.store.messages("app");
+    for _ in 0..3 {
+        let running = pod.start_with(&[&more[..], &["--start", "head"]].concat());
+        running.wait_for_log("the sink is there");
+        wait::until("the error", || sent().contains(&"ERROR".to_owned()).then_some(()));
+        running.kill();
+    }
+    let running = pod.start_with(&more);
+    running.wait_for_log("the sink is there");
+    pod.stop(running);
+    let sent = sent().len() - 1;
+    assert!((400..600).contains(&sent), "{sent}");
+}
+
+#[test]
+fn no_more_is_read_in_a_second_than_was_said() {
+    let pod = Pod::new();
+    pod.append("app.log", &"x".repeat(99).add("\n").repeat(4000));
+    let started = Instant::now();
+    let running = pod.start_with(&["--rate", "100KiB", "--batch-size", "16KiB", "--max-record", "8KiB"]);
+    pod.wait_for(4000);
+    // 391 KiB: what is left at first, and a block that may be more.
+    assert!(
+        started.elapsed() >= Duration::from_millis(1200),
+        "{:?}",
+        started.elapsed()
+    );
+    // A stop does not wait.
+    pod.append("app.log", &"y".repeat(99).add("\n").repeat(40_000));
+    pod.stop(running);
+    assert_eq!(pod.store.documents("app").len(), 44_000);
 }
