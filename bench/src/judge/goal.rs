@@ -20,6 +20,15 @@ pub(crate) enum Goal {
     WallSeconds {
         at_most: f64,
     },
+    /// Of one core.
+    CpuShare {
+        at_most: f64,
+    },
+    /// How long lines are on their way: half of them, and 99 in 100.
+    DelayMs {
+        half: f64,
+        most: f64,
+    },
     /// In every round.
     PeakRssMib {
         at_most: f64,
@@ -39,7 +48,7 @@ impl Goal {
     pub(crate) fn peer(&self) -> Option<&str> {
         match self {
             Self::WallRatio { to, .. } | Self::CpuRatio { to, .. } => Some(to),
-            Self::WallSeconds { .. } | Self::PeakRssMib { .. } => None,
+            Self::WallSeconds { .. } | Self::PeakRssMib { .. } | Self::CpuShare { .. } | Self::DelayMs { .. } => None,
         }
     }
 
@@ -53,6 +62,8 @@ impl Goal {
             Self::WallRatio { at_most, .. } => format!("wall ≤ {}", notation::limit_ratio(*at_most)),
             Self::CpuRatio { at_most, .. } => format!("CPU ≤ {}", notation::limit_ratio(*at_most)),
             Self::WallSeconds { at_most } => format!("wall ≤ {at_most} s"),
+            Self::CpuShare { at_most } => format!("CPU ≤ {} % of a core", at_most * 100.0),
+            Self::DelayMs { half, most } => format!("p50 ≤ {half} ms, p99 ≤ {most} ms"),
             Self::PeakRssMib { at_most } => format!("RSS ≤ {at_most} MiB"),
         }
     }

@@ -36,6 +36,12 @@ pub(crate) enum Quantity {
     Cpu,
     /// The peak, MiB.
     Rss,
+    /// Of one core, of which 1 is all.
+    CpuShare,
+    /// Of half of the lines, milliseconds.
+    HalfDelay,
+    /// Of 99 in 100 lines.
+    MostDelay,
 }
 
 impl Quantity {
@@ -43,6 +49,9 @@ impl Quantity {
         match self {
             Self::Wall => sample.wall_seconds,
             Self::Cpu => sample.user_seconds + sample.system_seconds,
+            Self::CpuShare => Self::Cpu.of(sample) / sample.wall_seconds,
+            Self::HalfDelay => sample.delay_ms.map_or(f64::INFINITY, |(half, _)| half),
+            Self::MostDelay => sample.delay_ms.map_or(f64::INFINITY, |(_, most)| most),
             Self::Rss => sample.peak_rss_kib as f64 / 1024.0,
         }
     }
@@ -80,6 +89,7 @@ mod tests {
             user_seconds: 0.0,
             system_seconds: 0.0,
             peak_rss_kib: 2048,
+            delay_ms: None,
         };
         Contestant {
             name: "x".into(),

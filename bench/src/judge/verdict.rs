@@ -16,10 +16,20 @@ impl Goal {
     pub(crate) fn verdict(&self, runs: &Runs) -> Verdict {
         let ratio = |to, quantity| peer(runs, to).and_then(|peer| statistics::ratio(&runs.ours, peer, quantity));
         let spread = |quantity| statistics::spread(&runs.ours, quantity);
+        let median = |quantity| spread(quantity).map(|spread| spread.median);
         let (reached, at_most) = match self {
             Self::WallRatio { to, at_most } => (ratio(to, Quantity::Wall), at_most),
             Self::CpuRatio { to, at_most } => (ratio(to, Quantity::Cpu), at_most),
-            Self::WallSeconds { at_most } => (spread(Quantity::Wall).map(|spread| spread.median), at_most),
+            Self::WallSeconds { at_most } => (median(Quantity::Wall), at_most),
+            Self::CpuShare { at_most } => (median(Quantity::CpuShare), at_most),
+            // In parts of its limit, the worse of the two.
+            Self::DelayMs { half, most } => {
+                let shares = median(Quantity::HalfDelay).zip(median(Quantity::MostDelay));
+                (
+                    shares.map(|(of_half, of_most)| (of_half / half).max(of_most / most)),
+                    &1.0,
+                )
+            }
             Self::PeakRssMib { at_most } => (spread(Quantity::Rss).map(|spread| spread.max), at_most),
         };
         match reached {
@@ -70,6 +80,7 @@ mod tests {
             user_seconds: seconds / 2.0,
             system_seconds: 0.0,
             peak_rss_kib,
+            delay_ms: None,
         };
         Contestant {
             name: name.into(),

@@ -11,18 +11,22 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During as _, Error};
+use crate::run::steady;
+use crate::scenario::Steady;
 use crate::work::store::Store;
 
 const FLAG: &str = "--measure";
 /// Then LINES and TARGET: the store that the command ships to.
 const STORE: &str = "--store";
+/// Then BUSY, IDLE, SECONDS, LOGS and TARGET: the files that the command reads, and the store.
+const STEADY: &str = "--steady";
 
 /// What one run of a program cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,6 +38,9 @@ pub(crate) struct Sample {
     pub(crate) system_seconds: f64,
     /// Of the largest process when there are several.
     pub(crate) peak_rss_kib: u64,
+    /// How long lines were on their way, of half of them and of 99 in 100, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_ms: Option<(f64, f64)>,
 }
 
 /// OUT and the command, when these arguments ask to measure.
@@ -51,8 +58,28 @@ pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
             let lines = lines.to_string_lossy().parse().unwrap_or_default();
             observe_shipping(output, lines, Path::new(target), command)
         }
+        [flag, busy, idle, seconds, logs, target, command @ ..] if flag == STEADY => {
+            let number = |word: &OsString| word.to_string_lossy().parse().unwrap_or_default();
+            let steady = Steady {
+                busy: number(busy),
+                idle: number(idle),
+                seconds: number(seconds),
+            };
+            let store = Store::start().during("start a store for", Path::new(target))?;
+            let command = with_port(command, &store);
+            let sample = steady::observe(steady, Path::new(logs), Path::new(target), &command, &store)?;
+            write(output, &sample)
+        }
         command => observe(output, command),
     }
+}
+
+fn with_port(command: &[OsString], store: &Store) -> Vec<String> {
+    let port = store.port().to_string();
+    let words = command.iter();
+    words
+        .map(|word| word.to_string_lossy().replace("{port}", &port))
+        .collect()
 }
 
 /// The measuring process: runs `command` and writes its sample; a command that fails leaves none.
@@ -71,11 +98,7 @@ fn observe(output: &Path, command: &[OsString]) -> Result<(), Error> {
 /// The same, with a store of its own in the place of `{port}`: done when that has `lines`, which go to `target` in short.
 fn observe_shipping(output: &Path, lines: u64, target: &Path, command: &[OsString]) -> Result<(), Error> {
     let store = Store::start().during("start a store for", target)?;
-    let port = store.port().to_string();
-    let words = command
-        .iter()
-        .map(|word| word.to_string_lossy().replace("{port}", &port));
-    let words: Vec<String> = words.collect();
+    let words = with_port(command, &store);
     let [program, arguments @ ..] = words.as_slice() else {
         return Ok(());
     };
@@ -106,16 +129,29 @@ fn conclude(output: &Path, program: &OsStr, status: ExitStatus, wall: Duration) 
         };
         return Err(Error::Ended { how });
     }
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
-        .map_err(Into::into)
-        .during("read the resource usage of", Path::new(program))?;
+    let usage = usage(Path::new(program))?;
     let sample = Sample {
         wall_seconds: wall.as_secs_f64(),
         user_seconds: seconds(usage.user_time()),
         system_seconds: seconds(usage.system_time()),
         peak_rss_kib: usage.max_rss().unsigned_abs(),
+        delay_ms: None,
     };
-    let json = serde_json::to_vec(&sample).map_err(|source| json_error(output, source))?;
+    write(output, &sample)
+}
+
+fn usage(program: &Path) -> Result<Usage, Error> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(Into::into);
+    usage.during("read the resource usage of", program)
+}
+
+/// Of children that have ended.
+pub(super) fn peak_rss_kib(program: &Path) -> Result<u64, Error> {
+    usage(program).map(|usage| usage.max_rss().unsigned_abs())
+}
+
+fn write(output: &Path, sample: &Sample) -> Result<(), Error> {
+    let json = serde_json::to_vec(sample).map_err(|source| json_error(output, source))?;
     fs::write(output, json).during("write", output)
 }
 
@@ -148,6 +184,19 @@ pub(crate) fn run(command: &[OsString], output: &Path) -> Result<Sample, Error> 
 pub(crate) fn ship(command: &[OsString], output: &Path, lines: u64, target: &Path) -> Result<Sample, Error> {
     let store = [STORE.into(), lines.to_string().into(), target.as_os_str().to_owned()];
     run(&[&store, command].concat(), output)
+}
+
+/// The same while it reads what is written at a steady rate, below `logs`.
+pub(crate) fn keep_up(
+    command: &[OsString],
+    output: &Path,
+    steady: Steady,
+    logs: &Path,
+    target: &Path,
+) -> Result<Sample, Error> {
+    let numbers = [steady.busy, steady.idle, steady.seconds].map(|number| OsString::from(number.to_string()));
+    let paths = [logs, target].map(|path| path.as_os_str().to_owned());
+    run(&[&[STEADY.into()], &numbers[..], &paths, command].concat(), output)
 }
 
 fn json_error(path: &Path, source: serde_json::Error) -> Error {

@@ -5,4 +5,5 @@ mod clear;
 mod machine;
 pub(crate) mod measure;
 mod rounds;
+pub(crate) mod steady;
 pub(crate) mod tool;

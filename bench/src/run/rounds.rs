@@ -94,6 +94,10 @@ fn once(work: &Work, program: &Program, target: &Path) -> Result<measure::Sample
     let command = program.command(&root.join("source"), target, &scratch);
     let sample = match work.ends {
         Ends::ByItself => measure::run(&command, &root.join("sample.json"))?,
+        Ends::Steady(steady) => {
+            let logs = scratch.join("logs");
+            measure::keep_up(&command, &root.join("sample.json"), steady, &logs, target)?
+        }
         Ends::Shipped(lines) => measure::ship(&command, &root.join("sample.json"), lines, target)?,
     };
     clear::away(&scratch, work.on_disk).during("clear away", &scratch)?;

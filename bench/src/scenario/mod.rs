@@ -15,7 +15,7 @@ use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
 use crate::part::Size;
 use init_copy::{one_file, one_file_digest, run_again, small_files, unpack_war};
-use log_sidecar::ship;
+use log_sidecar::{ship, steady};
 pub(crate) use program::Program;
 
 /// In the order in which they are run and shown.
@@ -29,6 +29,8 @@ pub(crate) const ALL: &[Scenario] = &[
     ship::BULK,
     ship::PARSED,
     ship::GZIP,
+    steady::FIVE,
+    steady::IDLE,
     size::SCENARIO,
 ];
 
@@ -103,6 +105,17 @@ pub(crate) enum Ends {
     ByItself,
     /// When a store at `{port}` has so many lines; what it got is the target, and the program is told to stop.
     Shipped(u64),
+    /// The same while lines are written to files in `{scratch}/logs`.
+    Steady(Steady),
+}
+
+/// Lines at a steady rate, 200 a second in each busy file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Steady {
+    pub(crate) busy: u64,
+    /// Files with one line each, that is there before.
+    pub(crate) idle: u64,
+    pub(crate) seconds: u64,
 }
 
 /// A folder for the data of one scenario.

@@ -147,6 +147,7 @@ mod tests {
                 user_seconds: seconds,
                 system_seconds: 0.0,
                 peak_rss_kib: 4096,
+                delay_ms: None,
             }],
         };
         let mut absent = contestant("absent", 1.0);

@@ -110,6 +110,20 @@ fn emphasised(verdict: Verdict) -> String {
     }
 }
 
+/// Of those that keep up with what is written.
+fn delays(contestant: &Contestant) -> String {
+    if contestant.rounds.iter().all(|sample| sample.delay_ms.is_none()) {
+        return String::new();
+    }
+    let median = |quantity| spread(contestant, quantity).map_or(f64::NAN, |spread| spread.median);
+    format!(
+        "; {:.1} % of a core, half of the lines on their way for up to {:.0} ms, 99 in 100 for up to {:.0} ms",
+        median(Quantity::CpuShare) * 100.0,
+        median(Quantity::HalfDelay),
+        median(Quantity::MostDelay)
+    )
+}
+
 fn section(part: &Part) -> String {
     let name = &part.scenario;
     let mut text = format!("\n## {name}\n\nWhat is done: {}.\n\n", part.title);
@@ -119,7 +133,7 @@ fn section(part: &Part) -> String {
         text += &format!(", {}; {} rounds.\n\n", runs.file_system, runs.ours.rounds.len());
         for contestant in std::iter::once(&runs.ours).chain(&runs.peers) {
             let version = contestant.version.as_deref().unwrap_or("**not installed**");
-            text += &format!("- `{}`: {version}\n", contestant.command);
+            text += &format!("- `{}`: {version}{}\n", contestant.command, delays(contestant));
         }
     } else {
         text += ".\n";
@@ -138,6 +152,7 @@ mod tests {
             user_seconds: wall_seconds / 4.0,
             system_seconds: wall_seconds / 4.0,
             peak_rss_kib: 2048,
+            delay_ms: None,
         };
         Contestant {
             name: name.into(),

@@ -44,14 +44,25 @@ impl Lines {
 pub(crate) struct Store {
     server: Server,
     lines: Arc<Mutex<Lines>>,
+    arrivals: Arc<Mutex<Vec<(u64, Instant)>>>,
 }
 
 impl Store {
     pub(crate) fn start() -> io::Result<Self> {
         let lines = Arc::new(Mutex::new(Lines::default()));
-        let shared = Arc::clone(&lines);
-        let server = Server::start("127.0.0.1:0", move |request| answer(request, &shared))?;
-        Ok(Self { server, lines })
+        let arrivals = Arc::new(Mutex::new(Vec::new()));
+        let (shared, noted) = (Arc::clone(&lines), Arc::clone(&arrivals));
+        let server = Server::start("127.0.0.1:0", move |request| {
+            let at = Instant::now();
+            let (count, reply) = answer(request, &shared);
+            noted.lock().unwrap_or_else(PoisonError::into_inner).push((count, at));
+            reply
+        })?;
+        Ok(Self {
+            server,
+            lines,
+            arrivals,
+        })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -67,6 +78,11 @@ impl Store {
         self.lines()
     }
 
+    /// How many lines came with each request, and when that was there.
+    pub(crate) fn arrivals(&self) -> Vec<(u64, Instant)> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What has come so far.
     pub(crate) fn lines(&self) -> Lines {
         *lock(&self.lines)
@@ -77,9 +93,9 @@ fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
     lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn answer(request: &Request, all: &Mutex<Lines>) -> Reply {
+fn answer(request: &Request, all: &Mutex<Lines>) -> (u64, Reply) {
     if !request.target.contains("_bulk") {
-        return Reply::new(200, "application/json", "{}");
+        return (0, Reply::new(200, "application/json", "{}"));
     }
     let mut lines = Lines::default();
     let body = request
@@ -96,11 +112,8 @@ fn answer(request: &Request, all: &Mutex<Lines>) -> Reply {
     let mut all = lock(all);
     all.count += lines.count;
     all.sum = all.sum.wrapping_add(lines.sum);
-    Reply::new(
-        200,
-        "application/json",
-        format!("{{\"errors\":false,\"items\":[{items}]}}"),
-    )
+    let body = format!("{{\"errors\":false,\"items\":[{items}]}}");
+    (lines.count, Reply::new(200, "application/json", body))
 }
 
 #[cfg(test)]
@@ -117,7 +130,7 @@ mod tests {
                 headers: Vec::new(),
                 body: body.into(),
             };
-            let Reply::Full { body, .. } = answer(&request, &all) else {
+            let Reply::Full { body, .. } = answer(&request, &all).1 else {
                 panic!()
             };
             serde_json::from_slice::<Value>(&body).unwrap()["items"]

@@ -1,3 +1,4 @@
 //! The scenarios of `log-sidecar`.
 
 pub(super) mod ship;
+pub(super) mod steady;
