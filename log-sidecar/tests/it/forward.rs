@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha512};
 use testbed::wait;
 
 use crate::Pod;
+use crate::secure::{Front, ca, config, flag, write};
 
 /// What a server does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,4 +240,20 @@ fn both_sides_prove_that_they_know_the_key() {
     server.wait_for(10);
     pod.stop(running);
     server.assert_lines(10);
+}
+
+#[test]
+fn in_tls_too_connections_are_kept() {
+    let (pod, server, ours) = (Pod::new(), Server::start(None, || Does::Acknowledge), ca());
+    let front = Front::start(&server.address.to_string(), config(&ours, "127.0.0.1", None));
+    let pem = write(&pod, "ca.pem", &ours.pem());
+    let running = pod.start_to(&format!("forward+tls://{}/app", front.address), &[&flag("ca", &pem)]);
+    for round in 0..20 {
+        pod.append_lines("app.log", round..round + 1);
+        server.wait_for(round + 1);
+    }
+    pod.stop(running);
+    server.assert_lines(20);
+    let connections = *server.connections.lock().unwrap();
+    assert!(connections <= 4, "{connections}");
 }
