@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::batch::Settled;
+use crate::batch::{Settled, Source};
 
 /// News since the last look.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct News {
     pub(crate) settled: Vec<(Vec<Settled>, usize)>,
     /// By how many batches and bytes more, or fewer, are held since the last look: they wait for others to be taken.
     pub(crate) held: (isize, isize),
+    /// Files of which one is held, or is no longer; bounded like `settled`.
+    pub(crate) held_files: Vec<(Arc<Source>, bool)>,
     /// Read to the end, then stop.
     pub(crate) drain: bool,
     /// Hints can wait.

@@ -59,7 +59,10 @@ pub(crate) async fn ship(
 
     tokio::select! {
         () = stop.cancelled() => {}
-        () = appears(shipping.exit_when.as_deref()) => tracing::info!("the file of --exit-when-file is there: stopping"),
+        () = appears(shipping.exit_when.as_deref()) => {
+            tracing::info!("the file of --exit-when-file is there");
+            stop.cancel();
+        }
         Some(ended) = running.join_next() => return outcome(ended),
     }
     halt.cancel();

@@ -183,7 +183,14 @@ async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {
     let bytes = batch.bytes();
     let hold = |is_held| {
         let sign = if is_held { 1 } else { -1 };
-        mailbox.post(|news| news.held = (news.held.0 + sign, news.held.1 + sign * bytes.cast_signed()));
+        mailbox.post(|news| {
+            news.held = (news.held.0 + sign, news.held.1 + sign * bytes.cast_signed());
+            let files = batch
+                .segments
+                .iter()
+                .map(|segment| (Arc::clone(&segment.source), is_held));
+            news.held_files.extend(files);
+        });
     };
     delivery.deliver(&batch, &hold).await;
     let settled = batch.into_settled();

@@ -10,7 +10,7 @@ mod pace;
 mod tail;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
@@ -108,6 +108,8 @@ pub(crate) struct Reader {
     out_batches: usize,
     /// Batches and bytes among those that are out, and are held.
     held: (usize, usize),
+    /// In how many segments that are held each file is, by its id.
+    held_files: HashMap<String, usize>,
     pace: Pace,
     is_stuck_told: bool,
     /// When hints were looked at last.
@@ -156,6 +158,7 @@ impl Reader {
             out_bytes: 0,
             out_batches: 0,
             held: (0, 0),
+            held_files: HashMap::new(),
             is_stuck_told: false,
             looked_at: now,
             reconcile_at: now,
@@ -261,6 +264,13 @@ impl Reader {
         let moved = |held: usize, by: isize| held.saturating_add_signed(by);
         self.held = (moved(self.held.0, news.held.0), moved(self.held.1, news.held.1));
         self.is_stuck_told &= self.held.0 > 0;
+        for (file, is_held) in news.held_files {
+            let count = self.held_files.entry(file.id.clone()).or_default();
+            *count = count.saturating_add_signed(if is_held { 1 } else { -1 });
+            if *count == 0 {
+                self.held_files.remove(&file.id);
+            }
+        }
         self.ledger
             .held_bytes
             .set(i64::try_from(self.held.1).unwrap_or(i64::MAX));
@@ -299,17 +309,11 @@ impl Reader {
         let dirty = &self.files.dirty;
         let after = dirty.range((Bound::Excluded(self.last_served), Bound::Unbounded));
         let inodes: Vec<Inode> = after.chain(dirty.range(..=self.last_served)).copied().collect();
+        let mut is_full = false;
         for inode in inodes {
-            let is_paced = self.is_paced(now);
-            if is_paced || !self.has_room() {
-                if !is_paced {
-                    self.tell_if_stuck();
-                }
-                return if unpacked.is_some() {
-                    Round::Progress
-                } else {
-                    Round::NoRoom
-                };
+            if self.is_paced(now) || !(self.has_room() || self.may_show_fault(inode)) {
+                is_full = true;
+                continue;
             }
             self.last_served = inode;
             if self.read_turn(inode) {
@@ -329,6 +333,12 @@ impl Reader {
         }
         if unpacked.is_some() || (!self.is_paced(now) && self.has_room() && self.read_archive()) {
             round = Round::Progress;
+        }
+        if is_full && round == Round::Idle {
+            if !self.is_paced(now) {
+                self.tell_if_stuck();
+            }
+            return Round::NoRoom;
         }
         round
     }
@@ -451,10 +461,21 @@ impl Reader {
         )
     }
 
-    /// Once, when nothing but what is held is out, and there is no room for more.
+    /// Nothing but what is held is out.
+    fn is_stuck(&self) -> bool {
+        self.held.0 > 0 && self.held.0 == self.out_batches && self.pending.is_empty()
+    }
+
+    /// If there is no room for more, one block of a file of which nothing is held may still show that the sink takes others.
+    fn may_show_fault(&self, inode: Inode) -> bool {
+        let is_other = |tail: &Tail| !self.held_files.contains_key(&tail.source.id);
+        self.is_stuck() && self.files.tails.get(&inode).is_some_and(is_other)
+    }
+
+    /// Once, when there is no room for more.
     fn tell_if_stuck(&mut self) {
         let (batches, bytes) = self.held;
-        if batches > 0 && batches == self.out_batches && !std::mem::replace(&mut self.is_stuck_told, true) {
+        if self.is_stuck() && !std::mem::replace(&mut self.is_stuck_told, true) {
             tracing::error!(
                 batches,
                 bytes,
@@ -473,6 +494,11 @@ impl Reader {
         self.config.transform.apply(&mut segment, &self.ledger);
         if segment.lines.is_empty() {
             return self.files.settle(&segment.into_settled());
+        }
+        // While something is held, what another file has must not wait with it: it may show whose fault that is.
+        let is_other = |last: &Segment| !Arc::ptr_eq(&last.source, &segment.source);
+        if self.held.0 > 0 && self.pending.last().is_some_and(is_other) {
+            self.seal();
         }
         if self.pending.is_empty() {
             self.pending_since = Instant::now();

@@ -139,7 +139,15 @@ fn a_file_says_that_the_application_has_ended() {
     let pod = Pod::new();
     pod.append_lines("app.log", 0..10);
     let end = pod.log("ended");
-    let mut running = pod.start_with(&["--exit-when-file", end.to_str().unwrap()]);
+    let words = pod.dir.path().join("words");
+    std::fs::write(&words, "").unwrap();
+    let more = [
+        "--exit-when-file",
+        end.to_str().unwrap(),
+        "--termination-log",
+        words.to_str().unwrap(),
+    ];
+    let mut running = pod.start_with(&more);
     pod.wait_for(10);
     pod.append_lines("app.log", 10..5000);
     pod.append("app.log", "line 5000");
@@ -147,4 +155,13 @@ fn a_file_says_that_the_application_has_ended() {
     assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
     pod.assert_balanced(&running);
     pod.assert_lines(5001);
+    let said = std::fs::read_to_string(&words).unwrap();
+    assert!(said.contains("stopped: read 5001, acked 5001"), "{said}");
+
+    // A sink that is away does not keep a Job from ending.
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 5001..5002);
+    let mut running = pod.start_with(&[&more[..], &["--grace", "500ms"]].concat());
+    assert_eq!(running.exit().code(), Some(1));
+    running.wait_for_log("not drained within 500ms");
 }

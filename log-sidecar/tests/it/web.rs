@@ -87,7 +87,7 @@ fn what_is_refused_as_a_whole_stops_no_other_file() {
     let to = format!("ndjson+http://{}/", server.address());
     let more = ["--in-flight", "512KiB", "--batch-size", "64KiB", "--max-record", "8KiB"];
     let running = pod.start_to(&to, &more);
-    running.wait_for_log("sending in halves");
+    running.wait_for_log("did not take everything");
     pod.append_lines("b.log", 0..10);
     wait::until("the good lines", || (*taken.lock().unwrap() >= 10).then_some(()));
     running.kill();

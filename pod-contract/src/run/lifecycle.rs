@@ -24,7 +24,7 @@ const TELL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs `main` on a single-threaded runtime until it returns.
 ///
-/// On SIGTERM or SIGINT the token given to `main` is cancelled; `main` then drains and returns. After `grace`, or on a second signal,
+/// On SIGTERM or SIGINT the token given to `main` is cancelled (`main` may do that itself); `main` then drains and returns. After `grace`, or on a second signal,
 /// the process gives up on what `left` names and ends with an error. Nobody knows whether SIGKILL comes earlier: so `left` is the
 /// termination message from the signal on, and what it says at the end stays there.
 pub fn run<F: Future<Output = Result<(), Failure>>>(
@@ -46,6 +46,7 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
         tokio::select! {
             result = &mut main => return result,
             name = signals.next() => tracing::info!(signal = name, ?grace, "stopping"),
+            () = stop.cancelled() => tracing::info!(?grace, "stopping"),
         }
         stop.cancel();
         tokio::select! {
