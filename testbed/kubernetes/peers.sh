@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # What the pods of the examples meet outside, as pods of their own in the same namespace.
 
-# meet NAME...: of store, backend-1 to backend-3, files, registry; ready when it returns.
+# meet NAME...: of store, archive, backend-1 to backend-3, files, registry; ready when it returns.
 meet() {
     local name
     for name in "$@"; do
         case $name in
-        store) peer store 9200 peers store --listen 0.0.0.0:9200 ;;
+        store | archive) peer "$name" 9200 peers store --listen 0.0.0.0:9200 ;;
         backend-*) peer "$name" 8080 peers backend --listen 0.0.0.0:8080 --name "b${name#backend-}" ;;
         files)
             k create configmap site --from-file "$work/files/site.tar.gz" --from-file "$work/files/SHA256SUMS" >/dev/null

@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# The examples of examples/log-sidecar: what the stores have in the end.
+
+check_logs() {
+    enter logs
+    meet store archive
+    store=$(address_of store):9200
+    subject="log-sidecar/job"
+    report_ends
+    subject="log-sidecar/two-sinks"
+    two_sinks_get_theirs
+    subject="log-sidecar/plain"
+    the_last_line_arrives
+    leave
+}
+
+report_ends() {
+    expect "it is accepted under the standard 'restricted'" - k apply --filename "$root/examples/log-sidecar/job/job.yaml"
+    expect "the Job ends" - k wait --for=condition=Complete job/report --timeout 90s
+    pod=$(pod_of report)
+    expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
+    expect "its sidecar ends with 0, and its account in the termination message" - \
+        says_in_the_end log-sidecar "exit 0 Completed: log-sidecar: stopped: read 3000, acked 3000"
+    expect "nothing was restarted" - without_restart "$pod"
+    expect "all lines are stored once" - stored_numbers "$pod" 'row [0-9]* is reported' 3000
+}
+
+two_sinks_get_theirs() {
+    pod=two-sinks
+    expect "it is accepted under the standard 'restricted'" - k apply --filename "$root/examples/log-sidecar/two-sinks/pod.yaml"
+    expect "it becomes ready" log-sidecar becomes_ready "$pod"
+    expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
+    expect "what is searched arrives, without what is left out" log-sidecar eventually 60 has_documents "$store/search" 1000
+    expect "what is archived arrives, all of it" log-sidecar eventually 60 has_documents "$(address_of archive):9200/archive" 2000
+    expect "in fields, without the token" - is_parsed
+    expect "status tells of both" log-sidecar exec_in log-sidecar /log-sidecar status --state /state
+    expect "nothing was restarted" - without_restart "$pod"
+    keep_pod
+    k delete pod "$pod" --wait=false >/dev/null
+    expect "it ends within the period" - eventually 60 all_have_ended
+    expect "and says what became of both" - \
+        says_in_the_end log-sidecar "search: read 2000, acked 1000, rejected 0, dropped 1000"
+    expect "and of the other" - says_in_the_end log-sidecar "archive: read 2000, acked 2000"
+    release_pod
+}
+
+# documents INDEX
+documents() {
+    curl --silent --show-error --fail --max-time 10 "http://$1/_docs"
+}
+
+# has_documents INDEX COUNT: exactly so many.
+has_documents() {
+    local count
+    count=$(documents "$1" | grep --count '^{' || true)
+    echo "$count documents"
+    [ "$count" -eq "$2" ]
+}
+
+is_parsed() {
+    documents "$store/search" | sed -n 1p
+    documents "$store/search" | jq --slurp --exit-status 'all(._source.log.level == "info" and (._source.message | startswith("order ")) and (._source.token | startswith("Bearer ***")))' >/dev/null
+}
+
+the_last_line_arrives() {
+    local written
+    pod=plain
+    store=$(address_of store):9200
+    expect "it is accepted under the standard 'restricted'" - k apply --filename "$root/examples/log-sidecar/plain/pod.yaml"
+    expect "it becomes ready" log-sidecar becomes_ready "$pod"
+    expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
+    expect "lines of several files are stored" log-sidecar eventually 60 plain_has 250
+    expect "nothing was restarted" - without_restart "$pod"
+    keep_pod
+    k delete pod "$pod" --wait=false >/dev/null
+    expect "both end within the period" - eventually 60 all_have_ended
+    written=$(message app | grep --only-matching 'wrote [0-9]* lines' | tr --complement --delete '0-9')
+    expect "log-sidecar ends with 0" - says_in_the_end log-sidecar "exit 0 Completed: log-sidecar: stopped: "
+    expect "each of ${written:-no} lines is stored once, the last one too" - stored_numbers "$pod" '^line [0-9]*' "${written:-0}"
+    release_pod
+}
+
+plain_has() {
+    [ "$(stored_of plain | wc -l)" -ge "$1" ]
+}
