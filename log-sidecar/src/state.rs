@@ -75,14 +75,16 @@ fn take_over(state: &Path, names: &[&str]) -> io::Result<()> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        sync_dir(&new)?;
         fs::rename(&old, new.join(TAKEN))?;
         sync_dir(state)?;
     }
     if new.try_exists()? {
         fs::create_dir_all(&sinks)?;
-        for name in names_in(&new)?.iter().filter(|name| *name != TAKEN) {
+        // What is moved already has left its directory, or not even that.
+        let is_left = |name: &&OsString| new.join(name).join(NAME).exists();
+        for name in names_in(&new)?.iter().filter(is_left) {
             let own = sinks.join(name);
-            // A directory without positions.
             fs::create_dir_all(&own)?;
             fs::rename(new.join(name).join(NAME), own.join(NAME))?;
         }

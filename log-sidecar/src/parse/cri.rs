@@ -44,18 +44,21 @@ impl<'l> Head<'l> {
 
 /// Puts the texts of joined lines behind the head of the first, in their place; returns how long that is.
 pub(crate) fn compact(joined: &mut [u8]) -> usize {
-    let Some(mut to) = memchr(b'\n', joined).filter(|_| Head::of(joined).is_some()) else {
+    let Some((mut to, head)) = memchr(b'\n', joined).zip(Head::of(joined)) else {
         return joined.len();
     };
-    let mut from = to + 1;
-    if joined[..to].ends_with(b"\r") {
-        to -= 1;
-    }
+    let (mut from, mut is_partial) = (to + 1, head.is_partial);
     while from < joined.len() {
         let end = memchr(b'\n', &joined[from..]).map_or(joined.len(), |end| from + end);
-        let head = Head::of(&joined[from..end]).map_or(0, |head| head.length);
-        joined.copy_within(from + head..end, to);
-        to += end - from - head;
+        let (length, goes_on) = Head::of(&joined[from..end]).map_or((0, false), |head| (head.length, head.is_partial));
+        // Whole lines that another rule has joined stay lines.
+        if !is_partial {
+            joined[to] = b'\n';
+            to += 1;
+        }
+        is_partial = goes_on;
+        joined.copy_within(from + length..end, to);
+        to += end - from - length;
         from = end + 1;
     }
     to
@@ -98,6 +101,10 @@ mod tests {
                 line("P", "one two"),
             ),
             (vec![line("P", "one"), "no head".into()], line("P", "oneno head")),
+            (
+                vec![line("F", "one"), line("F", " at x"), line("P", " at "), line("F", "y")],
+                line("F", "one\n at x\n at y"),
+            ),
             (
                 vec!["no head".into(), line("F", "x")],
                 format!("no head\n{}", line("F", "x")),

@@ -207,7 +207,7 @@ fn what_is_wrong_with_sinks_is_told_with_its_place() {
 /// Wherever a kill ends it: before the old positions are gone, or after.
 #[test]
 fn a_take_over_that_was_ended_in_the_middle_is_finished() {
-    for is_committed in [false, true] {
+    for (is_committed, moved) in [(false, 0), (true, 0), (true, 1), (true, 2), (true, 3)] {
         let (pod, other) = (Pod::new(), Store::start("127.0.0.1:0").unwrap());
         pod.append_lines("app.log", 0..100);
         let running = pod.start();
@@ -221,6 +221,15 @@ fn a_take_over_that_was_ended_in_the_middle_is_finished() {
                 fs::copy(pod.state("checkpoint.json"), new(name).join("checkpoint.json")).unwrap();
             }
             fs::rename(pod.state("checkpoint.json"), new("taken.json")).unwrap();
+            for name in ["a", "b"].iter().take(moved) {
+                let own = pod.state("sinks").join(name);
+                fs::create_dir_all(&own).unwrap();
+                fs::rename(new(name).join("checkpoint.json"), own.join("checkpoint.json")).unwrap();
+            }
+            if moved == 3 {
+                fs::remove_file(new("taken.json")).unwrap();
+                fs::remove_dir(new("a")).unwrap();
+            }
         } else {
             fs::write(new("a").join("checkpoint.json"), "half").unwrap();
         }
