@@ -63,12 +63,12 @@ pub(crate) async fn ship(
             tracing::info!("the file of --exit-when-file is there");
             stop.cancel();
         }
-        Some(ended) = running.join_next() => return outcome(ended),
+        Some(ended) = running.join_next() => return outcome(ended, "shipping"),
     }
     halt.cancel();
     let mut result = Ok(());
     while let Some(ended) = running.join_next().await {
-        result = both(result, outcome(ended));
+        result = both(result, outcome(ended, "shipping"));
     }
     done.cancel();
     result
@@ -88,8 +88,9 @@ pub(crate) fn both(one: Result<(), Failure>, other: Result<(), Failure>) -> Resu
     }
 }
 
-fn outcome(ended: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
-    ended.unwrap_or_else(|_| Err(Failure::failed("shipping panicked; this is a bug")))
+/// Of a task that does `what`.
+pub(crate) fn outcome(ended: Result<Result<(), Failure>, JoinError>, what: &str) -> Result<(), Failure> {
+    ended.unwrap_or_else(|_| Err(Failure::failed(format!("{what} panicked; this is a bug"))))
 }
 
 /// Waits until there is such a file; without one, for ever.

@@ -25,7 +25,7 @@ use crate::config;
 use crate::deliver::{AllRefused, Entry, path_in};
 use crate::ledger::Ledger;
 use crate::parse::millis;
-use crate::pipeline::both;
+use crate::pipeline::{both, outcome};
 use crate::route::new_delivery;
 use crate::state;
 
@@ -56,10 +56,7 @@ pub(crate) async fn send_all_again(
         sending.spawn_local(sent.instrument(span));
     }
     while let Some(sent) = sending.join_next().await {
-        result = both(
-            result,
-            sent.unwrap_or_else(|_| Err(Failure::failed("sending again panicked; this is a bug"))),
-        );
+        result = both(result, outcome(sent, "sending again"));
     }
     result
 }
@@ -110,7 +107,7 @@ async fn send_files(config: &config::Delivery, state: &Path, ledger: &Ledger) ->
 }
 
 fn conclude(state: &Path, ledger: &Ledger) -> Result<(), Failure> {
-    let sink = ledger.sink.iter().map(|sink| format!("{sink}: ")).collect::<String>();
+    let sink = ledger.prefix();
     if ledger.read.get() == 0 && !state.join(UNREADABLE).exists() {
         tracing::info!("{sink}nothing was rejected");
         return Ok(());

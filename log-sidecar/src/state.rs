@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use pod_contract::files::publish::{Staged, sync_dir};
 use pod_contract::start::exit::Failure;
+use pod_contract::start::explain;
 
 use crate::checkpoint::{CLEAN, NAME, is_full, lock, peek};
 use crate::config::Route;
@@ -27,7 +28,8 @@ const TAKEN: &str = "taken.json";
 /// When a run with named sinks has left positions, and there are none for one without a name: it would send all of it again.
 pub(crate) fn open(state: Option<&Path>, routes: &[Route]) -> Result<Option<File>, Failure> {
     let Some(state) = state else { return Ok(None) };
-    let failed = |error| cannot_use(state, &error);
+    let otherwise = "name a directory on a writable volume that no other log-sidecar uses";
+    let failed = |error| cannot_use(state, &error, otherwise);
     let lock = match lock(state) {
         // There is nothing to take over where nothing is; positions follow when there is room.
         Err(error) if is_full(&error) => return Ok(None),
@@ -45,13 +47,13 @@ pub(crate) fn open(state: Option<&Path>, routes: &[Route]) -> Result<Option<File
     Ok(Some(lock))
 }
 
-fn cannot_use(state: &Path, error: &io::Error) -> Failure {
-    use pod_contract::start::explain;
-    let failure = Failure::failed(format!("cannot use the state directory {}: {error}", state.display()));
+/// `otherwise` is the remedy against what says no more of itself.
+pub(crate) fn cannot_use(dir: &Path, error: &io::Error, otherwise: &str) -> Failure {
+    let failure = Failure::failed(format!("cannot use the state directory {}: {error}", dir.display()));
     match error.kind() {
-        io::ErrorKind::PermissionDenied => failure.remedy(explain::denied(state)),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.remedy("free some space on its volume"),
-        _ => failure.remedy("name a directory on a writable volume that no other log-sidecar uses"),
+        io::ErrorKind::PermissionDenied => failure.remedy(explain::denied(dir)),
+        _ if is_full(error) => failure.remedy("free some space on its volume"),
+        _ => failure.remedy(otherwise),
     }
 }
 

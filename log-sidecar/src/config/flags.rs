@@ -91,7 +91,7 @@ fn sink_flags() -> Vec<Flag> {
     all
 }
 
-fn process_flags() -> Vec<Flag> {
+pub(super) fn process_flags() -> Vec<Flag> {
     vec![
         setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
         setting::<PathBuf>(

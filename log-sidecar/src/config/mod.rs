@@ -135,8 +135,8 @@ impl Config {
     }
 
     fn prove_trial(s: &mut Settings<'_>) -> Option<Self> {
-        for name in OF_THE_PROCESS {
-            s.disregard(name);
+        for flag in flags::process_flags() {
+            s.disregard(flag.name());
         }
         let chosen = s.optional::<String>("sink")?;
         let mut sections = sinks::sections(s, chosen.as_deref())?;
@@ -160,11 +160,7 @@ impl Config {
         for name in OF_THE_NETWORK.iter().chain(&OF_TLS).chain(&["retry-max", "label"]) {
             s.disregard(name);
         }
-        let knows_by_time = target.as_ref().is_some_and(Target::knows_by_time);
-        let times = Times {
-            is_dated: target.is_some_and(|target| target.is_dated()),
-            is_wanted: knows_by_time || shape.as_ref().is_some_and(Shape::reads),
-        };
+        let times = Times::of(target.as_ref(), shape.as_ref());
         let reading = Reading::prove(s, None, DEFAULT_GRACE, true, times);
         Some(Self {
             task: Task::Try(Box::new(reading?), shape?),
@@ -285,7 +281,6 @@ fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<Head
     Some(headers)
 }
 
-const OF_THE_PROCESS: [&str; 4] = ["state", "admin", "grace", "exit-when-file"];
 const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
 const OF_THE_NETWORK: [&str; 11] = [
     "shared-key",

@@ -8,8 +8,9 @@ use pod_contract::units::Bytes;
 
 use super::{KIB, MIB};
 use crate::discover::{Pattern, Patterns};
-use crate::parse::{Expression, Timestamp, Zone};
+use crate::parse::{Expression, Shape, Timestamp, Zone};
 use crate::reader::{Framing, Join, Start};
+use crate::sink::Target;
 use crate::transform::{Redact, Sample, Transform};
 
 /// For the reader thread.
@@ -131,12 +132,21 @@ fn prove_transform(s: &mut Settings<'_>) -> Option<Transform> {
 }
 
 /// What else says that the times of lines are wanted.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     /// They decide where lines go.
     pub(super) is_dated: bool,
     /// They are wanted all the same.
     pub(super) is_wanted: bool,
+}
+
+impl Times {
+    pub(super) fn of(target: Option<&Target>, shape: Option<&Shape>) -> Self {
+        Self {
+            is_dated: target.is_some_and(Target::is_dated),
+            is_wanted: shape.is_some_and(Shape::reads) || target.is_some_and(Target::knows_by_time),
+        }
+    }
 }
 
 /// Of which zone times of lines are; `Some(None)` if they are not wanted.

@@ -95,17 +95,11 @@ impl Route {
 
     fn prove(s: &mut Settings<'_>, name: Option<Arc<str>>, common: &Common) -> Option<Self> {
         let delivery = Delivery::prove(s);
-        let times = delivery.as_ref().map(|delivery| Times {
-            is_dated: delivery.target.is_dated(),
-            is_wanted: delivery.shape.reads() || delivery.target.knows_by_time(),
-        });
-        let reading = Reading::prove(
-            s,
-            common.state.clone(),
-            common.grace,
-            common.is_replay,
-            times.unwrap_or_default(),
+        let times = Times::of(
+            delivery.as_ref().map(|delivery| &delivery.target),
+            delivery.as_ref().map(|delivery| &delivery.shape),
         );
+        let reading = Reading::prove(s, common.state.clone(), common.grace, common.is_replay, times);
         let state = match (&common.state, &name) {
             (Some(state), Some(name)) => Some(state.join(state::SINKS).join(&**name)),
             (state, _) => state.clone(),

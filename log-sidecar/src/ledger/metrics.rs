@@ -5,7 +5,7 @@ use std::fmt;
 use pod_contract::metrics::Registry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Unit;
@@ -109,27 +109,42 @@ struct Accounts(Vec<Ledger>);
 
 impl Collector for Accounts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for &entry in COUNTERS {
-            self.add(&mut encoder, MetricType::Counter, entry)?;
+        for &(name, help, is_bytes, of) in COUNTERS {
+            let unit = is_bytes.then_some(&Unit::Bytes);
+            self.add(&mut encoder, (name, help, unit), |ledger| of(ledger).clone())?;
         }
-        for &entry in GAUGES {
-            self.add(&mut encoder, MetricType::Gauge, entry)?;
+        for &(name, help, is_bytes, of) in GAUGES {
+            let unit = is_bytes.then_some(&Unit::Bytes);
+            self.add(&mut encoder, (name, help, unit), |ledger| of(ledger).clone())?;
         }
-        self.add_lags(&mut encoder)
+        let help = "So long ago, at least, something was written to any file that is not settled.";
+        self.add(&mut encoder, ("lag", help, Some(&Unit::Seconds)), |ledger| {
+            ConstGauge::new(ledger.lags.longest().as_secs_f64())
+        })?;
+        let help = "Written to a file and not settled, of those that are behind longest.";
+        self.add_files(&mut encoder, ("file_lag", help, Some(&Unit::Bytes)), |lag| {
+            ConstGauge::new(lag.bytes)
+        })?;
+        let help = "So long ago, at least, something was written to a file that is not settled.";
+        self.add_files(&mut encoder, ("file_lag", help, Some(&Unit::Seconds)), |lag| {
+            ConstGauge::new(lag.age().as_secs_f64())
+        })
     }
 }
 
+/// Name, help and unit.
+type Description<'d> = (&'static str, &'static str, Option<&'d Unit>);
+
 impl Accounts {
-    fn add<M: EncodeMetric>(
+    fn add<M: EncodeMetric + TypedMetric>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
-        kind: MetricType,
-        (name, help, is_bytes, of): Entry<M>,
+        (name, help, unit): Description<'_>,
+        of: impl Fn(&Ledger) -> M,
     ) -> fmt::Result {
-        let unit = is_bytes.then_some(&Unit::Bytes);
-        let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
-        if let [Ledger { sink: None, .. }] = self.0[..] {
-            return of(&self.0[0]).encode(metric);
+        let mut metric = encoder.encode_descriptor(name, help, unit, M::TYPE)?;
+        if let [only @ Ledger { sink: None, .. }] = &self.0[..] {
+            return of(only).encode(metric);
         }
         for ledger in &self.0 {
             of(ledger).encode(metric.encode_family(&labels(ledger, None))?)?;
@@ -137,32 +152,17 @@ impl Accounts {
         Ok(())
     }
 
-    fn add_lags(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let of_files: Vec<(&Ledger, Lag)> = self
-            .0
-            .iter()
-            .flat_map(|ledger| ledger.lags.get().into_iter().map(move |lag| (ledger, lag)))
-            .collect();
-        let help = "Written to a file and not settled, of those that are behind longest.";
-        let mut metric = encoder.encode_descriptor("file_lag", help, Some(&Unit::Bytes), MetricType::Gauge)?;
-        for (ledger, lag) in &of_files {
-            let bytes = ConstGauge::new(lag.bytes);
-            bytes.encode(metric.encode_family(&labels(ledger, Some(&lag.path)))?)?;
-        }
-        let help = "So long ago, at least, something was written to a file that is not settled.";
-        let mut metric = encoder.encode_descriptor("file_lag", help, Some(&Unit::Seconds), MetricType::Gauge)?;
-        for (ledger, lag) in &of_files {
-            let age = ConstGauge::new(lag.age().as_secs_f64());
-            age.encode(metric.encode_family(&labels(ledger, Some(&lag.path)))?)?;
-        }
-        let help = "So long ago, at least, something was written to any file that is not settled.";
-        let mut metric = encoder.encode_descriptor("lag", help, Some(&Unit::Seconds), MetricType::Gauge)?;
-        if let [Ledger { sink: None, lags, .. }] = &self.0[..] {
-            return ConstGauge::new(lags.longest().as_secs_f64()).encode(metric);
-        }
+    fn add_files<M: EncodeMetric + TypedMetric>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, unit): Description<'_>,
+        of: impl Fn(&Lag) -> M,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, unit, M::TYPE)?;
         for ledger in &self.0 {
-            let age = ConstGauge::new(ledger.lags.longest().as_secs_f64());
-            age.encode(metric.encode_family(&labels(ledger, None))?)?;
+            for lag in ledger.lags.get() {
+                of(&lag).encode(metric.encode_family(&labels(ledger, Some(&lag.path)))?)?;
+            }
         }
         Ok(())
     }

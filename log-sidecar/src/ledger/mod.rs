@@ -48,6 +48,11 @@ impl Ledger {
         }
     }
 
+    /// Stands before what is said of the sink, if it has a name.
+    pub(crate) fn prefix(&self) -> String {
+        self.sink.iter().map(|sink| format!("{sink}: ")).collect()
+    }
+
     /// For the last line of the log and for the deadline.
     pub(crate) fn summary(&self) -> String {
         let (read, acked, rejected, lost) = (self.read.get(), self.acked.get(), self.rejected.get(), self.lost.get());
@@ -61,7 +66,7 @@ impl Ledger {
             }
         };
         let (lost, dropped) = (told("lost", lost), told("dropped", dropped));
-        let sink = self.sink.iter().map(|sink| format!("{sink}: ")).collect::<String>();
+        let sink = self.prefix();
         format!(
             "{sink}read {read}, acked {acked}, rejected {rejected}{lost}{dropped}, in flight {in_flight}, unread {} bytes, unreadable {} files",
             self.backlog_bytes.get(),

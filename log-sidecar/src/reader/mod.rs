@@ -21,7 +21,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
-use pod_contract::start::explain;
 use tokio::sync::mpsc::Sender;
 
 use self::archive::{Archive, Passage};
@@ -39,6 +38,7 @@ use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::parse::millis;
 use crate::recycle::Pool;
+use crate::state::cannot_use;
 
 /// More batches than this are never out: the byte budget ends first, and tiny batches wait for each other.
 pub(crate) const MAX_BATCHES: usize = 16;
@@ -653,11 +653,7 @@ pub(crate) fn open_checkpoint(state: Option<&Path>) -> Result<(Checkpoint, Optio
         tracing::warn!("no --state: after a restart of the container every file is sent from its head again");
     }
     Checkpoint::open(state).map_err(|error| {
-        let dir = state.unwrap_or(Path::new(""));
-        let failure = Failure::failed(format!("cannot use the state directory {}: {error}", dir.display()));
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => failure.remedy(explain::denied(dir)),
-            _ => failure.remedy("name a directory on a writable volume; to start anew, and send everything again, remove checkpoint.json from it"),
-        }
+        let otherwise = "name a directory on a writable volume; to start anew, and send everything again, remove checkpoint.json from it";
+        cannot_use(state.unwrap_or(Path::new("")), &error, otherwise)
     })
 }

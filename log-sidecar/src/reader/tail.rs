@@ -248,18 +248,25 @@ impl Tail {
 
     /// Bytes not read yet.
     pub(super) fn backlog(&self) -> u64 {
-        if self.in_nuls {
-            return 0;
-        }
-        self.size().saturating_sub(self.position)
+        self.backlog_of(self.size())
     }
 
-    /// How far it is behind.
-    pub(super) fn lag(&mut self, now: Instant) -> Option<Lag> {
-        let (size, settled) = (self.size(), self.frontier.settled());
+    fn backlog_of(&self, size: u64) -> u64 {
+        if self.in_nuls {
+            0
+        } else {
+            size.saturating_sub(self.position)
+        }
+    }
+
+    /// Its backlog, and how far it is behind.
+    pub(super) fn measure(&mut self, now: Instant) -> (u64, Option<Lag>) {
+        let size = self.size();
         // There may be room for what comes.
-        let size = if self.in_nuls { self.position } else { size };
-        self.watermark.lag(&self.source.path, size, settled, now)
+        let written = if self.in_nuls { self.position } else { size };
+        let settled = self.frontier.settled();
+        let lag = self.watermark.lag(&self.source.path, written, settled, now);
+        (self.backlog_of(size), lag)
     }
 
     /// Is everything read and settled?

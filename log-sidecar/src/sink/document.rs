@@ -11,7 +11,6 @@ use memchr::memchr2;
 use super::json::{escape, string};
 use crate::batch::{Record, Source};
 use crate::parse::{Millis, Parsed, Shape, Value, system_time};
-use crate::pod;
 
 /// Writes documents; knows what all of them have in common.
 #[derive(Debug)]
@@ -25,8 +24,7 @@ pub(crate) struct Encoder {
 impl Encoder {
     pub(crate) fn new(shape: &Shape) -> Self {
         let mut encoded = Vec::new();
-        let given = shape.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        for (field, value) in pod::fields().into_iter().chain(given) {
+        for (field, value) in shape.common() {
             encoded.push(b',');
             string(&mut encoded, field);
             encoded.push(b':');

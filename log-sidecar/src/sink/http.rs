@@ -1,12 +1,9 @@
 //! Requests of the network sinks: over kept connections, each with the login as it is at that moment, and answered in time or not at all.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -14,6 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::bodies::{bodies, gzip};
 use super::connect::{CONNECT_TIMEOUT, Connector, chain};
 use super::{Answer, Compress, Network};
 use crate::recycle::{Pool, Recycled};
@@ -22,10 +20,6 @@ use crate::recycle::{Pool, Recycled};
 const MAX_ANSWER: usize = 16 << 20;
 /// Below the idle timeouts of the usual load balancers.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bodies that are kept for the next ones, and how large one is at least: smaller ones do not come from the kernel each time.
-const SPARE_BODIES: usize = 2;
-const LEAST_BODY: usize = 4 << 10;
-
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client<Connector, Full<Bytes>>,
@@ -57,11 +51,6 @@ impl Unanswered {
     fn unsent(why: String) -> Self {
         Self { why, is_sent: false }
     }
-}
-
-/// For what is sent.
-pub(super) fn bodies() -> Arc<Pool> {
-    Pool::new(LEAST_BODY, SPARE_BODIES)
 }
 
 impl Http {
@@ -100,7 +89,7 @@ impl Http {
         let request = self.request(Method::POST, url).map_err(Unanswered::unsent)?;
         let (request, body) = match self.network.compress {
             Compress::None => (request, body),
-            Compress::Gzip => (request.header(CONTENT_ENCODING, "gzip"), self.gzip(&body)),
+            Compress::Gzip => (request.header(CONTENT_ENCODING, "gzip"), gzip(&self.bodies, &body)),
         };
         self.answer(request.header(CONTENT_TYPE, kind), Bytes::from_owner(body))
             .await
@@ -115,12 +104,6 @@ impl Http {
     pub(super) async fn get(&self, url: &str) -> Result<Answered, Unanswered> {
         let request = self.request(Method::GET, url).map_err(Unanswered::unsent)?;
         self.answer(request, Bytes::new()).await
-    }
-
-    fn gzip(&self, body: &[u8]) -> Recycled {
-        let mut encoder = GzEncoder::new(self.bodies.take(body.len() / 4), Compression::fast());
-        let packed = encoder.write_all(body).and_then(|()| encoder.finish());
-        packed.expect("memory can be written to")
     }
 
     async fn answer(&self, request: http::request::Builder, body: Bytes) -> Result<Answered, Unanswered> {

@@ -1,5 +1,6 @@
 //! Where records go: each sink encodes, sends, and passes a verdict on every record.
 
+mod bodies;
 mod connect;
 mod document;
 mod elasticsearch;

@@ -15,14 +15,8 @@ check_logs() {
 }
 
 report_ends() {
-    expect "it is accepted under the standard 'restricted'" - k apply --filename "$root/examples/log-sidecar/job/job.yaml"
-    expect "the Job ends" - k wait --for=condition=Complete job/report --timeout 90s
-    pod=$(pod_of report)
-    expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
-    expect "its sidecar ends with 0, and its account in the termination message" - \
-        says_in_the_end log-sidecar "exit 0 Completed: log-sidecar: stopped: read 3000, acked 3000"
-    expect "nothing was restarted" - without_restart "$pod"
-    expect "all lines are stored once" - stored_numbers "$pod" 'row [0-9]* is reported' 3000
+    expect "it is accepted under the standard 'restricted'" - accepted "$root/examples/log-sidecar/job/job.yaml"
+    job_delivers report 'row [0-9]* is reported' 3000
 }
 
 two_sinks_get_theirs() {
@@ -65,7 +59,6 @@ is_parsed() {
 the_last_line_arrives() {
     local written
     pod=plain
-    store=$(address_of store):9200
     expect "it is accepted under the standard 'restricted'" - k apply --filename "$root/examples/log-sidecar/plain/pod.yaml"
     expect "it becomes ready" log-sidecar becomes_ready "$pod"
     expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"

@@ -39,13 +39,18 @@ accepted() {
 
 job_ends() {
     apply job.yaml
-    expect "the Job ends" - k wait --for=condition=Complete job/settle --timeout 90s
-    pod=$(pod_of settle)
+    job_delivers settle 'order [0-9]* is settled' 2000
+}
+
+# job_delivers JOB PATTERN COUNT: it ends, and with it its log-sidecar, which has delivered so many lines.
+job_delivers() {
+    expect "the Job ends" - k wait --for=condition=Complete "job/$1" --timeout 90s
+    pod=$(pod_of "$1")
     expect "each sidecar has 20m CPU and 32 MiB" - is_small "$pod"
     expect "its sidecar ends with 0, and its account in the termination message" - \
-        says_in_the_end log-sidecar "exit 0 Completed: log-sidecar: stopped: read 2000, acked 2000"
+        says_in_the_end log-sidecar "exit 0 Completed: log-sidecar: stopped: read $3, acked $3"
     expect "nothing was restarted" - without_restart "$pod"
-    expect "all lines are stored once, the last one too" - stored_numbers "$pod" 'order [0-9]* is settled' 2000
+    expect "all lines are stored once, the last one too" - stored_numbers "$pod" "$2" "$3"
 }
 
 # stored_numbers POD PATTERN COUNT: the numbers of the pod's lines are 1 to COUNT, each once.

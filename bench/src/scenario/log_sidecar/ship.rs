@@ -114,22 +114,12 @@ fn prepare(place: &Place<'_>, way: &Way) -> Result<Work, Error> {
     }
     if let Some(path) = place.fluent_bit {
         write("parsers.conf", PARSERS)?;
-        peers.push(fluent_bit(&path.to_string_lossy(), way));
+        peers.push(fluent_bit(path, way));
         goals.extend([
             Goal::cpu_ratio("Fluent Bit", way.goal),
             Goal::wall_ratio("Fluent Bit", 1.0),
         ]);
     }
-    let ours = [
-        "--include",
-        "{src}/*.log",
-        "--to",
-        "elasticsearch+http://127.0.0.1:{port}/app",
-        "--state",
-        "{scratch}",
-        "--admin",
-        "off",
-    ];
     Ok(Work {
         title: format!(
             "ship {mib} MiB of JSON lines of {LENGTH} bytes to a `_bulk` that answers at once, {}",
@@ -141,12 +131,7 @@ fn prepare(place: &Place<'_>, way: &Way) -> Result<Work, Error> {
         target: Target::Absent,
         ends: Ends::Shipped(lines),
         on_disk: true,
-        ours: Program::ours(
-            place.binaries,
-            "log-sidecar",
-            "log-sidecar",
-            &[&ours, way.ours].concat(),
-        ),
+        ours: super::ours(place.binaries, "{src}/*.log", way.ours),
         peers,
         goals,
     })
@@ -158,49 +143,23 @@ fn rsyslog() -> Program {
     Program::peer("rsyslog", &["sh", "-c", script], &["rsyslogd", "-v"])
 }
 
-/// With a position file and ids, as ours.
-fn fluent_bit(path: &str, way: &Way) -> Program {
+fn fluent_bit(path: &Path, way: &Way) -> Program {
     let input = [
-        path,
-        "-q",
-        "-f",
-        "1",
-        "-R",
-        "{src}/parsers.conf",
-        "-i",
-        "tail",
         "-p",
         "path={src}/app.log",
-        "-p",
-        "read_from_head=true",
-        "-p",
-        "db={scratch}/db",
         "-p",
         "buffer_max_size=1M",
         "-p",
         "mem_buf_limit=32M",
     ];
-    let output = [
-        "-o",
-        "es",
-        "-p",
-        "match=*",
-        "-p",
-        "host=127.0.0.1",
-        "-p",
-        "port={port}",
-        "-p",
-        "index=app",
-        "-p",
-        "generate_id=on",
-        "-p",
-        "suppress_type_name=on",
-        "-p",
-        "write_operation=create",
-    ];
     let [of_input, filters, of_output] = way.fluent_bit;
-    let words = [&input, of_input, filters, &output, of_output].concat();
-    Program::peer("Fluent Bit", &words, &[path, "--version"])
+    super::fluent_bit(
+        path,
+        &["-R", "{src}/parsers.conf"],
+        &[&input, of_input].concat(),
+        filters,
+        of_output,
+    )
 }
 
 /// Lines that differ, of one length. What is expected of each is the line, or, if it `is_read`, the message in it.

@@ -1,5 +1,7 @@
 //! Lines that come at a steady rate: what of a core it takes to follow them, and how long they are on their way.
 
+use std::path::Path;
+
 use crate::error::{During as _, Error};
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
@@ -51,62 +53,13 @@ fn prepare(place: &Place<'_>, busy: u64, idle: u64, goals: &[Goal]) -> Result<Wo
         target: Target::Absent,
         ends: Ends::Steady(steady),
         on_disk: true,
-        ours: Program::ours(
-            place.binaries,
-            "log-sidecar",
-            "log-sidecar",
-            &[
-                "--include",
-                "{scratch}/logs/*.log",
-                "--to",
-                "elasticsearch+http://127.0.0.1:{port}/app",
-                "--state",
-                "{scratch}/state",
-                "--admin",
-                "off",
-            ],
-        ),
-        peers: place
-            .fluent_bit
-            .map(|path| fluent_bit(&path.to_string_lossy()))
-            .into_iter()
-            .collect(),
+        ours: super::ours(place.binaries, "{scratch}/logs/*.log", &[]),
+        peers: place.fluent_bit.map(fluent_bit).into_iter().collect(),
         goals: goals.to_vec(),
     })
 }
 
-fn fluent_bit(path: &str) -> Program {
-    let words = [
-        path,
-        "-q",
-        "-f",
-        "1",
-        "-i",
-        "tail",
-        "-p",
-        "path={scratch}/logs/*.log",
-        "-p",
-        "read_from_head=true",
-        "-p",
-        "refresh_interval=1",
-        "-p",
-        "db={scratch}/db",
-        "-o",
-        "es",
-        "-p",
-        "match=*",
-        "-p",
-        "host=127.0.0.1",
-        "-p",
-        "port={port}",
-        "-p",
-        "index=app",
-        "-p",
-        "generate_id=on",
-        "-p",
-        "suppress_type_name=on",
-        "-p",
-        "write_operation=create",
-    ];
-    Program::peer("Fluent Bit", &words, &[path, "--version"])
+fn fluent_bit(path: &Path) -> Program {
+    let input = ["-p", "path={scratch}/logs/*.log", "-p", "refresh_interval=1"];
+    super::fluent_bit(path, &[], &input, &[], &[])
 }

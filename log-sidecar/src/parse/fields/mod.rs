@@ -151,6 +151,12 @@ impl Shape {
         !self.parsers.is_empty()
     }
 
+    /// What every record says: of the pod, and as the settings have it.
+    pub(crate) fn common(&self) -> Vec<(&str, String)> {
+        let given = self.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        pod::fields().into_iter().chain(given).collect()
+    }
+
     /// What a field that was read is called where fields have no parts.
     pub(crate) fn flat<'n>(&self, name: &'n str) -> Cow<'n, str> {
         match &self.nest {
@@ -172,16 +178,11 @@ impl Shape {
         let text = head.and_then(|head| text.get(head.length..)).unwrap_or(text);
         let stream = head.map(|head| (Cow::Borrowed("stream"), Value::Text(head.stream.into())));
         let read = self.parsers.iter().find_map(|parser| parser.read(text));
-        let Some(mut parsed) = read else {
-            let mut fields: Vec<_> = stream.into_iter().collect();
-            self.mend(&mut fields);
-            self.make_way(&mut fields);
-            return Some(Parsed {
-                message: Some(Value::Text(Cow::Borrowed(text))),
-                level: Level::of_text(text),
-                fields,
-            });
-        };
+        let mut parsed = read.unwrap_or_else(|| Parsed {
+            message: Some(Value::Text(Cow::Borrowed(text))),
+            level: Level::of_text(text),
+            fields: Vec::new(),
+        });
         let fields = &mut parsed.fields;
         fields.splice(0..0, stream);
         self.mend(fields);

@@ -198,10 +198,14 @@ impl Files {
 
     pub(super) fn measure(&mut self) {
         let now = Instant::now();
-        let lags = self.tails.values_mut().filter_map(|tail| tail.lag(now)).collect();
+        let (mut backlog, mut lags) = (0, Vec::new());
+        for tail in self.tails.values_mut() {
+            let (unread, lag) = tail.measure(now);
+            backlog += unread;
+            lags.extend(lag);
+        }
         self.ledger.lags.set(lags);
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-        let backlog: u64 = self.tails.values().map(Tail::backlog).sum();
         let archives = self.archives.iter().map(Archive::backlog);
         let packed: u64 = archives.chain(self.growing.iter().map(|growing| growing.size)).sum();
         self.ledger

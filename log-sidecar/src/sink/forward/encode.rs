@@ -1,13 +1,11 @@
 //! A batch as one message: `[tag, entries, options]`, with fields as documents have them.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use rmp::encode::{
     write_array_len, write_bool, write_ext_meta, write_f64, write_map_len, write_nil, write_sint, write_str, write_uint,
 };
@@ -16,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::batch::Record;
 use crate::parse::{Shape, Value, system_time};
-use crate::pod;
 use crate::recycle::{Pool, Recycled};
+use crate::sink::bodies::gzip;
 
 /// What stands around the text of a record, bytes, about.
 const AROUND: usize = 192;
@@ -38,8 +36,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) fn new(tag: &str, is_packed: bool, shape: &Shape) -> Self {
-        let given = shape.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let fields: Vec<_> = pod::fields().into_iter().chain(given).collect();
+        let fields = shape.common();
         let mut common = Vec::new();
         for (name, value) in &fields {
             string(&mut common, name);
@@ -66,9 +63,7 @@ impl Encoder {
         }
         let chunk = STANDARD.encode(&digest.finalize()[..CHUNK]);
         if self.is_packed {
-            let mut encoder = GzEncoder::new(bodies.take(entries.len() / 4), Compression::fast());
-            let packed = encoder.write_all(&entries).and_then(|()| encoder.finish());
-            entries = packed.expect(MEMORY);
+            entries = gzip(bodies, &entries);
         }
         let mut body = bodies.take(entries.len() + AROUND);
         array(&mut body, 3);

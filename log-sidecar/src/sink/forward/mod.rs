@@ -20,6 +20,7 @@ use self::encode::Encoder;
 use self::handshake::introduce;
 pub(super) use self::msgpack::decode;
 use self::msgpack::{Value, receive};
+use super::bodies::bodies;
 use super::connect::chain;
 use super::stream::{Connection, Dial, later, within};
 use super::{Answer, Compress, Network, Server, Verdict};
@@ -51,7 +52,6 @@ impl std::fmt::Debug for Forward {
 
 impl Forward {
     pub(crate) fn new(server: &Server, network: Network, shape: &Shape) -> Self {
-        let bodies = super::http::bodies();
         let tag = server.path.trim_start_matches('/');
         Self {
             dial: Dial {
@@ -63,7 +63,7 @@ impl Forward {
             shared_key: network.shared_key,
             encoder: Encoder::new(tag, network.compress == Compress::Gzip, shape),
             idle: RefCell::default(),
-            bodies,
+            bodies: bodies(),
         }
     }
 

@@ -9,7 +9,6 @@ use humantime::format_rfc3339_millis;
 
 use crate::batch::{Record, Source};
 use crate::parse::{Level, Shape, Value, system_time};
-use crate::pod;
 
 /// User-level messages.
 const FACILITY: u8 = 1;
@@ -34,8 +33,7 @@ impl Encoder {
     pub(super) fn new(shape: &Shape) -> Self {
         let host = ["POD_NAME", "HOSTNAME"].iter().find_map(|name| env::var(name).ok());
         let mut pod = Vec::new();
-        let given = shape.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        for (name, value) in pod::fields().into_iter().chain(given) {
+        for (name, value) in shape.common() {
             parameter(&mut pod, name, &value);
         }
         Self {

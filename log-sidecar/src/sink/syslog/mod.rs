@@ -14,6 +14,7 @@ use pod_contract::units::HostPort;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::encode::Encoder;
+use super::bodies::bodies;
 use super::connect::chain;
 use super::stream::{Connection, Dial, later, within};
 use super::{Answer, Network, Verdict};
@@ -38,7 +39,7 @@ impl Syslog {
             },
             timeout: network.timeout,
             encoder: Encoder::new(shape),
-            bodies: super::http::bodies(),
+            bodies: bodies(),
         }
     }
 
