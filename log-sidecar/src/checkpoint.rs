@@ -236,11 +236,13 @@ pub(crate) fn peek(state: &Path) -> io::Result<Positions> {
 }
 
 fn read(text: &[u8], path: &Path) -> io::Result<Positions> {
-    let found: Positions = serde_json::from_slice(text)?;
+    let path = path.display();
+    let found: Positions = serde_json::from_slice(text)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{path} is broken: {error}")))?;
     if found.version == VERSION {
         return Ok(found);
     }
-    let (path, version) = (path.display(), found.version);
+    let version = found.version;
     Err(io::Error::other(format!("{path} has version {version}, not {VERSION}")))
 }
 

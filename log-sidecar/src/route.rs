@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::reader::{LEAST_BLOCK, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, open_checkpoint};
 use crate::recycle::Pool;
-use crate::sink::Sink;
+use crate::sink::{Sink, Target};
 
 /// Memory that nobody has needed for so long is given back.
 const REST: Duration = Duration::from_secs(1);
@@ -136,7 +136,9 @@ fn warn_of_what_is_open(config: &config::Delivery, ledger: &Ledger) {
             "--tls-insecure: any server is believed to be the sink; whoever is on the way reads every record"
         );
     }
+    // Forward sends a digest for this connection only.
     if let Some(server) = config.target.server()
+        && !matches!(config.target, Target::Forward(_))
         && config.network.login.is_some()
         && !server.is_encrypted
         && !server.is_local

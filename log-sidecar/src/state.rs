@@ -1,7 +1,7 @@
 //! The state directory: the files of the one sink, or those of each named one in `sinks/NAME`.
 //!
-//! What a run with one sink has left goes to the named ones: each starts where that one ended, and the first has its dead letters. All of it
-//! is made in `sinks.new` first, which counts once the old positions are gone.
+//! What a run with one sink has left goes to the named ones: each that has no positions of its own starts where that one ended, and the
+//! first has its dead letters.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -18,9 +18,6 @@ use crate::deliver::DEAD_LETTER;
 
 /// Where the directories of named sinks are.
 pub(crate) const SINKS: &str = "sinks";
-const NEW: &str = "sinks.new";
-/// What the old positions are called in `NEW`.
-const TAKEN: &str = "taken.json";
 
 /// Prepares the directory for these routes. The lock on it, if they have names, is held as long as they run.
 ///
@@ -57,54 +54,41 @@ pub(crate) fn cannot_use(dir: &Path, error: &io::Error, otherwise: &str) -> Fail
     }
 }
 
+/// The old positions go last: until then, all of it is done again.
 fn take_over(state: &Path, names: &[&str]) -> io::Result<()> {
-    let (old, sinks, new) = (state.join(NAME), state.join(SINKS), state.join(NEW));
-    let is_due = old.try_exists()?;
-    if is_due {
-        // It has to be one of ours.
-        peek(state)?;
-        remove_tree(&new)?;
-        let positions = fs::read(&old)?;
-        for name in names.iter().filter(|name| !sinks.join(name).join(NAME).exists()) {
-            let dir = new.join(name);
-            fs::create_dir_all(&dir)?;
-            let mut staged = Staged::create(&dir.join(NAME))?;
+    let (old, sinks) = (state.join(NAME), state.join(SINKS));
+    if !old.try_exists()? {
+        return Ok(());
+    }
+    // It has to be one of ours.
+    peek(state)?;
+    let positions = fs::read(&old)?;
+    for dir in names.iter().map(|name| sinks.join(name)) {
+        let own = dir.join(NAME);
+        if !own.try_exists()? {
+            make(&dir)?;
+            let mut staged = Staged::create(&own)?;
             staged.file().write_all(&positions)?;
             staged.publish(0o640)?;
         }
-        fs::create_dir_all(&new)?;
-        match fs::remove_file(old.with_extension(CLEAN)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        sync_dir(&new)?;
-        fs::rename(&old, new.join(TAKEN))?;
-        sync_dir(state)?;
     }
-    if new.try_exists()? {
-        fs::create_dir_all(&sinks)?;
-        // What is moved already has left its directory, or not even that.
-        let is_left = |name: &&OsString| new.join(name).join(NAME).exists();
-        for name in names_in(&new)?.iter().filter(is_left) {
-            let own = sinks.join(name);
-            fs::create_dir_all(&own)?;
-            fs::rename(new.join(name).join(NAME), own.join(NAME))?;
-        }
-        remove_tree(&new)?;
-        sync_dir(&sinks)?;
-        tracing::info!(state = %state.display(), "the sinks start where the one without a name ended");
+    sync_dir(&sinks)?;
+    sync_dir(state)?;
+    match fs::remove_file(old.with_extension(CLEAN)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
+    fs::remove_file(&old)?;
+    sync_dir(state)?;
+    tracing::info!(state = %state.display(), "the sinks start where the one without a name ended");
     Ok(())
 }
 
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+fn make(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))
 }
 
-/// Rejected records that no named sink has.
+/// Files of rejected records.
 pub(crate) fn dead_letters(state: &Path) -> io::Result<Vec<PathBuf>> {
     let names = names_in(state)?.into_iter();
     let ours = names.filter(|name| name.as_encoded_bytes().starts_with(DEAD_LETTER.as_bytes()));
@@ -114,7 +98,7 @@ pub(crate) fn dead_letters(state: &Path) -> io::Result<Vec<PathBuf>> {
 fn hand_over_dead_letters(state: &Path, names: &[&str]) -> io::Result<()> {
     for file in dead_letters(state)? {
         let first = state.join(SINKS).join(names.first().unwrap_or(&""));
-        fs::create_dir_all(&first)?;
+        make(&first)?;
         let own = first.join(file.file_name().unwrap_or_default());
         if own.try_exists()? {
             tracing::warn!(file = %file.display(), to = %own.display(), "rejected records that no sink has, since there are others where they would go: move them when those are sent");
@@ -128,11 +112,16 @@ fn hand_over_dead_letters(state: &Path, names: &[&str]) -> io::Result<()> {
 /// A sink that was renamed or left out.
 fn tell_unused(state: &Path, names: &[&str]) {
     for name in names_in(&state.join(SINKS)).unwrap_or_default() {
-        if !names.iter().any(|known| *known == name) {
-            let dir = state.join(SINKS).join(name);
+        let dir = state.join(SINKS).join(&name);
+        if is_used(&dir) && !names.iter().any(|known| *known == name) {
             tracing::warn!(dir = %dir.display(), "positions and rejected records of a sink that is not configured: its name is what they hang on");
         }
     }
+}
+
+/// Has a sink left something there?
+pub(crate) fn is_used(dir: &Path) -> bool {
+    dir.join(NAME).exists() || dead_letters(dir).is_ok_and(|files| !files.is_empty())
 }
 
 fn refuse_named(state: &Path) -> Result<(), Failure> {
@@ -140,15 +129,10 @@ fn refuse_named(state: &Path) -> Result<(), Failure> {
     if fs::exists(state.join(NAME)).unwrap_or(true) {
         return Ok(());
     }
-    let has_positions = |dir: &Path, name: &OsString| dir.join(name).join(NAME).exists();
-    let mut names: Vec<String> = Vec::new();
-    for dir in [SINKS, NEW].map(|dir| state.join(dir)) {
-        let found = names_in(&dir)
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|name| has_positions(&dir, name));
-        names.extend(found.map(|name| name.to_string_lossy().into_owned()));
-    }
+    let sinks = state.join(SINKS);
+    let found = names_in(&sinks).unwrap_or_default().into_iter();
+    let with_positions = found.filter(|name| sinks.join(name).join(NAME).exists());
+    let mut names: Vec<_> = with_positions.map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort_unstable();
     let Some(first) = names.first() else { return Ok(()) };
     let (dir, names) = (state.display(), names.join(", "));

@@ -12,46 +12,63 @@ use pod_contract::units::Bytes;
 use crate::checkpoint::{NAME, Saved, peek};
 use crate::deliver::path_in;
 use crate::identity::Inode;
-use crate::state::SINKS;
+use crate::state::{SINKS, is_used};
 
-/// Prints a table for each sink that has positions there.
+/// Prints a table of all sinks that have something there.
+///
+/// # Errors
+/// Also when only some of it can be read: that is printed.
 pub(crate) fn show(state: &Path) -> Result<(), Failure> {
-    let table = table(state).map_err(|error| {
+    let failed = |error: io::Error| {
         let failure = Failure::failed(format!("cannot read what is in {}: {error}", state.display()));
         failure.remedy("name the directory that --state of the sidecar names")
-    })?;
+    };
+    let (table, unread) = table(state).map_err(failed)?;
     match io::stdout().write_all(table.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed(format!("cannot write to stdout: {error}")))
+            return Err(Failure::failed(format!("cannot write to stdout: {error}")));
         }
-        _ => Ok(()),
+        _ => {}
     }
+    unread.map_or(Ok(()), |error| Err(failed(error)))
 }
 
-fn table(state: &Path) -> io::Result<String> {
+/// What can be read, and the first error of what cannot.
+fn table(state: &Path) -> io::Result<(String, Option<io::Error>)> {
     let mut dirs = vec![state.to_owned()];
-    for entry in fs::read_dir(state.join(SINKS)).into_iter().flatten() {
-        dirs.push(entry?.path());
+    match fs::read_dir(state.join(SINKS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        entries => {
+            for entry in entries? {
+                dirs.push(entry?.path());
+            }
+        }
     }
-    dirs.retain(|dir| dir.join(NAME).exists());
+    dirs.retain(|dir| is_used(dir));
     dirs.sort_unstable();
     if dirs.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no {NAME}")));
     }
     let mut rows = vec![["SINK", "BEHIND", "DELIVERED", "SIZE", "WRITTEN", "FILE"].map(str::to_owned)];
-    let mut rejected = Vec::new();
+    let (mut rejected, mut unread) = (Vec::new(), None);
     for dir in dirs {
         let sink = if dir == state {
             "-".into()
         } else {
             dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
         };
-        let mut positions = peek(&dir)?;
-        positions.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        rows.extend(positions.files.iter().map(|file| row(&sink, file)));
+        match peek(&dir) {
+            Ok(mut positions) => {
+                positions.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+                rows.extend(positions.files.iter().map(|file| row(&sink, file)));
+            }
+            // There are rejected records only.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => drop(unread.get_or_insert(error)),
+        }
         rejected.extend(told_rejected(&sink, &dir));
     }
-    Ok(aligned(&rows) + &rejected.concat())
+    Ok((aligned(&rows) + &rejected.concat(), unread))
 }
 
 fn row(sink: &str, file: &Saved) -> [String; 6] {
@@ -61,14 +78,21 @@ fn row(sink: &str, file: &Saved) -> [String; 6] {
                 Some(packed) if packed.is_finished => "0B".into(),
                 // How much is in it nobody knows before it is read.
                 Some(_) => "?".into(),
-                None => Bytes(size.saturating_sub(file.offset)).to_string(),
+                // It was truncated since, and all of it is new.
+                None if size < file.offset => Bytes(size).to_string(),
+                None => Bytes(size - file.offset).to_string(),
             };
             (behind, Bytes(size).to_string(), written)
         }
         None => ("?".into(), "gone".into(), "-".into()),
     };
     let delivered = Bytes(file.offset).to_string();
-    [sink.into(), behind, delivered, size, written, file.path.clone()]
+    // A name may hold what a terminal would obey.
+    let path = file.path.chars().map(|c| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    });
+    [sink.into(), behind, delivered, size, written, path.collect()]
 }
 
 /// Size, and how long ago it was written to, if it still has its name, or another one beside.

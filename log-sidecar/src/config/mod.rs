@@ -20,7 +20,7 @@ use pod_contract::units::Bytes;
 
 pub(crate) use self::flags::{AFTER_HELP, SECTIONS, VERBS, flags};
 pub(crate) use self::reading::Reading;
-use self::reading::Times;
+use self::reading::Wanted;
 use self::sinks::Common;
 use crate::deliver::AllRefused;
 use crate::parse::Shape;
@@ -160,8 +160,8 @@ impl Config {
         for name in OF_THE_NETWORK.iter().chain(&OF_TLS).chain(&["retry-max", "label"]) {
             s.disregard(name);
         }
-        let times = Times::of(target.as_ref(), shape.as_ref());
-        let reading = Reading::prove(s, None, DEFAULT_GRACE, true, times);
+        let wanted = Wanted::of(target.as_ref(), shape.as_ref());
+        let reading = Reading::prove(s, None, DEFAULT_GRACE, true, wanted);
         Some(Self {
             task: Task::Try(Box::new(reading?), shape?),
             state: None,
@@ -194,7 +194,13 @@ impl Delivery {
         refuse_without_effect(s, &target);
         let (headers, labels) = (header_map(s, given?)?, labels?);
         refuse_bad_labels(s, &labels)?;
-        let (login, tls) = (login?, tls?);
+        let (login, tls, shared_key) = (login?, tls?, shared_key?);
+        if matches!(target, Target::Forward(_)) && login.is_some() && shared_key.is_none() {
+            return s.refuse_together(
+                &["username", "password"],
+                "a forward server that knows users has a shared key too: give --shared-key",
+            );
+        }
         let is_encrypted = target.server().is_some_and(|server| server.is_encrypted);
         let protocols: &[&str] = if matches!(target, Target::Syslog(_) | Target::Forward(_)) {
             &[]
@@ -210,7 +216,7 @@ impl Delivery {
             target,
             network: Network {
                 login,
-                shared_key: shared_key?,
+                shared_key,
                 tls: certificates,
                 timeout,
                 compress: compress?,

@@ -45,19 +45,17 @@ impl Reading {
         state: Option<PathBuf>,
         grace: Duration,
         may_be_none: bool,
-        times: Times,
+        wanted: Wanted,
     ) -> Option<Self> {
         let include = s.values::<Pattern>("include");
         let exclude = s.values::<Pattern>("exclude");
         let rotated = s.values::<Pattern>("rotated");
         let start = s.or("start", Start::Checkpoint);
         let ignore_older = s.optional::<Duration>("ignore-older");
-        let zone = prove_zone(s, times);
-        let joins = s.list::<Join>("multiline");
-        let join_wait = s.or("multiline-wait", Duration::from_secs(1));
+        let zone = prove_zone(s, wanted);
+        let framing = prove_framing(s, wanted);
         let transform = prove_transform(s);
         let rate = s.optional::<Bytes>("rate");
-        let max_record = s.or("max-record", Bytes(256 * KIB));
         let batch_size = s.or("batch-size", Bytes(MIB));
         let flush_interval = s.optional::<Duration>("flush-interval");
         let in_flight = s.or("in-flight", Bytes(6 * MIB));
@@ -70,7 +68,8 @@ impl Reading {
         if include.is_empty() && !may_be_none {
             return s.refuse(format!("include is missing: {}", Pattern::FORM));
         }
-        let (max_record, batch_size, in_flight) = (max_record?, batch_size?, in_flight?);
+        let (framing, batch_size, in_flight) = (framing?, batch_size?, in_flight?);
+        let max_record = Bytes(framing.max_record as u64);
         if max_record.0 == 0 || batch_size.0 == 0 {
             return s.refuse_together(
                 &["max-record", "batch-size"],
@@ -83,12 +82,15 @@ impl Reading {
                 format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
             );
         }
-        let (joins, join_wait, poll, rate) = (joins?, join_wait?, poll?, rate?);
-        if joins.is_empty() {
-            s.pointless("multiline-wait", "no lines are joined; give --multiline");
-        }
+        let (poll, rate, ready_lag) = (poll?, rate?, ready_lag?);
         if poll < Duration::from_millis(10) || rate == Some(Bytes(0)) {
             return s.refuse_together(&["poll", "rate"], "poll has to be at least 10ms, and rate at least 1B");
+        }
+        if ready_lag.is_some_and(|lag| lag < poll) {
+            return s.refuse_together(
+                &["ready-lag", "poll"],
+                format!("ready-lag has to be at least poll ({poll:?}): so often it is looked how far files are behind"),
+            );
         }
         Some(Self {
             patterns: Patterns::new(include, exclude?, rotated?, state),
@@ -96,14 +98,10 @@ impl Reading {
             ignore_older: ignore_older?,
             zone: zone?,
             transform: Transform {
-                is_cri: joins.contains(&Join::Cri),
+                is_cri: framing.joins.contains(&Join::Cri),
                 ..transform?
             },
-            framing: Framing {
-                max_record: max_record.as_usize(),
-                joins,
-                join_wait,
-            },
+            framing,
             batch_size: batch_size.as_usize(),
             flush_interval: flush_interval?,
             in_flight: in_flight.as_usize(),
@@ -112,10 +110,28 @@ impl Reading {
             hold_deleted: hold_deleted?,
             hold_deleted_max: hold_deleted_max?.0,
             drain_quiet: drain_quiet?,
-            ready_lag: ready_lag?,
+            ready_lag,
             drain_limit: grace * 3 / 4,
         })
     }
+}
+
+fn prove_framing(s: &mut Settings<'_>, wanted: Wanted) -> Option<Framing> {
+    let joins = s.list::<Join>("multiline");
+    let join_wait = s.or("multiline-wait", Duration::from_secs(1));
+    let max_record = s.or("max-record", Bytes(256 * KIB));
+    let mut joins = joins?;
+    if wanted.is_cri && !joins.contains(&Join::Cri) {
+        joins.push(Join::Cri);
+    }
+    if joins.is_empty() {
+        s.pointless("multiline-wait", "no lines are joined; give --multiline");
+    }
+    Some(Framing {
+        joins,
+        join_wait: join_wait?,
+        max_record: max_record?.as_usize(),
+    })
 }
 
 /// All but what the framing says.
@@ -131,27 +147,30 @@ fn prove_transform(s: &mut Settings<'_>) -> Option<Transform> {
     })
 }
 
-/// What else says that the times of lines are wanted.
+/// What the sink and the fields want of lines.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    /// They decide where lines go.
-    pub(super) is_dated: bool,
-    /// They are wanted all the same.
-    pub(super) is_wanted: bool,
+pub(super) struct Wanted {
+    /// What a container runtime has cut is to be whole before it is read.
+    is_cri: bool,
+    /// Their times decide where they go.
+    is_dated: bool,
+    /// Their times are wanted all the same.
+    has_times: bool,
 }
 
-impl Times {
+impl Wanted {
     pub(super) fn of(target: Option<&Target>, shape: Option<&Shape>) -> Self {
         Self {
+            is_cri: shape.is_some_and(Shape::reads_cri),
             is_dated: target.is_some_and(Target::is_dated),
-            is_wanted: shape.is_some_and(Shape::reads) || target.is_some_and(Target::knows_by_time),
+            has_times: shape.is_some_and(Shape::reads) || target.is_some_and(Target::knows_by_time),
         }
     }
 }
 
 /// Of which zone times of lines are; `Some(None)` if they are not wanted.
-fn prove_zone(s: &mut Settings<'_>, Times { is_dated, is_wanted }: Times) -> Option<Option<Zone>> {
-    let usual = if is_dated || is_wanted {
+fn prove_zone(s: &mut Settings<'_>, wanted: Wanted) -> Option<Option<Zone>> {
+    let usual = if wanted.is_dated || wanted.has_times {
         Timestamp::Line
     } else {
         Timestamp::Read
@@ -159,7 +178,7 @@ fn prove_zone(s: &mut Settings<'_>, Times { is_dated, is_wanted }: Times) -> Opt
     let timestamp = s.or("timestamp", usual);
     let zone = s.optional::<Zone>("time-zone");
     match timestamp? {
-        Timestamp::Read if is_dated => s.refuse_together(
+        Timestamp::Read if wanted.is_dated => s.refuse_together(
             &["timestamp", "to"],
             "an index by date takes the time of the line: by that of reading, what is sent again after midnight would be there twice",
         ),

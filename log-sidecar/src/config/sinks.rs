@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pod_contract::config::Settings;
 
-use super::reading::Times;
+use super::reading::Wanted;
 use super::{Delivery, Reading, Route};
 use crate::state;
 
@@ -95,11 +95,11 @@ impl Route {
 
     fn prove(s: &mut Settings<'_>, name: Option<Arc<str>>, common: &Common) -> Option<Self> {
         let delivery = Delivery::prove(s);
-        let times = Times::of(
+        let wanted = Wanted::of(
             delivery.as_ref().map(|delivery| &delivery.target),
             delivery.as_ref().map(|delivery| &delivery.shape),
         );
-        let reading = Reading::prove(s, common.state.clone(), common.grace, common.is_replay, times);
+        let reading = Reading::prove(s, common.state.clone(), common.grace, common.is_replay, wanted);
         let state = match (&common.state, &name) {
             (Some(state), Some(name)) => Some(state.join(state::SINKS).join(&**name)),
             (state, _) => state.clone(),

@@ -1,5 +1,6 @@
 //! How far each file is behind: what is written to it and not yet settled, and since when.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,8 @@ const MOST: usize = 50;
 pub(crate) struct Lag {
     pub(crate) path: String,
     pub(crate) bytes: u64,
-    since: Instant,
-}
-
-impl Lag {
-    /// So long ago, at least, something was written that is not settled.
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
-    }
+    /// So long ago, at the look and at least, something was written that was not settled then.
+    pub(crate) age: Duration,
 }
 
 /// The files that were behind at the last look.
@@ -28,7 +23,7 @@ pub(crate) struct Lags(Arc<Mutex<Vec<Lag>>>);
 impl Lags {
     /// Takes the place of what was seen before.
     pub(crate) fn set(&self, mut lags: Vec<Lag>) {
-        lags.sort_unstable_by_key(|lag| lag.since);
+        lags.sort_unstable_by_key(|lag| Reverse(lag.age));
         lags.truncate(MOST);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lags;
     }
@@ -41,7 +36,7 @@ impl Lags {
     /// How long the first of them has been behind.
     pub(crate) fn longest(&self) -> Duration {
         let lags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lags.first().map_or(Duration::ZERO, Lag::age)
+        lags.first().map_or(Duration::ZERO, |lag| lag.age)
     }
 }
 
@@ -66,7 +61,7 @@ impl Watermark {
         (size > settled).then(|| Lag {
             path: path.to_owned(),
             bytes: size - settled,
-            since: self.at,
+            age: now - self.at,
         })
     }
 }
@@ -82,7 +77,7 @@ mod tests {
         let mut mark = Watermark::new(0, start);
         let mut lag = |size, settled, seconds| {
             let lag = mark.lag("a", size, settled, at(seconds))?;
-            Some((lag.bytes, (at(seconds) - lag.since).as_secs()))
+            Some((lag.bytes, lag.age.as_secs()))
         };
         assert_eq!(lag(0, 0, 1), None);
         assert_eq!(lag(100, 0, 2), Some((100, 0)));
@@ -98,14 +93,14 @@ mod tests {
 
     #[test]
     fn those_that_are_behind_longest_are_shown() {
-        let (lags, now) = (Lags::default(), Instant::now());
+        let lags = Lags::default();
         let lag = |number: usize| Lag {
             path: number.to_string(),
             bytes: 1,
-            since: now + Duration::from_secs(number as u64),
+            age: Duration::from_secs(number as u64),
         };
-        lags.set((0..=MOST).rev().map(lag).collect());
+        lags.set((0..=MOST).map(lag).collect());
         let shown = lags.get();
-        assert_eq!((shown.len(), shown[0].path.as_str()), (MOST, "0"));
+        assert_eq!((shown.len(), shown[0].path.parse()), (MOST, Ok(MOST)));
     }
 }

@@ -127,7 +127,7 @@ impl Collector for Accounts {
         })?;
         let help = "So long ago, at least, something was written to a file that is not settled.";
         self.add_files(&mut encoder, ("file_lag", help, Some(&Unit::Seconds)), |lag| {
-            ConstGauge::new(lag.age().as_secs_f64())
+            ConstGauge::new(lag.age.as_secs_f64())
         })
     }
 }

@@ -262,8 +262,13 @@ impl Tail {
     /// Its backlog, and how far it is behind.
     pub(super) fn measure(&mut self, now: Instant) -> (u64, Option<Lag>) {
         let size = self.size();
-        // There may be room for what comes.
-        let written = if self.in_nuls { self.position } else { size };
+        // There may be room for what comes; and the start of a line is none yet.
+        let is_unfinished = size == self.looked_at && !self.is_open;
+        let written = if self.in_nuls || is_unfinished {
+            self.unfinished_from()
+        } else {
+            size
+        };
         let settled = self.frontier.settled();
         let lag = self.watermark.lag(&self.source.path, written, settled, now);
         (self.backlog_of(size), lag)
@@ -692,6 +697,40 @@ mod tests {
             }
         }
         assert_eq!(records, 3);
+    }
+
+    /// Nobody waits for it, so nobody is behind with it.
+    #[test]
+    fn the_start_of_a_line_is_not_behind() {
+        let framing = Framing {
+            max_record: 1000,
+            joins: Vec::new(),
+            join_wait: Duration::ZERO,
+        };
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let inode = Inode::of(file.as_file()).unwrap();
+        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let blocks = Pool::new(1, 1);
+        // Also one that does not fit into a block.
+        for start in [b"start".to_vec(), vec![b'x'; BLOCK + 1]] {
+            file.write_all(b"line\n").unwrap();
+            file.write_all(&start).unwrap();
+            assert!(
+                tail.measure(Instant::now())
+                    .1
+                    .is_some_and(|lag| lag.bytes > start.len() as u64)
+            );
+            loop {
+                match tail.turn(&blocks, &framing, false).unwrap() {
+                    Turn::Idle => break,
+                    Turn::Segment(segment) => tail.frontier.settle(segment.start, segment.end),
+                    _ => {}
+                }
+            }
+            assert!(tail.measure(Instant::now()).1.is_none());
+            file.write_all(b"\n").unwrap();
+            assert!(tail.measure(Instant::now()).1.is_some());
+        }
     }
 
     /// As when the volume is away for a moment.

@@ -4,6 +4,7 @@ mod redact;
 mod sample;
 
 use std::mem;
+use std::ops::Range;
 
 pub(crate) use self::redact::Redact;
 pub(crate) use self::sample::Sample;
@@ -14,7 +15,7 @@ use crate::parse::{Expression, cri};
 /// What is done to lines.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Transform {
-    /// What a container runtime has cut is put together.
+    /// What a container runtime has cut is put together, and what stands before its lines is not looked at.
     pub(crate) is_cri: bool,
     /// If there are any, only lines that one of them matches are sent.
     pub(crate) keep: Vec<Expression>,
@@ -43,7 +44,8 @@ impl Transform {
         }
         let mut redacted = 0;
         for line in &segment.lines {
-            let text = &mut segment.data[line.range()];
+            let range = self.text_of(&segment.data, line);
+            let text = &mut segment.data[range];
             let is_redacted = self
                 .redact
                 .iter()
@@ -53,12 +55,21 @@ impl Transform {
         ledger.redacted.inc_by(redacted);
     }
 
+    /// Where in `data` it is what the application wrote.
+    fn text_of(&self, data: &[u8], line: &Line) -> Range<usize> {
+        let line = line.range();
+        match cri::Head::of(&data[line.clone()]) {
+            Some(head) if self.is_cri => line.start + head.length..line.end,
+            _ => line,
+        }
+    }
+
     fn filter(&self, segment: &mut Segment) {
         let is_in =
             |expressions: &[Expression], text: &[u8]| expressions.iter().any(|expression| expression.is_in(text));
         let data = &segment.data;
         let is_wanted = |line: &Line| {
-            let text = &data[line.range()];
+            let text = &data[self.text_of(data, line)];
             let sample = || self.sample.iter().find(|sample| sample.of.is_in(text));
             (self.keep.is_empty() || is_in(&self.keep, text))
                 && !is_in(&self.drop, text)
@@ -137,5 +148,21 @@ mod tests {
                 .collect();
             assert_eq!(found, left);
         }
+    }
+
+    #[test]
+    fn what_a_runtime_writes_before_a_text_is_not_looked_at() {
+        let transform = Transform {
+            is_cri: true,
+            keep: vec![Expression::parse("/^GET/").unwrap()],
+            redact: vec![Redact::parse("/\\d+/").unwrap()],
+            ..Transform::default()
+        };
+        let head = "2026-11-26T10:00:00.1Z stdout F";
+        let lines = [format!("{head} GET /12"), format!("{head} POST /12")];
+        let mut segment = segment(&lines.each_ref().map(String::as_str));
+        transform.apply(&mut segment, &Ledger::default());
+        let [line] = segment.lines.as_slice() else { panic!() };
+        assert_eq!(&segment.data[line.range()], format!("{head} GET /**").as_bytes());
     }
 }

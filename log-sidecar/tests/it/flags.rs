@@ -50,6 +50,8 @@ fn settings_that_contradict_each_other_are_refused() {
         (["--max-record", "0B"], 2),
         (["--poll", "9ms"], 2),
         (["--poll", "10ms"], 0),
+        (["--ready-lag", "999ms"], 2),
+        (["--ready-lag", "1s"], 0),
     ] {
         let args: Vec<&str> = base.iter().copied().chain(more).collect();
         assert_eq!(run(BIN, &args).status.code(), Some(code), "{more:?}");

@@ -37,6 +37,11 @@ struct Server {
 
 impl Server {
     fn start(key: Option<&'static str>, judge: impl FnMut() -> Does + Send + 'static) -> Self {
+        Self::with_room(u64::MAX, key, judge)
+    }
+
+    /// It hangs up on messages of more bytes.
+    fn with_room(room: u64, key: Option<&'static str>, judge: impl FnMut() -> Does + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
@@ -49,7 +54,7 @@ impl Server {
             for stream in listener.incoming() {
                 *connections.lock().unwrap() += 1;
                 let (kept, judge) = (Arc::clone(&kept), Arc::clone(&judge));
-                thread::spawn(move || serve(stream.unwrap(), key, &kept, || judge.lock().unwrap()()));
+                thread::spawn(move || serve(stream.unwrap(), room, key, &kept, || judge.lock().unwrap()()));
             }
         });
         server
@@ -70,13 +75,13 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, key: Option<&str>, kept: &Mutex<Kept>, mut judge: impl FnMut() -> Does) {
+fn serve(mut stream: TcpStream, room: u64, key: Option<&str>, kept: &Mutex<Kept>, mut judge: impl FnMut() -> Does) {
     if let Some(key) = key
         && !greet(&mut stream, key)
     {
         return;
     }
-    while let Ok(message) = read_value(&mut stream) {
+    while let Ok(message) = read_value(&mut (&mut stream).take(room)) {
         let parts = message.as_array().unwrap();
         assert_eq!(parts[0].as_str(), Some("app"));
         let options = &parts[2];
@@ -207,6 +212,44 @@ fn what_is_not_acknowledged_is_sent_again() {
     running.wait_for_log("it acknowledges \\\"another\\\"");
     pod.stop(running);
     server.assert_lines(1000);
+}
+
+/// There is no other answer to a message for which the server has no room.
+#[test]
+fn what_the_server_has_no_room_for_is_sent_in_parts() {
+    let (pod, server) = (Pod::new(), Server::with_room(8 << 10, None, || Does::Acknowledge));
+    pod.append_lines("app.log", 0..5000);
+    let running = pod.start_to(
+        &format!("forward+tcp://{}/app", server.address),
+        &["--retry-max", "100ms"],
+    );
+    let told = running.wait_for_log("sending in halves");
+    assert!(told.contains("lower --batch-size"), "{told}");
+    server.wait_for(5000);
+    pod.stop(running);
+    server.assert_lines(5000);
+    assert!(server.kept.lock().unwrap().values().all(|(times, _)| *times == 1));
+}
+
+#[test]
+fn whether_a_server_wants_a_key_is_asked() {
+    let (open, closed) = (
+        Server::start(None, || Does::Acknowledge),
+        Server::start(Some("common"), || Does::Acknowledge),
+    );
+    let check = |server: &Server, more: &[&str]| {
+        let to = format!("forward+tcp://{}/app", server.address);
+        let mut command = testbed::process::command(crate::BIN);
+        command
+            .args(["check", "--include", "/logs/*.log", "--to", &to])
+            .args(more);
+        testbed::process::code_and_stderr(&command.output().unwrap())
+    };
+    assert_eq!(check(&open, &["--online"]).0, Some(0));
+    let (code, said) = check(&closed, &["--online"]);
+    assert!(code == Some(1) && said.contains("give --shared-key"), "{said}");
+    let (code, said) = check(&open, &["--username", "ann", "--password", "env:PASSWORD"]);
+    assert!(code == Some(2) && said.contains("give --shared-key"), "{said}");
 }
 
 #[test]

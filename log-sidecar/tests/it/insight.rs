@@ -108,6 +108,8 @@ fn the_status_of_each_file_is_in_the_state_directory() {
     assert!(rows[1].last().unwrap().ends_with("/a.log"), "{told}");
     assert_eq!(rows[2][..4], ["-", "0 B", "80 B", "80 B"], "{told}");
     assert!(told.contains("-: 1 rejected records ("), "{told}");
+    fs::write(pod.log("a.log"), "anew\n").unwrap();
+    assert_eq!(words(&status())[1][..4], ["-", "5 B", "70 B", "5 B"]);
     fs::remove_file(pod.log("b.log.1")).unwrap();
     assert_eq!(words(&status())[2][..4], ["-", "?", "80 B", "gone"]);
 
@@ -115,6 +117,31 @@ fn the_status_of_each_file_is_in_the_state_directory() {
     let (code, said) = code_and_stderr(&without.args(["status", "--state"]).arg(pod.log("")).output().unwrap());
     assert!(
         code == Some(1) && said.contains("there is no checkpoint.json"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_hides_nothing_of_the_others() {
+    let pod = Pod::new();
+    pod.append_lines("a\u{1b}[2J.log", 0..10);
+    let running = pod.start();
+    pod.wait_for(10);
+    pod.stop(running);
+    for name in ["broken", "rejected"] {
+        fs::create_dir_all(pod.state("sinks").join(name)).unwrap();
+    }
+    let broken = pod.state("sinks/broken/checkpoint.json");
+    fs::write(&broken, "{").unwrap();
+    fs::write(pod.state("sinks/rejected/dead-letter.ndjson"), "{}\n{}\n").unwrap();
+    let mut command = command(BIN);
+    let output = command.args(["status", "--state"]).arg(pod.state("")).output().unwrap();
+    let table = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(table.contains("/a\\u{1b}[2J.log\n"), "{table}");
+    assert!(table.contains("rejected: 2 rejected records ("), "{table}");
+    let (code, said) = code_and_stderr(&output);
+    assert!(
+        code == Some(1) && said.contains(&format!("{} is broken", broken.display())),
         "{said}"
     );
 }

@@ -141,16 +141,7 @@ fn rules_are_checked() {
 fn what_a_container_runtime_has_cut_arrives_whole_and_at_once() {
     let pod = Pod::new();
     let line = |tag: &str, text: &str| format!("2026-11-26T10:00:00.123456789Z stdout {tag} {text}\n");
-    let running = pod.start_with(&[
-        "--multiline",
-        "cri",
-        "--parse",
-        "cri",
-        "--parse",
-        "json",
-        "--multiline-wait",
-        "30s",
-    ]);
+    let running = pod.start_with(&["--parse", "cri", "--parse", "json", "--multiline-wait", "30s"]);
     let (first, second) = (line("P", "{\"msg\":\"line"), line("P", " 0\",\"n\":"));
     pod.append("app.log", &(line("F", "line 1") + &first + &second));
     // What is whole does not wait for others.

@@ -204,37 +204,22 @@ fn what_is_wrong_with_sinks_is_told_with_its_place() {
     assert_eq!(run(&pod, "try", fine, &["--sink", "b"]).status.code(), Some(0));
 }
 
-/// Wherever a kill ends it: before the old positions are gone, or after.
+/// Wherever a kill ends it, and whatever the sinks are called then.
 #[test]
 fn a_take_over_that_was_ended_in_the_middle_is_finished() {
-    for (is_committed, moved) in [(false, 0), (true, 0), (true, 1), (true, 2), (true, 3)] {
+    for (moved, names) in [(0, ["a", "b"]), (1, ["a", "b"]), (2, ["a", "b"]), (2, ["c", "b"])] {
         let (pod, other) = (Pod::new(), Store::start("127.0.0.1:0").unwrap());
         pod.append_lines("app.log", 0..100);
         let running = pod.start();
         pod.wait_for(100);
         pod.stop(running);
-        let new = |name: &str| pod.state("sinks.new").join(name);
-        fs::create_dir_all(new("a")).unwrap();
-        if is_committed {
-            fs::create_dir_all(new("b")).unwrap();
-            for name in ["a", "b"] {
-                fs::copy(pod.state("checkpoint.json"), new(name).join("checkpoint.json")).unwrap();
-            }
-            fs::rename(pod.state("checkpoint.json"), new("taken.json")).unwrap();
-            for name in ["a", "b"].iter().take(moved) {
-                let own = pod.state("sinks").join(name);
-                fs::create_dir_all(&own).unwrap();
-                fs::rename(new(name).join("checkpoint.json"), own.join("checkpoint.json")).unwrap();
-            }
-            if moved == 3 {
-                fs::remove_file(new("taken.json")).unwrap();
-                fs::remove_dir(new("a")).unwrap();
-            }
-        } else {
-            fs::write(new("a").join("checkpoint.json"), "half").unwrap();
+        for name in ["a", "b"].iter().take(moved) {
+            let own = pod.state("sinks").join(name);
+            fs::create_dir_all(&own).unwrap();
+            fs::copy(pod.state("checkpoint.json"), own.join("checkpoint.json")).unwrap();
         }
         pod.append_lines("app.log", 100..200);
-        let sinks = format!("sinks:\n{}{}", to("a", &pod.store, ""), to("b", &other, ""));
+        let sinks = format!("sinks:\n{}{}", to(names[0], &pod.store, ""), to(names[1], &other, ""));
         let running = start(&pod, &sinks);
         pod.wait_for(200);
         has(&other, 100);
@@ -242,8 +227,20 @@ fn a_take_over_that_was_ended_in_the_middle_is_finished() {
         assert_lines(&other, 100..200);
         pod.assert_lines(200);
         assert_eq!(pod.store.conflicts(), 0);
-        assert!(!pod.state("sinks.new").exists() && !pod.state("checkpoint.json").exists());
+        assert!(!pod.state("checkpoint.json").exists() && !pod.state("checkpoint.json.clean").exists());
     }
+}
+
+/// A file of another one is no directory of ours.
+#[test]
+fn what_stands_in_the_way_of_the_sinks_is_named() {
+    let pod = Pod::new();
+    fs::create_dir_all(pod.state("")).unwrap();
+    fs::write(pod.state("sinks"), "theirs").unwrap();
+    let mut running = start(&pod, &format!("sinks:\n{}", to("a", &pod.store, "")));
+    assert_eq!(running.exit().code(), Some(1));
+    let told = running.wait_for_log("cannot use the state directory");
+    assert!(told.contains("/sinks/a: "), "{told}");
 }
 
 /// The state directory may be that of the logs: only our own files are ours.

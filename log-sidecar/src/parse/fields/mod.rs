@@ -151,6 +151,10 @@ impl Shape {
         !self.parsers.is_empty()
     }
 
+    pub(crate) fn reads_cri(&self) -> bool {
+        self.parsers.contains(&Parser::Cri)
+    }
+
     /// What every record says: of the pod, and as the settings have it.
     pub(crate) fn common(&self) -> Vec<(&str, String)> {
         let given = self.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
@@ -170,7 +174,7 @@ impl Shape {
         if !self.reads() {
             return None;
         }
-        let head = if self.parsers.contains(&Parser::Cri) {
+        let head = if self.reads_cri() {
             Head::of(text.as_bytes())
         } else {
             None

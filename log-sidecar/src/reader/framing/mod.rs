@@ -8,7 +8,7 @@ use std::time::Duration;
 use memchr::memchr_iter;
 
 pub(crate) use self::multiline::Join;
-use self::multiline::{is_closed, join};
+use self::multiline::{is_closed, is_cut, join, tear};
 use crate::batch::{Line, Mark};
 
 /// What is a record.
@@ -43,12 +43,14 @@ impl Framed {
             return false;
         }
         self.lines = join(&framing.joins, block, &self.lines, framing.max_record);
-        if last
-            || self
-                .lines
-                .last()
-                .is_some_and(|line| is_closed(&framing.joins, &block[line.range()]))
-        {
+        let Some(open) = self.lines.last_mut() else {
+            return false;
+        };
+        let text = &block[open.range()];
+        if last && is_cut(&framing.joins, text) {
+            tear(open);
+        }
+        if last || is_closed(&framing.joins, text) {
             return false;
         }
         if (self.lines.len() > 1 || !is_full)
@@ -57,9 +59,7 @@ impl Framed {
             self.consumed = open.start as usize - start;
             return true;
         }
-        if let Some(only) = self.lines.first_mut().filter(|only| only.mark == Mark::Whole) {
-            only.mark = Mark::Split;
-        }
+        self.lines.first_mut().map(tear);
         false
     }
 }

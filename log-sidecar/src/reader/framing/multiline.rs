@@ -41,7 +41,7 @@ impl Setting for Join {
     }
 }
 
-/// Joins by all rules together.
+/// Joins by all rules together; what a runtime has cut, and does not go on, is [`Mark::Split`].
 pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usize) -> Vec<Line> {
     let mut joined: Vec<Line> = Vec::new();
     let mut states = State::default();
@@ -50,9 +50,13 @@ pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usi
     for line in lines {
         let text = &block[line.range()];
         let head = if is_cri { Head::of(text) } else { None };
-        let goes_on = |part: Head<'_>| part.is_partial && head.is_some_and(|head| head.stream == part.stream);
-        let is_part = part.is_some_and(goes_on);
-        part = head;
+        // The other rules are about what the application wrote.
+        let text = &text[head.map_or(0, |head| head.length)..];
+        let part = std::mem::replace(&mut part, head).filter(|part| part.is_partial);
+        let is_part = part.is_some_and(|part| head.is_some_and(|head| head.stream == part.stream));
+        if part.is_some() && !is_part {
+            joined.last_mut().map(tear);
+        }
         let last = joined
             .last_mut()
             .filter(|_| is_part || continues(rules, &mut states, text));
@@ -74,10 +78,22 @@ pub(super) fn join(rules: &[Join], block: &[u8], lines: &[Line], max_record: usi
     joined
 }
 
+/// It ends where it was not to end.
+pub(super) fn tear(record: &mut Line) {
+    if record.mark == Mark::Whole {
+        record.mark = Mark::Split;
+    }
+}
+
+/// Does `text`, a record of one line or several, end in what a runtime has cut?
+pub(super) fn is_cut(rules: &[Join], text: &[u8]) -> bool {
+    let last = memchr::memrchr(b'\n', text).map_or(text, |at| &text[at + 1..]);
+    rules.contains(&Join::Cri) && Head::of(last).is_some_and(|head| head.is_partial)
+}
+
 /// Can `text`, a record of one line or several, not go on?
 pub(super) fn is_closed(rules: &[Join], text: &[u8]) -> bool {
-    let last = memchr::memrchr(b'\n', text).map_or(text, |at| &text[at + 1..]);
-    rules.iter().all(|rule| *rule == Join::Cri) && !Head::of(last).is_some_and(|head| head.is_partial)
+    rules.iter().all(|rule| *rule == Join::Cri) && !is_cut(rules, text)
 }
 
 fn continues(rules: &[Join], states: &mut State, line: &[u8]) -> bool {
@@ -156,13 +172,51 @@ mod tests {
                 err("F", "five"),
             ),
         );
+        let torn = format!("{}\n{}\n{}\n", out("P", "one"), err("F", "two"), out("P", "three"));
+        let marks: Vec<_> = joined(&["cri"], &torn, 10_000)
+            .into_iter()
+            .map(|(_, mark)| mark)
+            .collect();
+        assert_eq!(marks, [Mark::Split, Mark::Whole, Mark::Whole]);
         let rules = [Join::Cri];
+        assert!(is_cut(&rules, out("P", "x").as_bytes()) && !is_cut(&rules, err("F", "x").as_bytes()));
+        assert!(!is_cut(&[Join::Time], out("P", "x").as_bytes()));
         assert!(is_closed(&rules, out("F", "x").as_bytes()) && is_closed(&rules, b"plain"));
         assert!(!is_closed(
             &rules,
             format!("{}\n{}", out("P", "x"), out("P", "x")).as_bytes()
         ));
         assert!(!is_closed(&[Join::Cri, Join::Time], out("F", "x").as_bytes()));
+    }
+
+    #[test]
+    fn other_rules_see_what_stands_behind_the_head_of_a_runtime() {
+        let line = |text: &str| format!("2026-11-26T10:00:00.1Z stdout F {text}");
+        let lines = |texts: &[&str]| texts.iter().map(|text| line(text)).collect::<Vec<_>>().join("\n");
+        assert_records(
+            &["cri", "java"],
+            &format!(
+                "{}¶\n{}¶\n",
+                lines(&[
+                    "ERROR failed",
+                    "java.lang.IllegalStateException: boom",
+                    "\tat org.example.Main.run(Main.java:1)"
+                ]),
+                line("INFO after")
+            ),
+        );
+        assert_records(
+            &["cri", "time"],
+            &format!(
+                "{}¶\n{}¶\n",
+                lines(&["2026-11-26 10:00:00 a", "b"]),
+                line("2026-11-26 10:00:01 c")
+            ),
+        );
+        assert_records(
+            &["cri", "/^#/"],
+            &format!("{}¶\n{}¶\n", lines(&["# a", "b"]), line("# c")),
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod encode;
 mod handshake;
 mod msgpack;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,6 +30,10 @@ use crate::recycle::Pool;
 
 /// A connection that nobody has needed for so long may have been forgotten on the way.
 const MAX_IDLE: Duration = Duration::from_secs(10);
+/// A server that asks who we are does it at once.
+const TIME_TO_ASK: Duration = Duration::from_millis(300);
+/// Somebody who hangs up so often on messages, one after the other, may have no room for one: there is no other answer to that.
+const PATIENCE: u32 = 2;
 
 pub(crate) struct Forward {
     dial: Dial,
@@ -39,6 +43,8 @@ pub(crate) struct Forward {
     encoder: Encoder,
     /// With the time at which each was used last.
     idle: RefCell<Vec<(Box<dyn Connection>, Instant)>>,
+    /// Messages since the last acknowledgement on which the server has hung up.
+    hung_up: Cell<u32>,
     pub(super) bodies: Arc<Pool>,
 }
 
@@ -63,13 +69,24 @@ impl Forward {
             shared_key: network.shared_key,
             encoder: Encoder::new(tag, network.compress == Compress::Gzip, shape),
             idle: RefCell::default(),
+            hung_up: Cell::default(),
             bodies: bodies(),
         }
     }
 
     /// Is somebody there who knows us?
     pub(crate) async fn greet(&self) -> Result<(), String> {
-        self.connect().await.map(drop).map_err(|error| chain(&error))
+        let asked = async {
+            let mut stream = self.connect().await?;
+            if self.shared_key.is_some() {
+                return Ok(());
+            }
+            match tokio::time::timeout(TIME_TO_ASK, receive(&mut *stream)).await {
+                Ok(said) => Err(unexpected(&said?)),
+                Err(_) => Ok(()),
+            }
+        };
+        asked.await.map_err(|error: io::Error| chain(&error))
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
@@ -87,10 +104,25 @@ impl Forward {
         {
             Ok(()) => {
                 self.idle.borrow_mut().push((stream, Instant::now()));
+                self.hung_up.set(0);
                 Answer::Each(vec![Verdict::Delivered; records.len()])
             }
+            Err(error) if has_hung_up(&error) && self.is_too_often() && records.len() > 1 => Answer::Smaller {
+                why: format!(
+                    "{}, {} bytes; if its buffer is smaller, lower --batch-size",
+                    chain(&error),
+                    body.len()
+                ),
+                too_large: false,
+                is_unclear: true,
+            },
             Err(error) => later(true)(error),
         }
+    }
+
+    fn is_too_often(&self) -> bool {
+        self.hung_up.set(self.hung_up.get().saturating_add(1));
+        self.hung_up.get() > PATIENCE
     }
 
     /// One that is still there, or a new one.
@@ -139,9 +171,21 @@ async fn exchange(stream: &mut dyn Connection, body: &[u8], chunk: &str) -> io::
         Some(other) => Err(io::Error::other(format!(
             "it acknowledges {other:?}, which is not what was sent"
         ))),
-        None if answer.items().first().and_then(Value::text) == Some("HELO") => {
-            Err(io::Error::other("it asks who we are; give --shared-key"))
-        }
-        None => Err(io::Error::other("its answer is no acknowledgement")),
+        None => Err(unexpected(&answer)),
     }
+}
+
+fn unexpected(said: &Value) -> io::Error {
+    io::Error::other(match said.items().first().and_then(Value::text) {
+        Some("HELO") => "it asks who we are; give --shared-key",
+        _ => "its answer is no acknowledgement",
+    })
+}
+
+fn has_hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }

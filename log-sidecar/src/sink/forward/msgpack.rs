@@ -67,7 +67,10 @@ pub(super) async fn receive(stream: &mut dyn Connection) -> io::Result<Value> {
             Err(_) => {}
         }
         if stream.read_buf(&mut bytes).await? == 0 {
-            return Err(io::Error::other("it hangs up without an answer"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it hangs up without an answer",
+            ));
         }
     }
 }
