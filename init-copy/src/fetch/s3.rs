@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use pod_contract::aws::{Credentials, Origin, Signing, UNSIGNED_PAYLOAD, domain, encoded_path, sign};
+use pod_contract::aws::{Bucket, Buckets, Credentials, Origin, UNSIGNED_PAYLOAD, sign};
 use pod_contract::start::exit::{Failure, USAGE};
 
 use super::client::{Authorization, Client, Request, Sign};
@@ -20,7 +20,7 @@ const MAX_ANSWER: u64 = 64 << 10;
 /// `s3://bucket/key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
-    bucket: String,
+    bucket: Bucket,
     key: String,
 }
 
@@ -29,17 +29,14 @@ impl FromStr for Object {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (bucket, key) = text.split_once('/').unwrap_or((text, ""));
-        let is_bucket = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(is_bucket) {
-            return Err("a bucket has 3 to 63 lower-case letters, digits, dots and hyphens".into());
-        }
+        let bucket = bucket.parse()?;
         if key.is_empty() || key.ends_with('/') {
             return Err(
                 "it names no object: give its whole key, since all that begins with a prefix is not copied".into(),
             );
         }
         Ok(Self {
-            bucket: bucket.into(),
+            bucket,
             key: key.into(),
         })
     }
@@ -61,47 +58,27 @@ impl Object {
 /// Where the objects of a step are, and who we are there.
 #[derive(Debug)]
 pub(crate) struct Store {
-    endpoint: Option<String>,
-    region: String,
-    origin: Origin,
+    buckets: Buckets,
     keys: Mutex<Option<Credentials>>,
 }
 
 impl Store {
-    /// As it was given, or else as the variables of the AWS tools have it.
     pub(crate) fn new(endpoint: Option<&WebUrl>, region: Option<&str>) -> Result<Self, Failure> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let region = region
-            .map(str::to_owned)
-            .or_else(|| variable("AWS_REGION"))
-            .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .unwrap_or_else(|| "us-east-1".into());
-        let endpoint = endpoint
-            .map(|url| url.uri().to_string())
-            .or_else(|| variable("AWS_ENDPOINT_URL_S3"))
-            .or_else(|| variable("AWS_ENDPOINT_URL"));
+        let endpoint = endpoint.map(|url| url.uri().to_string());
         Ok(Self {
-            origin: Origin::from_environment(variable, &region)?,
-            endpoint,
-            region,
+            buckets: Buckets::new(endpoint, region.map(str::to_owned))?,
             keys: Mutex::new(None),
         })
     }
 
-    /// By path at an endpoint of its own and for buckets with dots, which no certificate covers; else by host.
     pub(crate) fn url(&self, object: &Object) -> Result<WebUrl, Failure> {
-        let (bucket, region, key) = (&object.bucket, &self.region, encoded_path(&object.key));
-        let url = match &self.endpoint {
-            Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
-            None if bucket.contains('.') => format!("https://s3.{region}.{}/{bucket}/{key}", domain(region)),
-            None => format!("https://{bucket}.s3.{region}.{}/{key}", domain(region)),
-        };
+        let url = self.buckets.url(&object.bucket, &object.key);
         url.parse()
             .map_err(|why| Failure::new(USAGE, format!("the endpoint of {object} is refused: {why}")))
     }
 
     fn keys(&self, client: &Client) -> Result<Option<Credentials>, Problem> {
-        match &self.origin {
+        match &self.buckets.origin {
             Origin::Given(credentials) => return Ok(Some(credentials.clone())),
             Origin::Anonymous => return Ok(None),
             Origin::WebIdentity { .. } | Origin::Container { .. } => {}
@@ -115,7 +92,7 @@ impl Store {
     }
 
     fn ask(&self, client: &Client) -> Result<Option<Credentials>, Problem> {
-        let Some(asked) = self.origin.ask().map_err(Problem::Final)? else {
+        let Some(asked) = self.buckets.origin.ask().map_err(Problem::Final)? else {
             return Ok(None);
         };
         let refused = |why: String| {
@@ -144,7 +121,7 @@ impl Store {
         body.take(MAX_ANSWER)
             .read_to_string(&mut text)
             .map_err(|e| client.sort(&url, ureq::Error::from(e)))?;
-        let keys = self.origin.take(&text);
+        let keys = self.buckets.origin.take(&text);
         keys.map(Some)
             .map_err(|why| refused(format!("{url} answers no keys: {why}")))
     }
@@ -155,11 +132,7 @@ impl Sign for Store {
         let Some(credentials) = self.keys(client)? else {
             return Ok(Vec::new());
         };
-        let signing = Signing {
-            credentials: &credentials,
-            region: &self.region,
-            service: "s3",
-        };
+        let signing = self.buckets.signing(&credentials);
         Ok(sign(
             &signing,
             "GET",
@@ -171,7 +144,7 @@ impl Sign for Store {
     }
 
     fn region(&self) -> &str {
-        &self.region
+        self.buckets.region()
     }
 }
 
@@ -183,36 +156,9 @@ mod tests {
     fn objects_have_buckets_and_keys() {
         let object: Object = "bucket/dir/my model+1.bin".parse().unwrap();
         assert_eq!(object.file_name(), "my model+1.bin");
-        let store = |endpoint: Option<&str>| Store {
-            endpoint: endpoint.map(str::to_owned),
-            region: "eu-north-1".into(),
-            origin: Origin::Anonymous,
-            keys: Mutex::new(None),
-        };
-        let of = |store: Store, text: &str| store.url(&text.parse().unwrap()).unwrap().uri().to_string();
-        for (endpoint, text, url) in [
-            (None, "bucket/a b", "https://bucket.s3.eu-north-1.amazonaws.com/a%20b"),
-            (
-                None,
-                "my.bucket/é",
-                "https://s3.eu-north-1.amazonaws.com/my.bucket/%C3%A9",
-            ),
-            (
-                Some("http://127.0.0.1:9000/"),
-                "bucket/a/b?c",
-                "http://127.0.0.1:9000/bucket/a/b%3Fc",
-            ),
-        ] {
-            assert_eq!(of(store(endpoint), text), url);
-        }
+        assert_eq!(object.to_string(), "s3://bucket/dir/my model+1.bin");
         for bad in ["", "b/x", "Bucket/x", "bucket", "bucket/", "bucket/dir/", "b_cket/x"] {
             assert!(bad.parse::<Object>().is_err(), "{bad}");
         }
-        assert!(
-            ["bck/x".to_owned(), format!("{}/x", "b".repeat(63))]
-                .iter()
-                .all(|text| text.parse::<Object>().is_ok())
-        );
-        assert!(format!("{}/x", "b".repeat(64)).parse::<Object>().is_err());
     }
 }

@@ -218,7 +218,7 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// That of the services in a region.
-pub fn domain(region: &str) -> &'static str {
+pub(super) fn domain(region: &str) -> &'static str {
     match region.starts_with("cn-") {
         true => "amazonaws.com.cn",
         false => "amazonaws.com",

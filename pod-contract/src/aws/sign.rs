@@ -149,7 +149,7 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// A path as it is signed, and so as it is best sent.
-pub fn encoded_path(path: &str) -> String {
+pub(super) fn encoded_path(path: &str) -> String {
     encoded(path.as_bytes(), true)
 }
 

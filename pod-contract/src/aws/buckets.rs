@@ -1,0 +1,136 @@
+//! Buckets, and where they are. Source: Amazon S3 User Guide, "Bucket naming rules" and "Virtual hosting of general purpose buckets".
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Credentials, Origin, Signing, domain, encoded_path};
+use crate::start::exit::Failure;
+
+/// The name of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket(String);
+
+impl FromStr for Bucket {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        if (3..=63).contains(&name.len()) && name.bytes().all(is_allowed) {
+            Ok(Self(name.into()))
+        } else {
+            Err("a bucket has 3 to 63 lower-case letters, digits, dots and hyphens".into())
+        }
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where buckets are, and whose keys requests to them are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buckets {
+    endpoint: Option<String>,
+    region: String,
+    /// Of the keys.
+    pub origin: Origin,
+}
+
+impl Buckets {
+    /// As it was given, or else as the variables of the AWS tools have it.
+    ///
+    /// # Errors
+    /// When the variables for keys contradict each other.
+    pub fn new(endpoint: Option<String>, region: Option<String>) -> Result<Self, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let region = region
+            .or_else(|| variable("AWS_REGION"))
+            .or_else(|| variable("AWS_DEFAULT_REGION"))
+            .unwrap_or_else(|| "us-east-1".into());
+        let endpoint = endpoint
+            .or_else(|| variable("AWS_ENDPOINT_URL_S3"))
+            .or_else(|| variable("AWS_ENDPOINT_URL"));
+        Ok(Self {
+            origin: Origin::from_environment(variable, &region)?,
+            endpoint,
+            region,
+        })
+    }
+
+    /// Of an object: by path at an endpoint of its own and for buckets with dots, which no certificate covers; else by host.
+    pub fn url(&self, Bucket(bucket): &Bucket, key: &str) -> String {
+        let (region, key) = (&self.region, encoded_path(key));
+        match &self.endpoint {
+            Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
+            None if bucket.contains('.') => format!("https://s3.{region}.{}/{bucket}/{key}", domain(region)),
+            None => format!("https://{bucket}.s3.{region}.{}/{key}", domain(region)),
+        }
+    }
+
+    /// Such as `eu-north-1`.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// For a request.
+    pub fn signing<'s>(&'s self, credentials: &'s Credentials) -> Signing<'s> {
+        Signing {
+            credentials,
+            region: &self.region,
+            service: "s3",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_by_host_or_by_path() {
+        for (endpoint, bucket, key, url) in [
+            (
+                None,
+                "bucket",
+                "a b",
+                "https://bucket.s3.eu-north-1.amazonaws.com/a%20b",
+            ),
+            (
+                None,
+                "my.bucket",
+                "é",
+                "https://s3.eu-north-1.amazonaws.com/my.bucket/%C3%A9",
+            ),
+            (
+                Some("http://127.0.0.1:9000/"),
+                "bucket",
+                "a/b?c",
+                "http://127.0.0.1:9000/bucket/a/b%3Fc",
+            ),
+        ] {
+            let buckets = Buckets {
+                endpoint: endpoint.map(str::to_owned),
+                region: "eu-north-1".into(),
+                origin: Origin::Anonymous,
+            };
+            assert_eq!(buckets.url(&bucket.parse().unwrap(), key), url);
+        }
+    }
+
+    #[test]
+    fn names_of_buckets_have_limits() {
+        for (name, is_one) in [
+            ("bck".to_owned(), true),
+            ("bc".to_owned(), false),
+            ("b".repeat(63), true),
+            ("b".repeat(64), false),
+            ("Bucket".to_owned(), false),
+            ("b_cket".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(name.parse::<Bucket>().is_ok(), is_one, "{name}");
+        }
+    }
+}
