@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Evidence, Inode};
+use crate::intent::Intent;
 
 /// In the state directory.
 pub(crate) const NAME: &str = "checkpoint.json";
@@ -117,6 +118,8 @@ pub(crate) struct Positions {
     pub(crate) left_out: Vec<LeftOut>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) truncated: Vec<Truncated>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) intents: Vec<Intent>,
 }
 
 impl Default for Positions {
@@ -128,6 +131,7 @@ impl Default for Positions {
             copies: Vec::new(),
             left_out: Vec::new(),
             truncated: Vec::new(),
+            intents: Vec::new(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod frontier;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod intent;
 mod ledger;
 mod mailbox;
 mod parse;

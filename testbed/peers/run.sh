@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Our binaries against what they meet outside. init-copy: docker-registry, oras, skopeo and umoci; nginx; s3s-fs; tar, zip and their like;
-# GNU cp and chmod; file systems that are full. log-sidecar: OpenSearch, behind nginx; rsyslog. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
+# GNU cp and chmod; file systems that are full. log-sidecar: OpenSearch, behind nginx; rsyslog; s3s-fs. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
 # ends them.
 #
-#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|many|disk|schema|opensearch|syslog]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|many|disk|schema|opensearch|syslog|objects]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
@@ -49,6 +49,8 @@ mkdir -p "$cache"
 . "$here/opensearch.sh"
 # shellcheck source=syslog.sh
 . "$here/syslog.sh"
+# shellcheck source=objects.sh
+. "$here/objects.sh"
 
 clean_up() {
     set +e
@@ -65,7 +67,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode many disk schema opensearch syslog; fi
+if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode many disk schema opensearch syslog objects; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
@@ -105,8 +107,9 @@ for part in "$@"; do
     schema) check_schema ;;
     opensearch) check_opensearch ;;
     syslog) check_syslog ;;
+    objects) check_objects ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, many, disk, schema, opensearch or syslog" >&2
+        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, many, disk, schema, opensearch, syslog or objects" >&2
         exit 2
         ;;
     esac

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pod_contract::aws::{self, Place};
 use pod_contract::config::{Flag, Secret, Setting, Settings, Word, list, optional, setting, shown, switch};
 use pod_contract::net::login::Login;
 use pod_contract::units::{Bytes, OrOff};
@@ -101,8 +102,7 @@ pub(crate) struct Step {
     /// What of an image is copied.
     pub(crate) path: Option<ImagePath>,
     pub(crate) plain_http: bool,
-    pub(crate) s3_endpoint: Option<WebUrl>,
-    pub(crate) s3_region: Option<String>,
+    pub(crate) buckets: Place,
 }
 
 impl Step {
@@ -168,6 +168,8 @@ impl Step {
         all.extend(Self::target_flags());
         all.extend(Self::limit_flags());
         all.extend(Self::credential_flags());
+        all.extend(aws::flags());
+        all.push(switch("plain-http", "Talk to the registry without TLS"));
         all
     }
 
@@ -273,17 +275,6 @@ impl Step {
                 "PATH",
                 "Of an image, what to copy: /app under its name, /app/ its contents",
             ),
-            setting::<Endpoint>(
-                "s3-endpoint",
-                "URL",
-                "Where s3:// buckets are, by path [default: $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, AWS]",
-            ),
-            setting::<String>(
-                "s3-region",
-                "NAME",
-                "Their region [default: $AWS_REGION, $AWS_DEFAULT_REGION, us-east-1]",
-            ),
-            switch("plain-http", "Talk to the registry without TLS"),
         ]
     }
 
@@ -331,8 +322,7 @@ impl Step {
         let cosign_key = settings.optional::<PathBuf>("cosign-key");
         let path = settings.optional::<ImagePath>("path");
         let plain_http = settings.or("plain-http", false);
-        let s3_endpoint = settings.optional::<Endpoint>("s3-endpoint");
-        let s3_region = settings.optional::<String>("s3-region");
+        let buckets = Place::prove(settings);
         let wait_for = wait_for?;
         let (sources, dest) = paths?;
         let (max_entries, limits) = limits?;
@@ -372,8 +362,7 @@ impl Step {
             cosign_key: cosign_key?,
             path: path?,
             plain_http: plain_http?,
-            s3_endpoint: s3_endpoint?.map(|Endpoint(url)| url),
-            s3_region: s3_region?,
+            buckets: buckets?,
         })
     }
 
@@ -465,7 +454,7 @@ impl Step {
             );
         }
         if !has_object {
-            none(&["s3-endpoint", "s3-region"], "no source is an s3:// one");
+            none(&aws::SETTINGS, "no source is an s3:// one");
         }
         if !has_artifact && !has_download && !has_object {
             none(
@@ -489,20 +478,6 @@ pub(crate) fn is_tree(path: &Path, keep_links: bool) -> bool {
         path.metadata()
     };
     meta.is_ok_and(|meta| meta.is_dir())
-}
-
-struct Endpoint(WebUrl);
-
-impl Setting for Endpoint {
-    const FORM: &'static str = "http(s)://HOST:PORT";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let url: WebUrl = text.parse()?;
-        match url.uri().query() {
-            None => Ok(Self(url)),
-            Some(_) => Err("it has a query".into()),
-        }
-    }
 }
 
 #[derive(Clone, Copy)]

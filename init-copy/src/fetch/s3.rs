@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use pod_contract::aws::{Bucket, Buckets, Credentials, Origin, UNSIGNED_PAYLOAD, sign};
+use pod_contract::aws::{Bucket, Buckets, Credentials, Origin, Place, UNSIGNED_PAYLOAD, sign};
 use pod_contract::start::exit::{Failure, USAGE};
 
 use super::client::{Authorization, Client, Request, Sign};
@@ -63,10 +63,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(endpoint: Option<&WebUrl>, region: Option<&str>) -> Result<Self, Failure> {
-        let endpoint = endpoint.map(|url| url.uri().to_string());
+    pub(crate) fn new(place: Place) -> Result<Self, Failure> {
         Ok(Self {
-            buckets: Buckets::new(endpoint, region.map(str::to_owned))?,
+            buckets: Buckets::new(place)?,
             keys: Mutex::new(None),
         })
     }

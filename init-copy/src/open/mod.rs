@@ -83,10 +83,7 @@ impl Opening<'_> {
                 Named::S3(object) => {
                     let store = match &mut store {
                         Some(store) => store,
-                        none => none.insert(Store::new(
-                            self.step.s3_endpoint.as_ref(),
-                            self.step.s3_region.as_deref(),
-                        )?),
+                        none => none.insert(Store::new(self.step.buckets.clone())?),
                     };
                     let authorization = Some(Authorization::Signed(store));
                     self.web(at, &store.url(object)?, authorization, &mut builder)?;

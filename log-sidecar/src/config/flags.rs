@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pod_contract::admin;
 use pod_contract::config::{Flag, Repeat, Secret, Section, list, map, setting};
 use pod_contract::start::cli::Verb;
 use pod_contract::tls;
 use pod_contract::units::Bytes;
+use pod_contract::{admin, aws};
 
 use crate::deliver::AllRefused;
 use crate::discover::Pattern;
@@ -20,7 +20,9 @@ pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
 %Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), loki+https://HOST:PORT (also http),
 ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
-syslog+tls://HOST:PORT (also tcp), forward+tls://HOST:PORT/TAG (also tcp; Fluentd, Fluent Bit), and stdout (one JSON object a line).
+syslog+tls://HOST:PORT (also tcp), forward+tls://HOST:PORT/TAG (also tcp; Fluentd, Fluent Bit),
+s3://BUCKET/FOLDER (%Y %m %d %H in FOLDER are of the time of reading; each batch is an object; keys are in AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY, or of a service account or agent, as the AWS tools have them), and stdout (one JSON object a line).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. What one does not say is as it stands beside `sinks`. Each has its
 own positions and rejected records in STATE/sinks/NAME, and its own --in-flight; none waits for another.
@@ -86,6 +88,8 @@ fn sink_flags() -> Vec<Flag> {
     all.extend(reading_flags());
     all.extend(pace_flags());
     all.extend(shaping_flags());
+    all.extend(login_flags());
+    all.extend(aws::flags());
     all.extend(delivery_flags());
     all.extend(tls::flags());
     all
@@ -170,17 +174,17 @@ fn pace_flags() -> Vec<Flag> {
         setting::<Bytes>(
             "batch-size",
             "SIZE",
-            "Bytes of lines that go out at once [default: 1MiB]",
+            "Bytes of lines that go out at once [default: 1MiB, for s3 4MiB]",
         ),
         setting::<Duration>(
             "flush-interval",
             "DURATION",
-            "A line waits so long for company [default: until the sink has nothing else to do, at most 200ms]",
+            "A line waits so long for company [default: until the sink has nothing else to do, at most 200ms; for s3 60s, in its file]",
         ),
         setting::<Bytes>(
             "in-flight",
             "SIZE",
-            "Bytes read and not yet acknowledged, at most [default: 6MiB]",
+            "Bytes read and not yet acknowledged, at most [default: 6MiB, for s3 8MiB]",
         ),
         setting::<Bytes>(
             "rate",
@@ -268,9 +272,9 @@ fn shaping_flags() -> Vec<Flag> {
     ]
 }
 
-fn delivery_flags() -> Vec<Flag> {
+/// Who we are to the sink.
+fn login_flags() -> Vec<Flag> {
     vec![
-        setting::<Target>("to", "SINK", "Where records go, by scheme"),
         setting::<String>("username", "NAME", "For the sink, with --password"),
         setting::<Secret>("password", "SECRET", "Where the password is: env:NAME or file:PATH"),
         setting::<Secret>(
@@ -288,6 +292,12 @@ fn delivery_flags() -> Vec<Flag> {
             "SECRET",
             "Where the key is that a forward server shares with us: env:NAME or file:PATH",
         ),
+    ]
+}
+
+fn delivery_flags() -> Vec<Flag> {
+    vec![
+        setting::<Target>("to", "SINK", "Where records go, by scheme"),
         map::<String>(
             "header",
             "NAME=VALUE",

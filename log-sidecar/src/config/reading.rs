@@ -23,10 +23,7 @@ pub(crate) struct Reading {
     pub(crate) zone: Option<Zone>,
     pub(crate) framing: Framing,
     pub(crate) transform: Transform,
-    pub(crate) batch_size: usize,
-    /// None: as soon as the sink has nothing else to do.
-    pub(crate) flush_interval: Option<Duration>,
-    pub(crate) in_flight: usize,
+    pub(crate) batches: Batches,
     /// Bytes a second, at most.
     pub(crate) rate: Option<u64>,
     pub(crate) poll: Duration,
@@ -38,6 +35,28 @@ pub(crate) struct Reading {
     /// A writer that never rests is cut off after so long: what is read has to be delivered within the grace as well.
     pub(crate) drain_limit: Duration,
 }
+
+/// How much goes out at once, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batches {
+    /// For a sink that keeps what is sent at once as one object: lines stay in their files for so long, or until a batch is full, and after
+    /// a crash, the same ones go together again.
+    pub(crate) collect: Option<Duration>,
+    /// Of one, about.
+    pub(crate) bytes: usize,
+    pub(crate) records: usize,
+    /// None: as soon as the sink has nothing else to do.
+    pub(crate) flush_interval: Option<Duration>,
+    /// Bytes of all of them, at most.
+    pub(crate) in_flight: usize,
+}
+
+/// Each record costs some 200 bytes of request and answer beside its text.
+const USUAL_RECORDS: usize = 4096;
+/// And of request alone.
+const OBJECT_RECORDS: usize = 1 << 15;
+/// How long lines wait to be one object.
+const USUAL_COLLECT: Duration = Duration::from_secs(60);
 
 impl Reading {
     pub(super) fn prove(
@@ -56,9 +75,7 @@ impl Reading {
         let framing = prove_framing(s, wanted);
         let transform = prove_transform(s);
         let rate = s.optional::<Bytes>("rate");
-        let batch_size = s.or("batch-size", Bytes(MIB));
-        let flush_interval = s.optional::<Duration>("flush-interval");
-        let in_flight = s.or("in-flight", Bytes(6 * MIB));
+        let batches = prove_batches(s, framing.as_ref(), wanted);
         let poll = s.or("poll", Duration::from_secs(1));
         let hold_deleted = s.or("hold-deleted", Duration::from_secs(600));
         let hold_deleted_max = s.or("hold-deleted-max", Bytes(64 * MIB));
@@ -68,21 +85,7 @@ impl Reading {
         if include.is_empty() && !may_be_none {
             return s.refuse(format!("include is missing: {}", Pattern::FORM));
         }
-        let (framing, batch_size, in_flight) = (framing?, batch_size?, in_flight?);
-        let max_record = Bytes(framing.max_record as u64);
-        if max_record.0 == 0 || batch_size.0 == 0 {
-            return s.refuse_together(
-                &["max-record", "batch-size"],
-                "max-record and batch-size must not be 0B",
-            );
-        }
-        if in_flight < Bytes(max_record.0.max(batch_size.0).saturating_mul(2)) {
-            return s.refuse_together(
-                &["in-flight", "max-record", "batch-size"],
-                format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
-            );
-        }
-        let (poll, rate, ready_lag) = (poll?, rate?, ready_lag?);
+        let (framing, poll, rate, ready_lag) = (framing?, poll?, rate?, ready_lag?);
         if poll < Duration::from_millis(10) || rate == Some(Bytes(0)) {
             return s.refuse_together(&["poll", "rate"], "poll has to be at least 10ms, and rate at least 1B");
         }
@@ -102,9 +105,7 @@ impl Reading {
                 ..transform?
             },
             framing,
-            batch_size: batch_size.as_usize(),
-            flush_interval: flush_interval?,
-            in_flight: in_flight.as_usize(),
+            batches: batches?,
             rate: rate.map(|rate| rate.0),
             poll,
             hold_deleted: hold_deleted?,
@@ -114,6 +115,39 @@ impl Reading {
             drain_limit: grace * 3 / 4,
         })
     }
+}
+
+fn prove_batches(s: &mut Settings<'_>, framing: Option<&Framing>, wanted: Wanted) -> Option<Batches> {
+    let (size, room) = if wanted.are_objects { (4, 8) } else { (1, 6) };
+    let batch_size = s.or("batch-size", Bytes(size * MIB));
+    let flush_interval = s.optional::<Duration>("flush-interval");
+    let in_flight = s.or("in-flight", Bytes(room * MIB));
+    let (batch_size, flush_interval, in_flight) = (batch_size?, flush_interval?, in_flight?);
+    let max_record = Bytes(framing?.max_record as u64);
+    if max_record.0 == 0 || batch_size.0 == 0 {
+        return s.refuse_together(
+            &["max-record", "batch-size"],
+            "max-record and batch-size must not be 0B",
+        );
+    }
+    if in_flight < Bytes(max_record.0.max(batch_size.0).saturating_mul(2)) {
+        return s.refuse_together(
+            &["in-flight", "max-record", "batch-size"],
+            format!("in-flight ({in_flight}) has to be at least twice max-record ({max_record}) and batch-size ({batch_size})"),
+        );
+    }
+    let collect = wanted.are_objects.then(|| flush_interval.unwrap_or(USUAL_COLLECT));
+    Some(Batches {
+        collect,
+        bytes: batch_size.as_usize(),
+        records: if wanted.are_objects {
+            OBJECT_RECORDS
+        } else {
+            USUAL_RECORDS
+        },
+        flush_interval,
+        in_flight: in_flight.as_usize(),
+    })
 }
 
 fn prove_framing(s: &mut Settings<'_>, wanted: Wanted) -> Option<Framing> {
@@ -152,6 +186,8 @@ fn prove_transform(s: &mut Settings<'_>) -> Option<Transform> {
 pub(super) struct Wanted {
     /// What a container runtime has cut is to be whole before it is read.
     is_cri: bool,
+    /// What is sent at once is kept as one object.
+    are_objects: bool,
     /// Their times decide where they go.
     is_dated: bool,
     /// Their times are wanted all the same.
@@ -162,8 +198,10 @@ impl Wanted {
     pub(super) fn of(target: Option<&Target>, shape: Option<&Shape>) -> Self {
         Self {
             is_cri: shape.is_some_and(Shape::reads_cri),
+            are_objects: target.is_some_and(Target::keeps_objects),
             is_dated: target.is_some_and(Target::is_dated),
-            has_times: shape.is_some_and(Shape::reads) || target.is_some_and(Target::knows_by_time),
+            has_times: shape.is_some_and(Shape::reads)
+                || target.is_some_and(|target| target.knows_by_time() || target.keeps_objects()),
         }
     }
 }

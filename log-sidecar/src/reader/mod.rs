@@ -2,11 +2,13 @@
 
 mod archive;
 mod clock;
+mod collect;
 mod ends;
 mod files;
 mod former;
 mod framing;
 mod pace;
+mod pending;
 mod tail;
 mod trouble;
 
@@ -24,16 +26,19 @@ use pod_contract::start::exit::Failure;
 use tokio::sync::mpsc::Sender;
 
 use self::archive::{Archive, Passage};
+use self::collect::Collecting;
 use self::files::Files;
 pub(crate) use self::files::Start;
 pub(crate) use self::framing::{Framing, Join, framed};
 use self::pace::Pace;
+use self::pending::Pending;
 use self::tail::{Tail, Turn};
 use crate::batch::{Batch, Mark, Segment};
 use crate::checkpoint::{Checkpoint, Positions};
 use crate::config::Reading;
 use crate::discover::Watch;
 use crate::identity::Inode;
+use crate::intent::Intent;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::parse::millis;
@@ -47,8 +52,6 @@ pub(crate) const SPARE_BLOCKS: usize = 16;
 pub(crate) const LEAST_BLOCK: usize = tail::BLOCK / 2;
 /// Batches that are held do not stop the others, up to so many, and as many bytes again as may be in flight.
 pub(crate) const MAX_HELD: usize = 256;
-/// Records of one batch, about: each costs some 200 bytes of request and answer beside its text.
-const MAX_RECORDS: usize = 4096;
 /// The checkpoint follows the acknowledgements at this distance; at first it is a share of the time since the start, so that a process
 /// that never lives long gets on too.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -100,10 +103,9 @@ pub(crate) struct Reader {
     /// Files of which the last record may go on, and when that is waited for no longer.
     open: BTreeMap<Inode, Instant>,
     last_served: Inode,
-    pending: Vec<Segment>,
-    pending_since: Instant,
-    pending_bytes: usize,
-    pending_records: usize,
+    pending: Pending,
+    /// If the sink keeps what is sent at once as one object.
+    collecting: Option<Collecting>,
     out_bytes: usize,
     out_batches: usize,
     /// Batches and bytes among those that are out, and are held.
@@ -138,6 +140,12 @@ impl Reader {
         blocks: Arc<Pool>,
     ) -> Self {
         let watch = Watch::start(config.patterns.bases(), &mailbox);
+        let left = positions.as_ref().filter(|_| config.start != Start::Head);
+        let left = left.map(|positions| positions.intents.clone());
+        let collecting = config
+            .batches
+            .collect
+            .map(|longest| Collecting::new(longest, left.unwrap_or_default()));
         let files = Files::new(&config, positions, ledger.clone());
         let now = Instant::now();
         Self {
@@ -151,10 +159,8 @@ impl Reader {
             files,
             open: BTreeMap::new(),
             last_served: Inode::default(),
-            pending: Vec::new(),
-            pending_since: now,
-            pending_bytes: 0,
-            pending_records: 0,
+            pending: Pending::default(),
+            collecting,
             out_bytes: 0,
             out_batches: 0,
             held: (0, 0),
@@ -180,7 +186,7 @@ impl Reader {
                 self.reconcile();
             }
             let round = self.read_turns();
-            self.hand_out();
+            self.hand_out(round);
             self.advance_phase(round);
             if self.phase == Phase::Flushing && self.out_batches == 0 {
                 break;
@@ -197,7 +203,8 @@ impl Reader {
         }
         // Also when no position has moved: what was looked at is not new to the next run.
         // Nothing is out any more.
-        if let Err(error) = self.checkpoint.end(&self.files.positions()) {
+        let positions = self.positions();
+        if let Err(error) = self.checkpoint.end(&positions) {
             tracing::error!(%error, "cannot write the checkpoint");
         }
         self.files.measure();
@@ -222,7 +229,9 @@ impl Reader {
             // The id of a file has to be on disk before any record with it can be sent.
             self.save();
         }
-        self.first_scan = None;
+        if self.first_scan.take().is_some() {
+            self.send_what_was_out();
+        }
         self.judge_lag();
         // Where hints tell of everything, a look at thousands of files is for what they missed.
         let share = if self.watch.is_complete() { RARE } else { OFTEN };
@@ -278,10 +287,13 @@ impl Reader {
             self.out_batches -= 1;
             self.out_bytes -= bytes;
             ranges.iter().for_each(|range| self.files.settle(range));
+            if let Some(collecting) = &mut self.collecting {
+                collecting.settle(&ranges);
+            }
         }
         self.ledger
             .in_flight_bytes
-            .set(i64::try_from(self.out_bytes + self.pending_bytes).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.out_bytes + self.pending.bytes).unwrap_or(i64::MAX));
         if news.drain && self.phase == Phase::Running {
             self.phase = Phase::Draining(Instant::now());
             self.reconcile_at = Instant::now();
@@ -305,6 +317,13 @@ impl Reader {
         }
         let due = self.open.extract_if(.., |_, at| *at <= now).map(|(inode, _)| inode);
         self.files.dirty.extend(due);
+        if self.rests(now) {
+            return if unpacked.is_some() {
+                Round::Progress
+            } else {
+                Round::Idle
+            };
+        }
         // From where the last round ended: under pressure, every file gets its turn.
         let dirty = &self.files.dirty;
         let after = dirty.range((Bound::Excluded(self.last_served), Bound::Unbounded));
@@ -339,6 +358,11 @@ impl Reader {
                 self.tell_if_stuck();
             }
             return Round::NoRoom;
+        }
+        if round == Round::Idle
+            && let Some(collecting) = &mut self.collecting
+        {
+            collecting.is_over();
         }
         round
     }
@@ -448,8 +472,9 @@ impl Reader {
 
     fn has_room(&self) -> bool {
         let (batches, bytes) = self.in_the_way();
-        let largest = self.config.batch_size.max(self.config.framing.max_record);
-        bytes + self.pending_bytes + largest <= self.config.in_flight && batches < MAX_BATCHES
+        let largest = self.config.batches.bytes.max(self.config.framing.max_record);
+        let may_go = self.collecting.is_none() || self.unsaved.is_none();
+        may_go && bytes + self.pending.bytes + largest <= self.config.batches.in_flight && batches < MAX_BATCHES
     }
 
     /// Batches and bytes that are out, but for those that are held, as far as these do not stop the others.
@@ -457,7 +482,7 @@ impl Reader {
         let (batches, bytes) = self.held;
         (
             self.out_batches - batches.min(MAX_HELD),
-            self.out_bytes - bytes.min(self.config.in_flight),
+            self.out_bytes - bytes.min(self.config.batches.in_flight),
         )
     }
 
@@ -497,24 +522,28 @@ impl Reader {
         }
         // While something is held, what another file has must not wait with it: it may show whose fault that is.
         let is_other = |last: &Segment| !Arc::ptr_eq(&last.source, &segment.source);
-        if self.held.0 > 0 && self.pending.last().is_some_and(is_other) {
+        if self.held.0 > 0 && self.pending.segments.last().is_some_and(is_other) {
             self.seal();
         }
-        if self.pending.is_empty() {
-            self.pending_since = Instant::now();
-        }
-        self.pending_bytes += segment.bytes();
-        self.pending_records += segment.lines.len();
         self.pending.push(segment);
-        if self.pending_bytes >= self.config.batch_size || self.pending_records >= MAX_RECORDS {
+        let is_full =
+            self.pending.bytes >= self.config.batches.bytes || self.pending.records >= self.config.batches.records;
+        if is_full && !self.collecting.as_ref().is_some_and(|collecting| collecting.is_again) {
             self.seal();
         }
     }
 
     /// Sends what has waited long enough for company.
-    fn hand_out(&mut self) {
-        let due = matches!(self.phase, Phase::Ending(_)) || self.pending_since.elapsed() >= self.patience();
-        if !self.pending.is_empty() && due && self.in_the_way().0 < MAX_BATCHES {
+    fn hand_out(&mut self, round: Round) {
+        let is_ending = matches!(self.phase, Phase::Ending(_));
+        let is_due = if self.collecting.is_some() {
+            // It has waited in the files.
+            round == Round::Idle && (is_ending || self.phase == Phase::Running)
+        } else {
+            let due_at = self.pending.due_at(self.patience());
+            is_ending || due_at.is_some_and(|at| at <= Instant::now())
+        };
+        if is_due && self.in_the_way().0 < MAX_BATCHES {
             self.seal();
         }
     }
@@ -527,17 +556,32 @@ impl Reader {
         } else {
             USUAL_FLUSH
         };
-        self.config.flush_interval.unwrap_or(usual)
+        self.config.batches.flush_interval.unwrap_or(usual)
     }
 
     fn seal(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let mut read_at = SystemTime::now();
+        if self.collecting.is_some() {
+            let intent = Intent::of(&self.pending.segments, read_at);
+            read_at = intent.read_at();
+            // What would be in another object after a crash waits for the checkpoint.
+            if self.unsaved.is_some() || !self.note(intent) {
+                return;
+            }
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.dispatch(pending, read_at);
+    }
+
+    fn dispatch(&mut self, pending: Pending, read_at: SystemTime) {
         let batch = Batch {
-            segments: std::mem::take(&mut self.pending),
-            read_at: SystemTime::now(),
+            segments: pending.segments,
+            read_at,
         };
         self.out_bytes += batch.bytes();
-        self.pending_bytes = 0;
-        self.pending_records = 0;
         self.out_batches += 1;
         if let Some(batches) = &self.batches {
             // The channel holds as many as may be out; it is closed only when the process gives up.
@@ -569,9 +613,7 @@ impl Reader {
                     // What waits for the checkpoint is not read either.
                     let is_left = self.files.has_unread(self.unsaved.is_some());
                     self.ledger.cut_off.store(!read || is_left, Ordering::Relaxed);
-                    if !self.pending.is_empty() {
-                        self.seal();
-                    }
+                    self.seal();
                     tracing::info!(read, "reading has ended; waiting for the sink");
                     self.phase = Phase::Flushing;
                     self.batches = None;
@@ -588,9 +630,11 @@ impl Reader {
         if opens_at > now && self.phase == Phase::Running {
             at = at.min(opens_at);
         }
-        if !self.pending.is_empty() {
-            at = at.min(self.pending_since + self.patience());
-        }
+        let waits = match &self.collecting {
+            Some(collecting) => collecting.rests_until,
+            None => self.pending.due_at(self.patience()),
+        };
+        at = waits.map_or(at, |due| at.min(due));
         if let Some(due) = self.open.values().min() {
             at = at.min(*due);
         }
@@ -600,9 +644,22 @@ impl Reader {
         at.saturating_duration_since(now)
     }
 
+    fn positions(&mut self) -> Positions {
+        let collecting = self.collecting.iter();
+        let intents = collecting
+            .flat_map(|collecting| collecting.intents())
+            .cloned()
+            .collect();
+        Positions {
+            intents,
+            ..self.files.positions()
+        }
+    }
+
     fn save(&mut self) {
         let started = Instant::now();
-        match self.checkpoint.save(&self.files.positions()) {
+        let positions = self.positions();
+        match self.checkpoint.save(&positions) {
             Ok(()) => {
                 if self.unsaved.take().is_some() {
                     tracing::info!("the checkpoint is written again");

@@ -86,6 +86,8 @@ pub(super) struct Tail {
     /// The size of the file when that was found.
     room_of: Option<u64>,
     scope: Arc<str>,
+    /// As if it ended there, with the end of a record.
+    pub(super) stop_at: Option<u64>,
 }
 
 /// What one turn of reading found.
@@ -194,6 +196,7 @@ impl Tail {
             in_nuls: false,
             room_of: None,
             scope: Arc::clone(scope),
+            stop_at: None,
         })
     }
 
@@ -306,14 +309,26 @@ impl Tail {
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.file.metadata().map_or(self.looked_at, |meta| meta.len())
+        self.file
+            .metadata()
+            .map_or(self.looked_at, |meta| self.up_to_stop(meta.len()))
+    }
+
+    fn up_to_stop(&self, size: u64) -> u64 {
+        self.stop_at.map_or(size, |stop| size.min(stop))
+    }
+
+    /// The next byte to read.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// Reads one block. With `last`, the start of a line without end is a record too.
     pub(super) fn turn(&mut self, blocks: &Arc<Pool>, framing: &Framing, last: bool) -> std::io::Result<Turn> {
         let max_record = framing.max_record;
         let meta = self.file.metadata()?;
-        let (size, modified) = (meta.len(), modified(&meta));
+        let (size, modified) = (self.up_to_stop(meta.len()), modified(&meta));
+        let last = last || self.stop_at.is_some();
         if size < self.position {
             return Ok(self.reset());
         }

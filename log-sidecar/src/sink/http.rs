@@ -101,6 +101,30 @@ impl Http {
         self.answer(request.header(CONTENT_TYPE, kind), body).await
     }
 
+    /// Puts something there, with `headers` beside those of every request.
+    pub(super) async fn put(
+        &self,
+        url: &str,
+        headers: Vec<(&str, String)>,
+        body: Recycled,
+    ) -> Result<Answered, Unanswered> {
+        let request = self.request(Method::PUT, url).map_err(Unanswered::unsent)?;
+        let request = headers
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value));
+        self.answer(request, Bytes::from_owner(body)).await
+    }
+
+    /// Asks somebody else than the sink, who is not told what that is told.
+    pub(super) async fn ask(&self, url: &str, authorization: Option<&str>) -> Result<Answered, Unanswered> {
+        let request = Request::builder().method(Method::GET).uri(url);
+        let request = match authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        };
+        self.answer(request, Bytes::new()).await
+    }
+
     pub(super) async fn get(&self, url: &str) -> Result<Answered, Unanswered> {
         let request = self.request(Method::GET, url).map_err(Unanswered::unsent)?;
         self.answer(request, Bytes::new()).await

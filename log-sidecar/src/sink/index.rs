@@ -1,11 +1,12 @@
 //! The name of an index, also one for each day or hour.
 
-use crate::parse::{Date, HOUR, Millis};
+use super::dated::Dated;
+use crate::parse::{HOUR, Millis};
 
 /// A name with `%Y`, `%m`, `%d` and `%H` in it, or without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Index {
-    pattern: String,
+    name: Dated,
 }
 
 /// The longest name, bytes.
@@ -14,9 +15,7 @@ const LONGEST: usize = 255;
 impl Index {
     /// Checks the rules of index names that show without asking; Elasticsearch knows the rest.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let index = Self {
-            pattern: text.to_owned(),
-        };
+        let index = Self { name: Dated::new(text) };
         let name = index.at(0);
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.+".contains(c);
         if name.is_empty()
@@ -31,19 +30,13 @@ impl Index {
         Ok(index)
     }
 
-    /// Is the time in it?
     pub(crate) fn is_dated(&self) -> bool {
-        self.pattern.contains('%')
+        self.name.is_dated()
     }
 
     /// As it is for a record of this time.
     pub(crate) fn at(&self, time: Millis) -> String {
-        let Date { year, month, day } = Date::of(time);
-        let hour = time.div_euclid(HOUR).rem_euclid(24);
-        let parts = [("%Y", year, 4), ("%m", month, 2), ("%d", day, 2), ("%H", hour, 2)];
-        parts.iter().fold(self.pattern.clone(), |name, (part, value, width)| {
-            name.replace(part, &format!("{value:0width$}"))
-        })
+        self.name.at(time)
     }
 }
 

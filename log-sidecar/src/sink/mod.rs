@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connect;
+mod dated;
 mod document;
 mod elasticsearch;
 mod forward;
@@ -11,6 +12,7 @@ mod json;
 mod loki;
 mod otlp;
 mod protobuf;
+mod s3;
 mod stdout;
 mod stream;
 mod syslog;
@@ -20,6 +22,7 @@ mod web;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pod_contract::aws::Buckets;
 use pod_contract::config::{Secret, Word};
 use pod_contract::net::login::Login;
 use pod_contract::tls::Renewing;
@@ -32,6 +35,7 @@ use elasticsearch::Elasticsearch;
 use forward::Forward;
 use loki::Loki;
 use otlp::Otlp;
+use s3::S3;
 use stdout::Stdout;
 use syslog::Syslog;
 pub(crate) use target::{Cluster, Server, Target};
@@ -108,6 +112,8 @@ pub(crate) struct Network {
     pub(crate) login: Option<Login>,
     /// Of forward, which both sides know.
     pub(crate) shared_key: Option<Secret>,
+    /// Where buckets are, and whose keys are signed with.
+    pub(crate) buckets: Buckets,
     /// For https.
     pub(crate) tls: Option<Arc<Renewing>>,
     /// The sink is given so long to answer.
@@ -126,6 +132,7 @@ pub(crate) enum Sink {
     Web(Box<Web>),
     Syslog(Box<Syslog>),
     Forward(Box<Forward>),
+    S3(Box<S3>),
 }
 
 impl Sink {
@@ -139,6 +146,10 @@ impl Sink {
             Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
             Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
             Target::Forward(server) => Self::Forward(Box::new(Forward::new(server, network, shape))),
+            Target::S3(folder) => {
+                let buckets = network.buckets.clone();
+                Self::S3(Box::new(S3::new(folder, buckets, network, shape)))
+            }
             Target::Web(server, form) => Self::Web(Box::new(Web::new(server, *form, network, shape))),
         }
     }
@@ -148,9 +159,9 @@ impl Sink {
         if self.keeps_order() { 1 } else { 2 }
     }
 
-    /// Do records have to arrive in their order? Then one batch is sent after the other.
+    /// Do records have to arrive in their order, or batches to be settled in theirs? Then one is sent after the other.
     pub(crate) fn keeps_order(&self) -> bool {
-        matches!(self, Self::Stdout(_) | Self::Syslog(_))
+        matches!(self, Self::Stdout(_) | Self::Syslog(_) | Self::S3(_))
     }
 
     /// Memory that is kept for the next request.
@@ -161,6 +172,7 @@ impl Sink {
             Self::Otlp(sink) => Some(&sink.http.bodies),
             Self::Loki(sink) => Some(&sink.http.bodies),
             Self::Web(sink) => Some(&sink.http.bodies),
+            Self::S3(sink) => Some(&sink.http.bodies),
             Self::Syslog(sink) => Some(&sink.bodies),
             Self::Forward(sink) => Some(&sink.bodies),
         }
@@ -174,6 +186,7 @@ impl Sink {
             Self::Otlp(sink) => sink.greet().await,
             Self::Loki(sink) => sink.greet().await,
             Self::Web(sink) => sink.greet().await,
+            Self::S3(sink) => sink.greet().await,
             Self::Syslog(sink) => sink.greet().await,
             Self::Forward(sink) => sink.greet().await,
         }
@@ -196,6 +209,7 @@ impl Sink {
             Self::Otlp(sink) => sink.send(records, read_at).await,
             Self::Loki(sink) => sink.send(records, read_at).await,
             Self::Web(sink) => sink.send(records, read_at).await,
+            Self::S3(sink) => sink.send(records, read_at).await,
             Self::Syslog(sink) => sink.send(records, read_at).await,
             Self::Forward(sink) => sink.send(records, read_at).await,
         }

@@ -1,8 +1,10 @@
 //! A sink as typed, by scheme.
 
+use pod_contract::aws::Bucket;
 use pod_contract::config::Setting;
 use pod_contract::units::{HostPort, Url};
 
+use super::dated::Dated;
 use super::index::Index;
 use super::web::Form;
 
@@ -18,6 +20,15 @@ pub(crate) enum Target {
     Forward(Server),
     /// Anybody who takes documents.
     Web(Server, Form),
+    S3(Folder),
+}
+
+/// Where objects are put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) bucket: Bucket,
+    /// What their keys begin with, up to the last slash, with the time in it.
+    pub(crate) prefix: Dated,
 }
 
 /// Who is spoken to over the network.
@@ -49,15 +60,20 @@ impl Target {
         matches!(self, Self::Elasticsearch(cluster) if cluster.index.is_dated())
     }
 
+    /// Is what is sent at once kept as one object, of a name of its own?
+    pub(crate) fn keeps_objects(&self) -> bool {
+        matches!(self, Self::S3(_))
+    }
+
     /// Does the sink know by its time what is sent again?
     pub(crate) fn knows_by_time(&self) -> bool {
         matches!(self, Self::Loki(_))
     }
 
-    /// Who is spoken to, if that is over the network.
+    /// Who is spoken to, if that is over the network and the target says it.
     pub(crate) fn server(&self) -> Option<&Server> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout | Self::S3(_) => None,
             Self::Elasticsearch(cluster) => Some(&cluster.server),
             Self::Otlp(server)
             | Self::Loki(server)
@@ -116,11 +132,18 @@ const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT or forward+tls://HOST:PORT/TAG, also tcp; or stdout";
+        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT or forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
             return Ok(Self::Stdout);
+        }
+        if let Some(place) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+            return Ok(Self::S3(Folder {
+                bucket: bucket.parse()?,
+                prefix: Dated::folder(prefix)?,
+            }));
         }
         let url = Url::with_scheme(text, &SCHEMES)?;
         let (path, query) = url.path.split_once('?').unwrap_or((&url.path, ""));

@@ -19,6 +19,7 @@ mod multiline;
 mod otlp;
 mod refusals;
 mod rollover;
+mod s3;
 mod secure;
 mod sinks;
 mod stops;
@@ -30,6 +31,7 @@ mod works;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -96,6 +98,10 @@ impl Pod {
 
     /// The sidecar on this pod's volumes.
     fn start_to(&self, to: &str, more: &[&str]) -> Running {
+        Running::spawn(&mut self.command_to(to, more))
+    }
+
+    fn command_to(&self, to: &str, more: &[&str]) -> Command {
         let include = format!("{}/*.log", self.dir.path().join("logs").display());
         let mut command = command(BIN);
         command
@@ -113,7 +119,8 @@ impl Pod {
             "--poll",
             "50ms",
         ]);
-        Running::spawn(command.args(more).env("HOSTNAME", "pod-1"))
+        command.args(more).env("HOSTNAME", "pod-1");
+        command
     }
 
     /// Waits until the store has `count` documents.

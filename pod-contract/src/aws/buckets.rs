@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Credentials, Origin, Signing, domain, encoded_path};
+use super::{Credentials, Origin, Place, Signing, domain, encoded_path};
 use crate::start::exit::Failure;
 
 /// The name of a bucket.
@@ -38,17 +38,30 @@ pub struct Buckets {
     pub origin: Origin,
 }
 
+/// Those of AWS, and no keys.
+impl Default for Buckets {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: DEFAULT_REGION.into(),
+            origin: Origin::Anonymous,
+        }
+    }
+}
+
+const DEFAULT_REGION: &str = "us-east-1";
+
 impl Buckets {
     /// As it was given, or else as the variables of the AWS tools have it.
     ///
     /// # Errors
     /// When the variables for keys contradict each other.
-    pub fn new(endpoint: Option<String>, region: Option<String>) -> Result<Self, Failure> {
+    pub fn new(Place { endpoint, region }: Place) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let region = region
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .unwrap_or_else(|| "us-east-1".into());
+            .unwrap_or_else(|| DEFAULT_REGION.into());
         let endpoint = endpoint
             .or_else(|| variable("AWS_ENDPOINT_URL_S3"))
             .or_else(|| variable("AWS_ENDPOINT_URL"));

@@ -2,10 +2,12 @@
 
 mod buckets;
 mod credentials;
+mod settings;
 mod sign;
 
 pub use buckets::{Bucket, Buckets};
 use credentials::domain;
 pub use credentials::{Asked, Credentials, Origin, Token};
+pub use settings::{Place, SETTINGS, flags};
 use sign::encoded_path;
 pub use sign::{Signing, UNSIGNED_PAYLOAD, sign};

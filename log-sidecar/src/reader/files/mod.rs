@@ -90,7 +90,7 @@ impl Files {
     pub(super) fn new(config: &Reading, positions: Option<Positions>, ledger: Ledger) -> Self {
         // Up to where each was read when that was saved; and what may have been read and sent since, which is less than in flight.
         let unclear = positions.iter().filter(|positions| !positions.is_clean);
-        let since = 2 * config.in_flight as u64;
+        let since = 2 * config.batches.in_flight as u64;
         let unclear = unclear.flat_map(|positions| {
             let truncated = positions.truncated.iter().map(|truncated| &truncated.file);
             positions.files.iter().chain(truncated)
@@ -107,6 +107,7 @@ impl Files {
             positions.copies.clear();
             positions.left_out.clear();
             positions.truncated.clear();
+            positions.intents.clear();
         }
         Self {
             patterns: config.patterns.clone(),
