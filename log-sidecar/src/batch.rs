@@ -54,6 +54,8 @@ pub(crate) enum Mark {
     Split,
     /// Without its newline: the process stopped before the writer ended it.
     Partial,
+    /// It stands for lines that are lost.
+    Gap,
 }
 
 impl Mark {
@@ -64,6 +66,7 @@ impl Mark {
             Self::Truncated => Some("truncated"),
             Self::Split => Some("split"),
             Self::Partial => Some("partial"),
+            Self::Gap => Some("gap"),
         }
     }
 }

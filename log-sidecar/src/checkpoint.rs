@@ -1,7 +1,7 @@
 //! How far each file is settled, on disk: one small file, replaced as a whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use pod_contract::files::publish::Staged;
@@ -34,6 +34,9 @@ pub(crate) struct Saved {
     /// How far it was read: what is before that may have been sent.
     #[serde(default)]
     pub(crate) read: u64,
+    /// How large it was.
+    #[serde(default)]
+    pub(crate) size: u64,
     /// When it was written to last, nanoseconds since 1970.
     #[serde(default)]
     pub(crate) modified: i64,
@@ -185,24 +188,24 @@ impl Checkpoint {
     }
 
     /// Writes `positions`, unless they are there.
-    pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
-        if self.written.as_ref() == Some(positions) {
+    pub(crate) fn save(&mut self, positions: Positions) -> io::Result<()> {
+        if self.written.as_ref() == Some(&positions) {
             Ok(())
         } else {
             self.write(positions)
         }
     }
 
-    fn write(&mut self, positions: &Positions) -> io::Result<()> {
-        if let Some(staged) = self.stage(Some(positions))? {
+    fn write(&mut self, positions: Positions) -> io::Result<()> {
+        if let Some(staged) = self.stage(Some(&positions))? {
             staged.publish(0o640)?;
-            self.written = Some(positions.clone());
+            self.written = Some(positions);
         }
         Ok(())
     }
 
     /// Writes `positions` for good: nothing behind them was sent.
-    pub(crate) fn end(&mut self, positions: &Positions) -> io::Result<()> {
+    pub(crate) fn end(&mut self, positions: Positions) -> io::Result<()> {
         self.write(positions)?;
         match &self.path {
             Some(path) => File::create(path.with_extension(CLEAN))?.sync_all(),
@@ -228,7 +231,10 @@ impl Checkpoint {
             self.lock = Some(lock(path.parent().unwrap_or(path))?);
         }
         let mut staged = Staged::create(path)?;
-        staged.file().write_all(&serde_json::to_vec(&positions)?)?;
+        let mut file = BufWriter::new(staged.file());
+        serde_json::to_writer(&mut file, &positions)?;
+        file.flush()?;
+        drop(file);
         Ok(Some(staged))
     }
 }
@@ -278,6 +284,7 @@ mod tests {
             evidence: Evidence::none(),
             begins: None,
             read: offset,
+            size: offset,
             modified: 0,
             packed: None,
         }
@@ -297,7 +304,7 @@ mod tests {
         let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
         assert_eq!(positions, None);
         let positions = of_files(vec![saved(7)]);
-        checkpoint.save(&positions).unwrap();
+        checkpoint.save(positions.clone()).unwrap();
         assert!(
             Checkpoint::open(Some(&state))
                 .unwrap_err()
@@ -332,7 +339,7 @@ mod tests {
         };
         assert!(checkpoint.would_find(&file, "initial"));
         assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
-        checkpoint.save(&of_files(vec![of("initial", 2)])).unwrap();
+        checkpoint.save(of_files(vec![of("initial", 2)])).unwrap();
         for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
             assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
         }

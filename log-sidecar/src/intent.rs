@@ -29,7 +29,9 @@ impl Intent {
     /// To send these, read at `now`.
     pub(crate) fn of(segments: &[Segment], now: SystemTime) -> Self {
         let mut ranges: Vec<Span> = Vec::new();
-        for Segment { source, start, end, .. } in segments {
+        // What tells of a loss is of no part of a file.
+        let of_files = segments.iter().filter(|segment| segment.start < segment.end);
+        for Segment { source, start, end, .. } in of_files {
             match ranges.iter_mut().find(|range| range.id == source.id) {
                 Some(range) => range.end = *end,
                 None => ranges.push(Span {
@@ -52,12 +54,11 @@ impl Intent {
 
     /// Are these the parts of it?
     pub(crate) fn is_of(&self, settled: &[Settled]) -> bool {
-        settled
-            .first()
-            .zip(self.ranges.first())
-            .is_some_and(|(settled, range)| {
-                settled.source.id == range.id && (range.start..range.end).contains(&settled.start)
-            })
+        let Some(first) = settled.iter().find(|settled| settled.start < settled.end) else {
+            return self.ranges.is_empty();
+        };
+        let is_in = |range: &Span| first.source.id == range.id && range.start <= first.start && first.end <= range.end;
+        self.ranges.iter().any(is_in)
     }
 }
 
@@ -100,7 +101,11 @@ mod tests {
         let again: Intent = serde_json::from_str(&text).unwrap();
         assert_eq!((&again, again.read_at()), (&intent, intent.read_at()));
         let settled = |segment: Segment| vec![segment.into_settled()];
-        assert!(intent.is_of(&settled(segment(&a, 10, 20))));
-        assert!(!intent.is_of(&settled(segment(&a, 40, 50))) && !intent.is_of(&settled(segment(&b, 0, 5))));
+        assert!(intent.is_of(&settled(segment(&a, 10, 20))) && intent.is_of(&settled(segment(&b, 0, 5))));
+        assert!(!intent.is_of(&settled(segment(&a, 40, 50))) && !intent.is_of(&settled(segment(&b, 5, 6))));
+        let gap = || segment(&a, 7, 7);
+        let of_gap = Intent::of(&[gap()], SystemTime::now());
+        assert!(of_gap.is_of(&settled(gap())) && !intent.is_of(&settled(gap())));
+        assert!(intent.is_of(&[gap(), segment(&b, 0, 5)].map(Segment::into_settled)));
     }
 }

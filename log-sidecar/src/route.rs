@@ -113,6 +113,12 @@ fn conclude(ledger: &Ledger) -> Result<(), Failure> {
             "raise --dead-letter-max, or mend what the sink refuses and run log-sidecar replay before the file is full",
         ));
     }
+    if ledger.lost_bytes.get() > 0 {
+        let failure = Failure::failed(format!("lines were lost before they were read: {}", ledger.summary()));
+        return Err(failure.remedy(
+            "the log says in which files; let rotation rename them instead of truncating them, and keep more of them while the sink is away",
+        ));
+    }
     if ledger.cut_off.load(Ordering::Relaxed) {
         return Err(Failure::failed(format!("stopped before everything was read: {}", ledger.summary())).remedy("if files were still written to, raise --grace together with the pod's terminationGracePeriodSeconds; if some cannot be read, the log says why; with --state, the next run goes on from there"));
     }

@@ -49,6 +49,12 @@ const COUNTERS: &[Entry<Counter>] = &[
     ("records_truncated", "Records cut at max-record.", false, |l| {
         &l.truncated
     }),
+    (
+        "lost",
+        "Written to files that were truncated or deleted before it was read, about; a record with the flag gap says where.",
+        true,
+        |l| &l.lost_bytes,
+    ),
     ("retries", "Requests sent again.", false, |l| &l.retries),
     (
         "file_resets",

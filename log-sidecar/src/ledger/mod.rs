@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     pub(crate) acked: Counter,
     pub(crate) rejected: Counter,
     pub(crate) lost: Counter,
+    /// Of lines that could not be read.
+    pub(crate) lost_bytes: Counter,
     pub(crate) dropped: Counter,
     pub(crate) redacted: Counter,
     pub(crate) truncated: Counter,
@@ -66,9 +68,10 @@ impl Ledger {
             }
         };
         let (lost, dropped) = (told("lost", lost), told("dropped", dropped));
+        let unread = told("lost unread bytes", self.lost_bytes.get());
         let sink = self.prefix();
         format!(
-            "{sink}read {read}, acked {acked}, rejected {rejected}{lost}{dropped}, in flight {in_flight}, unread {} bytes, unreadable {} files",
+            "{sink}read {read}, acked {acked}, rejected {rejected}{lost}{unread}{dropped}, in flight {in_flight}, unread {} bytes, unreadable {} files",
             self.backlog_bytes.get(),
             self.unreadable_files.get()
         )

@@ -302,6 +302,7 @@ impl Archive {
             evidence: self.evidence.clone(),
             begins: None,
             read: self.position,
+            size: 0,
             modified: 0,
             packed: Some(Packed {
                 size: self.size,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::archive::Unpacked;
 use super::ends::Ends;
+use super::loss::{Loss, Why};
 use super::tail::may_be_copy;
 use crate::batch::Source;
 use crate::checkpoint::{Saved, Truncated};
@@ -39,6 +40,8 @@ pub(super) struct Former {
     pub(super) generation: u32,
     /// Everything before was read.
     pub(super) offset: u64,
+    /// How large it was when it was seen last.
+    pub(super) size: u64,
     /// Where a copy is read on: there, or, if a run was ended meanwhile, where everything before is settled.
     pub(super) resume_at: u64,
     pub(super) frontier: Frontier,
@@ -61,6 +64,7 @@ impl Former {
             inode: saved.inode,
             generation: saved.generation,
             offset: saved.offset,
+            size: saved.size,
             resume_at: saved.offset,
             frontier: Frontier::at(saved.offset),
             evidence: saved.evidence.clone(),
@@ -94,6 +98,7 @@ impl Former {
                 evidence: self.evidence.clone(),
                 begins: self.begins.clone(),
                 read: self.offset,
+                size: self.size,
                 modified: 0,
                 packed: None,
             },
@@ -112,6 +117,7 @@ impl Former {
             inode,
             generation,
             offset: 0,
+            size: 0,
             resume_at: 0,
             frontier: Frontier::at(0),
             evidence: Evidence::none(),
@@ -173,6 +179,17 @@ impl Former {
     /// Was a file of `size` bytes found to equal this one before the truncation, and is all of that settled?
     pub(super) fn was_equal(&self, twin: Twin, size: u64) -> bool {
         self.inode == twin.of && size == twin.size && size <= self.frontier.settled()
+    }
+
+    /// What nobody has read, if a copy holds so many bytes, or none.
+    pub(super) fn loss(&self, copied: u64) -> Option<Loss> {
+        let from = self.offset.max(copied);
+        (self.size > from).then(|| Loss {
+            source: Arc::clone(&self.source),
+            from,
+            bytes: self.size - from,
+            why: Why::Truncated,
+        })
     }
 
     /// A copy that has not come up for so long does not exist.

@@ -7,6 +7,7 @@ mod ends;
 mod files;
 mod former;
 mod framing;
+mod loss;
 mod pace;
 mod pending;
 mod tail;
@@ -30,6 +31,7 @@ use self::collect::Collecting;
 use self::files::Files;
 pub(crate) use self::files::Start;
 pub(crate) use self::framing::{Framing, Join, framed};
+use self::loss::Loss;
 use self::pace::Pace;
 use self::pending::Pending;
 use self::tail::{Tail, Turn};
@@ -64,7 +66,7 @@ const RARE: u32 = 500;
 const OFTEN: u32 = 20;
 const MAX_POLL: Duration = Duration::from_secs(10);
 /// Between two looks at files that are written to all the time.
-const REST: Duration = Duration::from_millis(70);
+const REST: Duration = Duration::from_millis(85);
 /// While the sink is busy, a line waits for company so long, unless the user says how long.
 const USUAL_FLUSH: Duration = Duration::from_millis(200);
 /// While draining, whether files still grow is looked at so often.
@@ -204,10 +206,10 @@ impl Reader {
         // Also when no position has moved: what was looked at is not new to the next run.
         // Nothing is out any more.
         let positions = self.positions();
-        if let Err(error) = self.checkpoint.end(&positions) {
+        if let Err(error) = self.checkpoint.end(positions) {
             tracing::error!(%error, "cannot write the checkpoint");
         }
-        self.files.measure();
+        self.files.measure_each();
     }
 
     fn reconcile(&mut self) {
@@ -215,14 +217,7 @@ impl Reader {
         self.files.is_ending = self.phase != Phase::Running;
         self.watch.retry();
         // A truncation is noticed also when the budget forbids to read: the copy may not be there for long.
-        let cut: Vec<Inode> = self
-            .files
-            .tails
-            .iter()
-            .filter(|(_, tail)| tail.is_cut())
-            .map(|(inode, _)| *inode)
-            .collect();
-        for inode in cut {
+        for inode in self.files.cut(self.watch.is_complete()) {
             self.read_turn(inode);
         }
         if self.files.reconcile() || self.first_scan.is_some() {
@@ -232,11 +227,27 @@ impl Reader {
         if self.first_scan.take().is_some() {
             self.send_what_was_out();
         }
+        for loss in self.files.take_losses() {
+            self.tell_loss(&loss);
+        }
         self.judge_lag();
         // Where hints tell of everything, a look at thousands of files is for what they missed.
         let share = if self.watch.is_complete() { RARE } else { OFTEN };
         let pause = (started.elapsed() * share).min(MAX_POLL);
         self.reconcile_at = Instant::now() + self.config.poll.max(pause);
+    }
+
+    fn tell_loss(&mut self, loss: &Loss) {
+        let Loss {
+            source,
+            from,
+            bytes,
+            why,
+        } = loss;
+        tracing::error!(path = source.path, from, bytes, "lines are lost: {}", why.text());
+        self.ledger.lost_bytes.inc_by(*bytes);
+        self.ledger.read.inc();
+        self.collect(loss.segment());
     }
 
     fn judge_lag(&mut self) {
@@ -520,6 +531,11 @@ impl Reader {
         if segment.lines.is_empty() {
             return self.files.settle(&segment.into_settled());
         }
+        self.collect(segment);
+    }
+
+    /// Puts it into the next batch.
+    fn collect(&mut self, segment: Segment) {
         // While something is held, what another file has must not wait with it: it may show whose fault that is.
         let is_other = |last: &Segment| !Arc::ptr_eq(&last.source, &segment.source);
         if self.held.0 > 0 && self.pending.segments.last().is_some_and(is_other) {
@@ -565,10 +581,13 @@ impl Reader {
         }
         let mut read_at = SystemTime::now();
         if self.collecting.is_some() {
+            // What would be in another object after a crash waits for the checkpoint.
+            if self.unsaved.is_some() {
+                return;
+            }
             let intent = Intent::of(&self.pending.segments, read_at);
             read_at = intent.read_at();
-            // What would be in another object after a crash waits for the checkpoint.
-            if self.unsaved.is_some() || !self.note(intent) {
+            if !self.note(intent) {
                 return;
             }
         }
@@ -659,7 +678,7 @@ impl Reader {
     fn save(&mut self) {
         let started = Instant::now();
         let positions = self.positions();
-        match self.checkpoint.save(&positions) {
+        match self.checkpoint.save(positions) {
             Ok(()) => {
                 if self.unsaved.take().is_some() {
                     tracing::info!("the checkpoint is written again");

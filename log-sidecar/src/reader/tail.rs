@@ -58,6 +58,8 @@ pub(super) struct Tail {
     long: Option<u64>,
     /// The size up to which there is nothing to read but the start of a line.
     looked_at: u64,
+    /// The largest size that was seen.
+    seen: u64,
     /// When it was written to last, nanoseconds since 1970.
     modified: i64,
     pub(super) frontier: Frontier,
@@ -178,6 +180,7 @@ impl Tail {
             guard: Vec::new(),
             long: None,
             looked_at: 0,
+            seen: 0,
             modified: 0,
             frontier,
             matched: true,
@@ -262,9 +265,15 @@ impl Tail {
         }
     }
 
-    /// Its backlog, and how far it is behind.
-    pub(super) fn measure(&mut self, now: Instant) -> (u64, Option<Lag>) {
-        let size = self.size();
+    /// May there be something to read in a file of that size, written to last at that time?
+    pub(super) fn has_news(&self, size: u64, modified: i64) -> bool {
+        let is_as_it_was = (size, modified) == (self.looked_at, self.modified);
+        !is_as_it_was || !self.matched || self.is_open || self.in_nuls || self.trouble.is_there()
+    }
+
+    /// The backlog of a file of that size, and how far it is behind.
+    pub(super) fn measure(&mut self, size: u64, now: Instant) -> (u64, Option<Lag>) {
+        self.seen = self.seen.max(size);
         // There may be room for what comes; and the start of a line is none yet.
         let is_unfinished = size == self.looked_at && !self.is_open;
         let written = if self.in_nuls || is_unfinished {
@@ -329,6 +338,7 @@ impl Tail {
         let meta = self.file.metadata()?;
         let (size, modified) = (self.up_to_stop(meta.len()), modified(&meta));
         let last = last || self.stop_at.is_some();
+        self.seen = self.seen.max(meta.len());
         if size < self.position {
             return Ok(self.reset());
         }
@@ -550,6 +560,7 @@ impl Tail {
             generation: self.generation - 1,
             // A long line that was not ended has not been handed out.
             offset: self.unfinished_from(),
+            size: std::mem::take(&mut self.seen),
             resume_at: self.unfinished_from(),
             frontier: std::mem::replace(&mut self.frontier, Frontier::at(0)),
             evidence: if self.long.is_none() {
@@ -591,6 +602,14 @@ impl Tail {
                 .map(|evidence| (length, evidence));
         }
         let (offset, evidence) = self.evidence.clone();
+        // What was read was of that time.
+        let (size, modified) = match self.modified {
+            0 => self
+                .file
+                .metadata()
+                .map_or((0, 0), |meta| (meta.len(), modified(&meta))),
+            modified => (self.seen, modified),
+        };
         Saved {
             id: self.source.id.clone(),
             path: self.source.path.clone(),
@@ -600,7 +619,8 @@ impl Tail {
             evidence,
             begins: self.begins.clone(),
             read: self.position,
-            modified: self.file.metadata().as_ref().map_or(0, modified),
+            size,
+            modified,
             packed: None,
         }
     }
@@ -726,15 +746,12 @@ mod tests {
         let inode = Inode::of(file.as_file()).unwrap();
         let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
         let blocks = Pool::new(1, 1);
+        let measure = |tail: &mut Tail| tail.measure(tail.size(), Instant::now());
         // Also one that does not fit into a block.
         for start in [b"start".to_vec(), vec![b'x'; BLOCK + 1]] {
             file.write_all(b"line\n").unwrap();
             file.write_all(&start).unwrap();
-            assert!(
-                tail.measure(Instant::now())
-                    .1
-                    .is_some_and(|lag| lag.bytes > start.len() as u64)
-            );
+            assert!(measure(&mut tail).1.is_some_and(|lag| lag.bytes > start.len() as u64));
             loop {
                 match tail.turn(&blocks, &framing, false).unwrap() {
                     Turn::Idle => break,
@@ -742,9 +759,9 @@ mod tests {
                     _ => {}
                 }
             }
-            assert!(tail.measure(Instant::now()).1.is_none());
+            assert!(measure(&mut tail).1.is_none());
             file.write_all(b"\n").unwrap();
-            assert!(tail.measure(Instant::now()).1.is_some());
+            assert!(measure(&mut tail).1.is_some());
         }
     }
 

@@ -270,9 +270,8 @@ fn a_taken_admin_port_fails_the_start() {
 #[test]
 fn more_files_than_may_be_open_are_all_read() {
     let pod = Pod::new();
-    let write = |round: usize| {
-        (0..100).for_each(|n| pod.append(&format!("{n:03}.log"), &format!("line {}\n", round * 100 + n)))
-    };
+    let write =
+        |round: usize| (0..80).for_each(|n| pod.append(&format!("{n:03}.log"), &format!("line {}\n", round * 80 + n)));
     write(0);
     let include = pod.log("*.log");
     let to = format!("elasticsearch+http://{}/app", pod.store.address());
@@ -291,11 +290,11 @@ fn more_files_than_may_be_open_are_all_read() {
         .arg(pod.state(""))
         .args(["--admin", "off", "--poll", "20ms", "--drain-quiet", "100ms"]);
     let running = Running::spawn(&mut command);
-    pod.wait_for(100);
+    pod.wait_for(80);
     write(1);
-    pod.wait_for(200);
+    pod.wait_for(160);
     pod.stop(running);
-    pod.assert_lines(200);
+    pod.assert_lines(160);
 }
 
 #[test]

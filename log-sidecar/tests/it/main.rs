@@ -14,6 +14,7 @@ mod forward;
 mod history;
 mod insight;
 mod loki;
+mod losses;
 mod model;
 mod multiline;
 mod otlp;

@@ -1,6 +1,6 @@
 //! Objects in a bucket. Whether a signature is right, `testbed/peers` shows with a store that is not ours.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 use std::process::Command;
@@ -39,7 +39,11 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn start(judge: impl FnMut() -> Does + Send + 'static) -> Self {
+    fn start(mut judge: impl FnMut() -> Does + Send + 'static) -> Self {
+        Self::judging(move |_| judge())
+    }
+
+    fn judging(judge: impl FnMut(&Request) -> Does + Send + 'static) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let (shared, judge) = (Arc::clone(&state), Mutex::new(judge));
         let server = Server::start("127.0.0.1:0", move |request| {
@@ -48,7 +52,7 @@ impl Bucket {
             }
             let mut state = shared.lock().unwrap();
             state.puts.push(request.clone());
-            let does = judge.lock().unwrap()();
+            let does = judge.lock().unwrap()(request);
             if let Does::Refuse(status, said) = does {
                 return Reply::new(status, "application/xml", said);
             }
@@ -256,11 +260,22 @@ fn what_is_not_there_any_more_is_told_and_the_rest_is_sent() {
     running.kill();
     fs::remove_file(pod.log("b.log")).unwrap();
     let bucket = Bucket::start(|| Does::Keep);
-    let running = bucket.ship(&pod, &[]);
+    let mut running = bucket.ship(&pod, &[]);
     running.wait_for_log("what was to be one object when the last run was ended is not all there");
-    bucket.wait_for(10);
-    pod.stop(running);
-    bucket.assert_lines(10);
+    bucket.wait_for(11);
+    running.terminate();
+    assert_eq!(running.exit().code(), Some(1));
+    let gaps = bucket.documents().into_iter();
+    let mut gaps = gaps.filter(|document| document["log"]["flags"][0] == "gap");
+    let gap = gaps.next().unwrap();
+    assert!(
+        gap["message"]
+            .as_str()
+            .unwrap()
+            .contains("80 bytes of this file are lost"),
+        "{gap}"
+    );
+    assert!(gap["log"]["file"]["path"].as_str().unwrap().ends_with("/b.log") && gaps.next().is_none());
 }
 
 #[test]
@@ -284,6 +299,36 @@ fn a_store_that_knows_no_conditions_is_asked_without() {
     pod.stop(running);
     bucket.assert_lines(10);
     assert_eq!(bucket.state().puts[2].header("if-none-match"), None);
+}
+
+/// By a proxy on the way, as long as it does: a part must never stand for the whole.
+#[test]
+fn what_is_too_large_goes_in_parts_of_their_own_names() {
+    let mut kept = 0;
+    let (pod, bucket) = (
+        Pod::new(),
+        Bucket::judging(move |request| {
+            if request.body.len() > 20_000 {
+                return Does::Refuse(413, "<html>");
+            }
+            kept += 1;
+            // The first part is there, and nothing else.
+            if kept == 1 { Does::Keep } else { Does::Refuse(503, "") }
+        }),
+    );
+    pod.append_lines("app.log", 0..500);
+    let running = bucket.ship(&pod, &[]);
+    wait::until("a part", || (bucket.state().objects.len() == 1).then_some(()));
+    running.kill();
+    let objects = std::mem::take(&mut bucket.state().objects);
+    let again = Bucket::start(|| Does::Keep);
+    again.state().objects = objects;
+    let running = again.ship(&pod, &[]);
+    again.wait_for(500);
+    pod.stop(running);
+    let documents = again.documents().into_iter();
+    let all: HashSet<_> = documents.map(|document| document["message"].to_string()).collect();
+    assert_eq!(all.len(), 500);
 }
 
 #[test]

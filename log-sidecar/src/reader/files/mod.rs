@@ -24,9 +24,10 @@ use self::memory::{Known, Memory};
 use self::rotated::Young;
 use super::archive::Archive;
 use super::former::Former;
+use super::loss::{Loss, Why};
 use super::tail::Tail;
 use super::trouble::Trouble;
-use crate::batch::Settled;
+use crate::batch::{Settled, Source};
 use crate::checkpoint::{Positions, Saved};
 use crate::config::Reading;
 use crate::discover::{Kind, Patterns, is_compressed_name};
@@ -77,6 +78,8 @@ pub(super) struct Files {
     first_look: bool,
     /// A name led to another file, or nowhere, when it was to be opened.
     has_missed: bool,
+    /// What is lost, and not told.
+    losses: Vec<Loss>,
     /// An archive was broken.
     pub(super) has_lost: bool,
     /// Files of the checkpoint that are gone have been told.
@@ -133,6 +136,7 @@ impl Files {
             names: HashMap::new(),
             first_look: true,
             has_missed: false,
+            losses: Vec::new(),
             has_lost: false,
             is_gone_told: false,
             is_ending: false,
@@ -154,8 +158,9 @@ impl Files {
             };
         }
         let (now, awaits) = (nanos_now(), self.awaits_archives());
-        self.formers
-            .retain(|former| awaits || (look.of(&former.inode).is_some() && former.is_recent(now)));
+        let may_come = |former: &mut Former| awaits || (look.of(&former.inode).is_some() && former.is_recent(now));
+        let forgotten = self.formers.extract_if(.., |former| !may_come(former));
+        self.losses.extend(forgotten.filter_map(|former| former.loss(0)));
         let names = |path: &Path| scan.files.iter().any(|file| file.path == path);
         self.unreadable.retain(|path, _| look.lacks(path) || names(path));
         let mut opened = self.read_what_vanished(&look);
@@ -190,18 +195,26 @@ impl Files {
             tracing::info!("no file matches yet");
         }
         self.first_look &= has_missed;
+        let may_have_news = |(inode, tail): &(&Inode, &Tail)| {
+            let found = look.of(inode);
+            found.is_none_or(|found| tail.has_news(found.size, found.modified))
+        };
+        let news = self.tails.iter().filter(may_have_news).map(|(inode, _)| *inode);
+        self.dirty.extend(news);
+        self.measure(Some(&look));
         let name = |file: crate::discover::Found| (file.path, (file.inode, file.kind));
         self.names = scan.files.into_iter().map(name).collect();
-        self.dirty = self.tails.keys().copied().collect();
-        self.measure();
         opened
     }
 
-    pub(super) fn measure(&mut self) {
+    /// All of them, by a look at them or else at each.
+    fn measure(&mut self, look: Option<&Look<'_>>) {
         let now = Instant::now();
         let (mut backlog, mut lags) = (0, Vec::new());
-        for tail in self.tails.values_mut() {
-            let (unread, lag) = tail.measure(now);
+        for (inode, tail) in &mut self.tails {
+            let found = look.and_then(|look| look.of(inode));
+            let size = found.map_or_else(|| tail.size(), |found| found.size);
+            let (unread, lag) = tail.measure(size, now);
             backlog += unread;
             lags.extend(lag);
         }
@@ -223,6 +236,11 @@ impl Files {
             .set(gauge(troubles.filter(|trouble| trouble.is_there()).count()));
     }
 
+    /// How far they are now.
+    pub(super) fn measure_each(&mut self) {
+        self.measure(None);
+    }
+
     /// Is there something that was not, or could not be, read to its end?
     pub(super) fn has_unread(&self, is_held_back: bool) -> bool {
         let is_log = |path: &PathBuf| self.names.get(path).is_some_and(|(_, kind)| *kind != Kind::Other);
@@ -236,6 +254,20 @@ impl Files {
                 .any(|(path, trouble)| trouble.is_there() && is_log(path))
             || self.archives.iter().any(|archive| !archive.is_read)
             || self.tails.values().any(is_unread)
+    }
+
+    /// Those that were truncated and not read since; where hints are `complete`, one has told of them.
+    pub(super) fn cut(&self, complete: bool) -> Vec<Inode> {
+        let is_cut = |inode: &Inode| self.tails.get(inode).is_some_and(Tail::is_cut);
+        match complete {
+            true => self.dirty.iter().copied().filter(is_cut).collect(),
+            false => self.tails.keys().copied().filter(is_cut).collect(),
+        }
+    }
+
+    /// What is lost since the last time.
+    pub(super) fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
     }
 
     /// Notes a range as settled. One of a file that was truncated since belongs to content that is gone.
@@ -284,7 +316,8 @@ impl Files {
         if self.formers.iter().filter(|older| older.inode == former.inode).count() >= MOST_FORMERS
             && let Some(oldest) = self.formers.iter().position(|older| older.inode == former.inode)
         {
-            self.formers.remove(oldest);
+            let forgotten = self.formers.remove(oldest);
+            self.losses.extend(forgotten.loss(0));
         }
         self.formers.push(former);
     }
@@ -343,15 +376,26 @@ impl Files {
         }
         let exists = |file: &Lasting, known: &Known| look.has(file) || look.lacks(known.path());
         let gone = self.memory.forget_gone(exists);
-        let is_finished = |saved: &&Saved| saved.packed.is_some_and(|packed| packed.is_finished);
+        let is_finished = |saved: &Saved| saved.packed.is_some_and(|packed| packed.is_finished);
         let is_told = std::mem::replace(&mut self.is_gone_told, true);
-        for saved in gone.iter().filter(|saved| !is_told && !is_finished(saved)) {
+        for saved in gone.into_iter().filter(|saved| !is_told && !is_finished(saved)) {
             let (path, offset) = (&saved.path, saved.offset);
             tracing::warn!(
                 path,
                 offset,
                 "a file of the checkpoint is gone; what was written to it after this offset is lost"
             );
+            if saved.packed.is_none() && saved.size > offset {
+                self.losses.push(Loss {
+                    from: offset,
+                    bytes: saved.size - offset,
+                    why: Why::Gone,
+                    source: Arc::new(Source {
+                        id: saved.id,
+                        path: saved.path,
+                    }),
+                });
+            }
         }
     }
 }

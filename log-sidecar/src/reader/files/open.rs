@@ -188,6 +188,7 @@ impl Files {
         } else if let Some(index) = self.former_of(&found.path, &file, &inode) {
             let former = self.formers.swap_remove(index);
             known_as = former.inode;
+            self.losses.extend(former.loss(file.metadata()?.len()));
             Tail::adopt(file, inode, former, &self.scope)?
         } else if found.kind == Kind::Matched && self.history.as_ref().is_some_and(|h| h.passes_over(found)) {
             self.pass_over(found, "there at the first start; followed from its end");

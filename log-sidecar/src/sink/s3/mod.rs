@@ -89,12 +89,15 @@ impl S3 {
         }
     }
 
-    /// The folder, when the batch was read, and what is in it.
+    /// The folder, when the batch was read, and what is in it: a part of one is another object than the whole.
     fn key(&self, records: &[Record<'_>], read_at: SystemTime) -> String {
         let since = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut digest = Sha256::new();
         digest.update(since.as_nanos().to_be_bytes());
-        digest.update(records.first().map(Record::id).unwrap_or_default());
+        digest.update(records.len().to_be_bytes());
+        for record in records.first().into_iter().chain(records.last()) {
+            digest.update(record.id());
+        }
         let (folder, time) = (self.folder.prefix.at(millis(read_at)), format_rfc3339_seconds(read_at));
         let time = time.to_string().replace(['-', ':'], "");
         let digest = hex(&digest.finalize()[..DIGEST]);
