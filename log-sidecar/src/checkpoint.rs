@@ -204,12 +204,13 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Writes `positions` for good: nothing behind them was sent.
+    /// Writes `positions` for good; nothing behind them was sent, if they are clean.
     pub(crate) fn end(&mut self, positions: Positions) -> io::Result<()> {
+        let is_clean = positions.is_clean;
         self.write(positions)?;
         match &self.path {
-            Some(path) => File::create(path.with_extension(CLEAN))?.sync_all(),
-            None => Ok(()),
+            Some(path) if is_clean => File::create(path.with_extension(CLEAN))?.sync_all(),
+            _ => Ok(()),
         }
     }
 

@@ -38,31 +38,39 @@ mod transform;
 mod try_out;
 
 use pod_contract::run::lifecycle;
-use pod_contract::start::cli::Program;
+use pod_contract::start::cli::{Again, Program};
 use pod_contract::start::exit::Failure;
 use pod_contract::start::last_words::LastWords;
 
 pub use config::Config;
 use config::Task;
-use ledger::Ledger;
+use ledger::{Ledger, Ledgers};
+use pipeline::Setup;
 
 /// Ships until it is told to stop, or sends again what was rejected.
-pub fn run(config: Config, words: LastWords) -> Result<(), Failure> {
+pub fn run(config: Config, words: LastWords, again: Again<'_, Config>) -> Result<(), Failure> {
     let Config { task, state, grace } = config;
-    let routes = match &task {
+    match &task {
         Task::Try(reading, shape) => return try_out::run(reading, shape, &Ledger::default()),
         Task::Status => return status::show(&state.unwrap_or_default()),
-        Task::Ship(_, routes) | Task::Replay(routes) | Task::Greet(routes) => routes,
-    };
-    let ledgers: Vec<Ledger> = routes.iter().map(|route| Ledger::of(route.name.as_ref())).collect();
+        Task::Ship(..) | Task::Replay(_) | Task::Greet(_) => {}
+    }
+    let ledgers = Ledgers::default();
     let left = ledgers.clone();
     lifecycle::run(
         grace,
         &words,
-        move || ledger::summary(&left),
+        move || left.summary(),
         async |stop| match task {
-            Task::Ship(shipping, routes) => pipeline::ship(shipping, routes, state, ledgers, stop).await,
-            Task::Replay(routes) => replay::send_all_again(routes, state.unwrap_or_default(), ledgers, stop).await,
+            Task::Ship(shipping, routes) => {
+                let setup = Setup {
+                    routes,
+                    exit_when: shipping.exit_when,
+                    state,
+                };
+                pipeline::ship(shipping.admin, grace, setup, ledgers, stop, again).await
+            }
+            Task::Replay(routes) => replay::send_all_again(routes, state.unwrap_or_default(), &ledgers, stop).await,
             Task::Greet(routes) => route::greet_all(routes).await,
             Task::Try(..) | Task::Status => Ok(()),
         },

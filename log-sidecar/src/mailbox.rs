@@ -22,6 +22,10 @@ pub(crate) struct News {
     pub(crate) held_files: Vec<(Arc<Source>, bool)>,
     /// Read to the end, then stop.
     pub(crate) drain: bool,
+    /// Somebody else goes on: read no more, and stop once what is out is settled.
+    pub(crate) hand_over: bool,
+    /// What is out is given up: it is read again.
+    pub(crate) abandon: bool,
     /// Hints can wait.
     is_resting: bool,
 }
@@ -48,10 +52,15 @@ impl Mailbox {
         }
     }
 
-    /// Takes what has arrived, waiting for it up to `timeout`; for the first `rest`, hints are no reason to end that. `drain` stays set for
-    /// good.
+    /// Takes what has arrived, waiting for it up to `timeout`; for the first `rest`, hints are no reason to end that. `drain` and its like
+    /// stay set for good.
     pub(crate) fn wait(&self, timeout: Duration, rest: Duration, draining: bool) -> News {
-        let is_urgent = |news: &News| !news.settled.is_empty() || news.held != (0, 0) || (news.drain && !draining);
+        let is_urgent = |news: &News| {
+            !news.settled.is_empty()
+                || news.held != (0, 0)
+                || news.abandon
+                || ((news.drain || news.hand_over) && !draining)
+        };
         let is_new = |news: &News| is_urgent(news) || news.changed || !news.touched.is_empty();
         let rest = rest.min(timeout);
         let mut news = self.lock();
@@ -61,11 +70,13 @@ impl Mailbox {
             news.is_resting = false;
         }
         let mut news = self.wait_while(news, timeout - rest, |news: &mut News| !is_new(news));
-        let drain = news.drain;
+        let (drain, hand_over, abandon) = (news.drain, news.hand_over, news.abandon);
         std::mem::replace(
             &mut *news,
             News {
                 drain,
+                hand_over,
+                abandon,
                 ..News::default()
             },
         )

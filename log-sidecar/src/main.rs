@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    log_sidecar::PROGRAM.start(log_sidecar::Config::prove, log_sidecar::run)
+    log_sidecar::PROGRAM.start_reloading(log_sidecar::Config::prove, log_sidecar::run)
 }

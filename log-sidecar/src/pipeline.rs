@@ -1,19 +1,25 @@
 //! Who owns what: a route for each sink, the admin side, and the order in which they end.
 
+use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pod_contract::admin::{self, Admin};
 use pod_contract::metrics;
 use pod_contract::run::lifecycle::CancellationToken;
 use pod_contract::run::ready::Ready;
+use pod_contract::run::reload::Reload;
+use pod_contract::start::cli::Again;
 use pod_contract::start::exit::Failure;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use crate::config::{self, Shipping};
-use crate::ledger::{self, Ledger};
-use crate::route::Route;
+use crate::checkpoint::Positions;
+use crate::config::{self, Config, Task};
+use crate::ledger::{self, Ledgers};
+use crate::route::{Halt, Route};
 use crate::state;
 
 /// What the admin side calls itself.
@@ -22,56 +28,152 @@ const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSIO
 /// How often the file that ends a Job is looked for.
 const LOOK_FOR_END: Duration = Duration::from_millis(500);
 
-/// Runs until SIGTERM, then every route reads to the end and delivers.
+/// What may change while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) routes: Vec<config::Route>,
+    pub(crate) state: Option<PathBuf>,
+    /// Once this file is there, all is written.
+    pub(crate) exit_when: Option<PathBuf>,
+}
+
+/// Where a route was that has ended, by the name of its sink.
+type Position = (Option<Arc<str>>, Positions);
+type Ended = Vec<Position>;
+
+/// Runs until SIGTERM, then every route reads to the end and delivers. New settings take the place of the old ones in between.
 pub(crate) async fn ship(
-    shipping: Shipping,
-    routes: Vec<config::Route>,
-    state: Option<PathBuf>,
-    ledgers: Vec<Ledger>,
+    admin: Option<SocketAddr>,
+    grace: Duration,
+    setup: Setup,
+    ledgers: Ledgers,
     stop: CancellationToken,
+    again: Again<'_, Config>,
 ) -> Result<(), Failure> {
+    let fixed = (admin, grace);
+    let mut reload =
+        Reload::new(again).map_err(|error| Failure::failed(format!("cannot listen to SIGHUP: {error}")))?;
     let ready = Ready::default();
-    let admin = admin::listen(shipping.admin).await?;
+    let admin = admin::listen(admin).await?;
     let mut registry = metrics::registry("log", env!("CARGO_PKG_VERSION"));
     ledger::register(&ledgers, &mut registry);
-    let _lock = state::open(state.as_deref(), &routes)?;
-    let (halt, mut running) = (CancellationToken::new(), JoinSet::new());
-    let mut opened = Vec::new();
-    for (route, ledger) in routes.into_iter().zip(ledgers) {
-        let span = route.span();
-        let route = span.in_scope(|| Route::open(route, ledger, &ready))?;
-        opened.push((route, span));
-    }
-    // Only when all of them can: a start that fails sends nothing.
-    for (route, span) in opened {
-        running.spawn_local(route.run(halt.clone()).instrument(span));
-    }
+    reload.register(&mut registry, "log");
+    let mut running = Running::start(&setup, &ledgers, &ready, Vec::new())?;
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
-    side.spawn_local(admin.serve(
-        Admin {
-            server: SERVER,
-            ready,
-            registry,
-        },
-        done.clone(),
-    ));
+    let shown = Admin {
+        server: SERVER,
+        ready: ready.clone(),
+        registry,
+    };
+    side.spawn_local(admin.serve(shown, done.clone()));
 
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = appears(shipping.exit_when.as_deref()) => {
-            tracing::info!("the file of --exit-when-file is there");
-            stop.cancel();
+    let mut current = setup;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = appears(current.exit_when.as_deref()) => {
+                tracing::info!("the file of --exit-when-file is there");
+                stop.cancel();
+                break;
+            }
+            Some(ended) = running.routes.join_next() => return Err(too_early(ended)),
+            Some(setup) = next_setup(&mut reload, fixed) => {
+                let ended = running.hand_over().await?;
+                running = match Running::start(&setup, &ledgers, &ready, ended.clone()) {
+                    Ok(running) => {
+                        current = setup;
+                        running
+                    }
+                    Err(failure) => {
+                        reload.has_failed();
+                        tracing::error!("the new settings cannot be used, and the old ones stay: {failure}");
+                        Running::start(&current, &ledgers, &ready, ended)?
+                    }
+                };
+            }
         }
-        Some(ended) = running.join_next() => return outcome(ended, "shipping"),
     }
-    halt.cancel();
-    let mut result = Ok(());
-    while let Some(ended) = running.join_next().await {
-        result = both(result, outcome(ended, "shipping"));
-    }
+    let result = running.drain().await;
     done.cancel();
     result
+}
+
+/// `fixed` are the settings that stay.
+async fn next_setup(reload: &mut Reload<'_, Config>, fixed: (Option<SocketAddr>, Duration)) -> Option<Setup> {
+    let Config { task, state, grace } = reload.next().await;
+    let Task::Ship(shipping, routes) = task else {
+        return None;
+    };
+    if (shipping.admin, grace) != fixed {
+        tracing::warn!("admin and grace stay as they were at the start");
+    }
+    Some(Setup {
+        routes,
+        state,
+        exit_when: shipping.exit_when,
+    })
+}
+
+fn too_early(ended: Result<Result<Position, Failure>, JoinError>) -> Failure {
+    match outcome(ended, "shipping") {
+        Err(failure) => failure,
+        Ok(_) => Failure::failed("shipping ended by itself; this is a bug"),
+    }
+}
+
+/// The routes, and what tells them to end.
+struct Running {
+    routes: JoinSet<Result<Position, Failure>>,
+    halt: Halt,
+    /// On the state directory of several.
+    _lock: Option<File>,
+}
+
+impl Running {
+    /// `ended` are those before them.
+    fn start(setup: &Setup, ledgers: &Ledgers, ready: &Ready, ended: Ended) -> Result<Self, Failure> {
+        let lock = state::open(setup.state.as_deref(), &setup.routes)?;
+        let ledgers = ledgers.keep(setup.routes.iter().map(|route| route.name.as_ref()));
+        let mut opened = Vec::new();
+        for (route, ledger) in setup.routes.iter().cloned().zip(ledgers) {
+            let span = route.span();
+            let before = ended.iter().find(|(name, _)| *name == route.name);
+            let before = before.map(|(_, positions)| positions.clone());
+            let route = span.in_scope(|| Route::open(route, ledger, ready, before))?;
+            opened.push((route, span));
+        }
+        // Only when all of them can: a start that fails sends nothing.
+        let (halt, mut routes) = (Halt::default(), JoinSet::new());
+        for (route, span) in opened {
+            routes.spawn_local(route.run(halt.clone()).instrument(span));
+        }
+        Ok(Self {
+            routes,
+            halt,
+            _lock: lock,
+        })
+    }
+
+    /// Everything is read, and delivered.
+    async fn drain(mut self) -> Result<(), Failure> {
+        self.halt.drain.cancel();
+        let mut result = Ok(());
+        while let Some(ended) = self.routes.join_next().await {
+            result = both(result, outcome(ended, "shipping").map(drop));
+        }
+        result
+    }
+
+    /// Others go on from where these are.
+    async fn hand_over(mut self) -> Result<Ended, Failure> {
+        self.halt.hand_over.cancel();
+        let mut all = Vec::new();
+        while let Some(ended) = self.routes.join_next().await {
+            all.push(outcome(ended, "shipping")?);
+        }
+        Ok(all)
+    }
 }
 
 /// One failure that tells of all.
@@ -89,7 +191,7 @@ pub(crate) fn both(one: Result<(), Failure>, other: Result<(), Failure>) -> Resu
 }
 
 /// Of a task that does `what`.
-pub(crate) fn outcome(ended: Result<Result<(), Failure>, JoinError>, what: &str) -> Result<(), Failure> {
+pub(crate) fn outcome<T>(ended: Result<Result<T, Failure>, JoinError>, what: &str) -> Result<T, Failure> {
     ended.unwrap_or_else(|_| Err(Failure::failed(format!("{what} panicked; this is a bug"))))
 }
 

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use crate::batch::{Batch, Line, Segment, Source};
 use crate::config;
 use crate::deliver::{AllRefused, Entry, path_in};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Ledgers};
 use crate::parse::millis;
 use crate::pipeline::{both, outcome};
 use crate::route::new_delivery;
@@ -42,9 +42,10 @@ const MAX_RECORDS: usize = 4096;
 pub(crate) async fn send_all_again(
     routes: Vec<config::Route>,
     state: PathBuf,
-    ledgers: Vec<Ledger>,
+    ledgers: &Ledgers,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
+    let ledgers = ledgers.keep(routes.iter().map(|route| route.name.as_ref()));
     let mut sending = JoinSet::new();
     let mut result = Ok(());
     for (route, ledger) in routes.into_iter().zip(ledgers) {

@@ -13,6 +13,7 @@ use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use crate::batch::Batch;
@@ -28,6 +29,18 @@ use crate::sink::{Sink, Target};
 /// Memory that nobody has needed for so long is given back.
 const REST: Duration = Duration::from_secs(1);
 
+/// What is out when others are to go on is waited for so long.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// How a route is told to end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Halt {
+    /// After all is read.
+    pub(crate) drain: CancellationToken,
+    /// Another one goes on.
+    pub(crate) hand_over: CancellationToken,
+}
+
 /// All that one sink needs; it shares nothing with the others, so that none waits for another.
 pub(crate) struct Route {
     config: config::Route,
@@ -39,15 +52,23 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Opens what it needs.
-    pub(crate) fn open(config: config::Route, ledger: Ledger, ready: &Ready) -> Result<Self, Failure> {
+    /// Opens what it needs. `before` is where another one of its sink was that has ended in this process.
+    pub(crate) fn open(
+        config: config::Route,
+        ledger: Ledger,
+        ready: &Ready,
+        before: Option<Positions>,
+    ) -> Result<Self, Failure> {
         let of = |what: &str| match &config.name {
             Some(name) => format!("{what} {name}"),
             None => what.to_owned(),
         };
         let (scanned, greeted) = (ready.latch(of("first look at the files")), ready.latch(of("sink")));
         warn_of_what_is_open(&config.delivery, &ledger);
-        let checkpoint = open_checkpoint(config.state.as_deref())?;
+        let mut checkpoint = open_checkpoint(config.state.as_deref())?;
+        if config.state.is_none() {
+            checkpoint.1 = before;
+        }
         Ok(Self {
             config,
             ledger,
@@ -58,8 +79,8 @@ impl Route {
         })
     }
 
-    /// Ships until `stop`, then reads to the end, delivers, and returns.
-    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
+    /// Ships until it is halted, then reads to the end, delivers, and returns; or returns as soon as what is out is settled, or given up.
+    pub(crate) async fn run(self, halt: Halt) -> Result<(Option<Arc<str>>, Positions), Failure> {
         let (config, ledger) = (self.config, self.ledger);
         let mailbox = Arc::new(Mailbox::default());
         let (sender, receiver) = mpsc::channel(MAX_BATCHES);
@@ -79,7 +100,7 @@ impl Route {
         let thread = thread::Builder::new().name("reader".into()).spawn(move || {
             // Dropped also when the thread panics: whoever waits for it is told.
             let _ended = ended;
-            span.in_scope(|| reader.run());
+            span.in_scope(|| reader.run())
         });
         let thread = thread.map_err(|e| Failure::failed(format!("cannot start the reader thread: {e}")))?;
 
@@ -89,19 +110,34 @@ impl Route {
         side.spawn_local(greeted.in_current_span());
         let mut shipped = Box::pin(deliver_all(delivery, receiver, mailbox.clone(), blocks));
 
-        tokio::select! {
-            () = stop.cancelled() => {}
+        let is_over = tokio::select! {
+            () = halt.drain.cancelled() => false,
+            () = halt.hand_over.cancelled() => true,
             result = &mut shipped => return Err(result.err().unwrap_or_else(|| Failure::failed("the reader thread ended by itself; this is a bug"))),
             _ = reader_ended => return Err(Failure::failed("the reader thread ended by itself; this is a bug")),
+        };
+        if is_over {
+            mailbox.post(|news| news.hand_over = true);
+            match timeout(HAND_OVER, &mut shipped).await {
+                Ok(ended) => ended?,
+                Err(_) => mailbox.post(|news| news.abandon = true),
+            }
+        } else {
+            mailbox.post(|news| news.drain = true);
+            (&mut shipped).await?;
         }
-        mailbox.post(|news| news.drain = true);
-        shipped.await?;
-        // The channel is closed, so the reader has nothing out: it writes the checkpoint and ends.
+        // The reader has nothing out, or has given it up: it writes the checkpoint and ends.
+        drop(shipped);
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
+        let Ok(Ok(positions)) = joined else {
             return Err(Failure::failed("the reader thread panicked; this is a bug"));
+        };
+        if is_over {
+            ledger.given_back.inc_by(ledger.in_flight());
+        } else {
+            conclude(&ledger)?;
         }
-        conclude(&ledger)
+        Ok((config.name, positions))
     }
 }
 

@@ -26,6 +26,7 @@ AWS_SECRET_ACCESS_KEY, or of a service account or agent, as the AWS tools have t
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. What one does not say is as it stands beside `sinks`. Each has its
 own positions and rejected records in STATE/sinks/NAME, and its own --in-flight; none waits for another.
+A change of the file of --config is read while it runs, as at SIGHUP; what cannot be proved is told and changes nothing.
 POD_NAME, POD_NAMESPACE, POD_UID and NODE_NAME (from the downward API) are added to every record where set.
 
 Example:

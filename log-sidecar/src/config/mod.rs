@@ -58,7 +58,7 @@ pub(crate) struct Shipping {
 }
 
 /// One sink, and what is read for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Route {
     /// None of the only one, without a name.
     pub(crate) name: Option<Arc<str>>,

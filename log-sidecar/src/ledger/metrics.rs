@@ -10,8 +10,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Unit;
 
-use super::Ledger;
 use super::lag::Lag;
+use super::{Ledger, Ledgers};
 
 /// Name, help, whether it is of bytes, and where it stands.
 type Entry<M> = (&'static str, &'static str, bool, fn(&Ledger) -> &M);
@@ -39,6 +39,12 @@ const COUNTERS: &[Entry<Counter>] = &[
         "Records left out as --keep, --drop and --sample say.",
         false,
         |l| &l.dropped,
+    ),
+    (
+        "records_given_back",
+        "Records of which nobody knew what became when new settings came, and that were read again.",
+        false,
+        |l| &l.given_back,
     ),
     (
         "records_redacted",
@@ -105,13 +111,13 @@ const GAUGES: &[Entry<Gauge>] = &[
 ];
 
 /// Shows the accounts under `log_…`.
-pub(crate) fn register(ledgers: &[Ledger], registry: &mut Registry) {
+pub(crate) fn register(ledgers: &Ledgers, registry: &mut Registry) {
     let registry = registry.sub_registry_with_prefix("log");
-    registry.register_collector(Box::new(Accounts(ledgers.to_vec())));
+    registry.register_collector(Box::new(Accounts(ledgers.clone())));
 }
 
 #[derive(Debug)]
-struct Accounts(Vec<Ledger>);
+struct Accounts(Ledgers);
 
 impl Collector for Accounts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -149,10 +155,11 @@ impl Accounts {
         of: impl Fn(&Ledger) -> M,
     ) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, unit, M::TYPE)?;
-        if let [only @ Ledger { sink: None, .. }] = &self.0[..] {
+        let ledgers = self.0.lock();
+        if let [only @ Ledger { sink: None, .. }] = &ledgers[..] {
             return of(only).encode(metric);
         }
-        for ledger in &self.0 {
+        for ledger in ledgers.iter() {
             of(ledger).encode(metric.encode_family(&labels(ledger, None))?)?;
         }
         Ok(())
@@ -165,7 +172,7 @@ impl Accounts {
         of: impl Fn(&Lag) -> M,
     ) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, unit, M::TYPE)?;
-        for ledger in &self.0 {
+        for ledger in self.0.lock().iter() {
             for lag in ledger.lags.get() {
                 of(&lag).encode(metric.encode_family(&labels(ledger, Some(&lag.path)))?)?;
             }

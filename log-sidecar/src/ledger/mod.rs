@@ -1,10 +1,10 @@
-//! The account of every record on its way to one sink: read = acked + rejected + lost + dropped + in flight.
+//! The account of every record on its way to one sink: read = acked + rejected + lost + dropped + given back + in flight.
 
 mod lag;
 mod metrics;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -25,6 +25,8 @@ pub(crate) struct Ledger {
     /// Of lines that could not be read.
     pub(crate) lost_bytes: Counter,
     pub(crate) dropped: Counter,
+    /// Of which nobody knows what became when new settings came, and that are read again.
+    pub(crate) given_back: Counter,
     pub(crate) redacted: Counter,
     pub(crate) truncated: Counter,
     pub(crate) retries: Counter,
@@ -43,7 +45,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn of(sink: Option<&Arc<str>>) -> Self {
+    fn of(sink: Option<&Arc<str>>) -> Self {
         Self {
             sink: sink.cloned(),
             ..Self::default()
@@ -55,11 +57,17 @@ impl Ledger {
         self.sink.iter().map(|sink| format!("{sink}: ")).collect()
     }
 
+    /// Records of which nobody knows yet what becomes.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let settled = [&self.acked, &self.rejected, &self.lost, &self.dropped, &self.given_back];
+        self.read.get() - settled.iter().map(|counter| counter.get()).sum::<u64>()
+    }
+
     /// For the last line of the log and for the deadline.
     pub(crate) fn summary(&self) -> String {
         let (read, acked, rejected, lost) = (self.read.get(), self.acked.get(), self.rejected.get(), self.lost.get());
         let dropped = self.dropped.get();
-        let in_flight = read - acked - rejected - lost - dropped;
+        let in_flight = self.in_flight();
         let told = |name, count| {
             if count > 0 {
                 format!(", {name} {count}")
@@ -78,7 +86,28 @@ impl Ledger {
     }
 }
 
-/// For the deadline: all of them.
-pub(crate) fn summary(ledgers: &[Ledger]) -> String {
-    ledgers.iter().map(Ledger::summary).collect::<Vec<_>>().join("; ")
+/// Those of all sinks that there are now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledgers(Arc<Mutex<Vec<Ledger>>>);
+
+impl Ledgers {
+    /// One for each of these sinks: that which it has had, or a new one.
+    pub(crate) fn keep<'n>(&self, sinks: impl Iterator<Item = Option<&'n Arc<str>>>) -> Vec<Ledger> {
+        let mut ledgers = self.lock();
+        let find = |sink: Option<&Arc<str>>| ledgers.iter().find(|ledger| ledger.sink.as_ref() == sink).cloned();
+        let kept: Vec<_> = sinks
+            .map(|sink| find(sink).unwrap_or_else(|| Ledger::of(sink)))
+            .collect();
+        ledgers.clone_from(&kept);
+        kept
+    }
+
+    /// For the deadline.
+    pub(crate) fn summary(&self) -> String {
+        self.lock().iter().map(Ledger::summary).collect::<Vec<_>>().join("; ")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Ledger>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

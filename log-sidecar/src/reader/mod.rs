@@ -128,6 +128,8 @@ pub(crate) struct Reader {
     behind: Option<Latch>,
     blocks: Arc<Pool>,
     phase: Phase,
+    /// What is out is given up.
+    is_abandoned: bool,
     started: Instant,
 }
 
@@ -177,12 +179,13 @@ impl Reader {
             behind: None,
             blocks,
             phase: Phase::Running,
+            is_abandoned: false,
             started: now,
         }
     }
 
-    /// Reads until told to drain, and then to the end.
-    pub(crate) fn run(mut self) {
+    /// Reads until told to drain, and then to the end, or until told to hand over; returns where that is.
+    pub(crate) fn run(mut self) -> Positions {
         loop {
             if Instant::now() >= self.reconcile_at {
                 self.reconcile();
@@ -190,7 +193,7 @@ impl Reader {
             let round = self.read_turns();
             self.hand_out(round);
             self.advance_phase(round);
-            if self.phase == Phase::Flushing && self.out_batches == 0 {
+            if self.phase == Phase::Flushing && (self.out_batches == 0 || self.is_abandoned) {
                 break;
             }
             if Instant::now() >= self.save_at {
@@ -205,11 +208,15 @@ impl Reader {
         }
         // Also when no position has moved: what was looked at is not new to the next run.
         // Nothing is out any more.
-        let positions = self.positions();
-        if let Err(error) = self.checkpoint.end(positions) {
+        let positions = Positions {
+            is_clean: !self.is_abandoned,
+            ..self.positions()
+        };
+        if let Err(error) = self.checkpoint.end(positions.clone()) {
             tracing::error!(%error, "cannot write the checkpoint");
         }
         self.files.measure_each();
+        positions
     }
 
     fn reconcile(&mut self) {
@@ -305,6 +312,12 @@ impl Reader {
         self.ledger
             .in_flight_bytes
             .set(i64::try_from(self.out_bytes + self.pending.bytes).unwrap_or(i64::MAX));
+        self.is_abandoned |= news.abandon;
+        if news.hand_over && self.phase == Phase::Running {
+            self.seal();
+            self.phase = Phase::Flushing;
+            self.batches = None;
+        }
         if news.drain && self.phase == Phase::Running {
             self.phase = Phase::Draining(Instant::now());
             self.reconcile_at = Instant::now();

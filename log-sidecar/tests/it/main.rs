@@ -19,6 +19,7 @@ mod model;
 mod multiline;
 mod otlp;
 mod refusals;
+mod reload;
 mod rollover;
 mod s3;
 mod secure;

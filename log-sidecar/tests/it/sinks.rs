@@ -10,7 +10,7 @@ use testbed::{client, wait};
 use crate::{BIN, Pod};
 
 /// Writes a file with these sinks and what stands beside them, and returns its path.
-fn file(pod: &Pod, text: &str) -> String {
+pub(crate) fn file(pod: &Pod, text: &str) -> String {
     let path = pod.dir.path().join("config.yaml");
     let (logs, state) = (pod.log(""), pod.state(""));
     let common = format!(
@@ -22,7 +22,7 @@ fn file(pod: &Pod, text: &str) -> String {
     path.display().to_string()
 }
 
-fn start(pod: &Pod, text: &str) -> Running {
+pub(crate) fn start(pod: &Pod, text: &str) -> Running {
     Running::spawn(
         command(BIN)
             .args(["--config", &file(pod, text)])
@@ -37,19 +37,19 @@ fn run(pod: &Pod, verb: &str, text: &str, more: &[&str]) -> Output {
 }
 
 /// `NAME: {to: …}` of a store.
-fn to(name: &str, store: &Store, more: &str) -> String {
+pub(crate) fn to(name: &str, store: &Store, more: &str) -> String {
     format!(
         "  {name}:\n    to: elasticsearch+http://{}/app\n{more}",
         store.address()
     )
 }
 
-fn has(store: &Store, count: usize) {
+pub(crate) fn has(store: &Store, count: usize) {
     wait::until("the lines", || (store.messages("app").len() >= count).then_some(()));
 }
 
 #[track_caller]
-fn assert_lines(store: &Store, range: std::ops::Range<usize>) {
+pub(crate) fn assert_lines(store: &Store, range: std::ops::Range<usize>) {
     let mut messages = store.messages("app");
     messages.sort_unstable();
     let mut expected: Vec<String> = range.map(|n| format!("line {n}")).collect();

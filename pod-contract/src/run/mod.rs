@@ -1,4 +1,5 @@
-//! What a process does while it runs, whatever its work is: it is ready, it is told to stop, it drains, it tries again.
+//! What a process does while it runs, whatever its work is: it is ready, it is told to stop, it drains, it tries again, it
+//! takes new settings.
 
 pub mod backoff;
 #[cfg(feature = "sidecar")]
@@ -8,3 +9,5 @@ pub mod lifecycle;
 pub mod limits;
 #[cfg(feature = "sidecar")]
 pub mod ready;
+#[cfg(feature = "sidecar")]
+pub mod reload;

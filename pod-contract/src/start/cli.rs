@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::misplaced;
-use crate::config::{Flag, Section, Settings, schema, setting, variable};
+use crate::config::{Flag, Problem, Section, Settings, schema, setting, variable};
 use crate::probe;
 use crate::start::exit::{self, Failure};
 use crate::start::install_self::install_self;
@@ -54,12 +54,29 @@ pub struct Verb {
     pub is_probe: bool,
 }
 
+/// The settings once more, as the file is then.
+pub struct Again<'a, C> {
+    /// What `--config` names.
+    pub file: Option<&'a Path>,
+    /// Reads and proves them.
+    pub prove: &'a dyn Fn() -> Result<C, Failure>,
+}
+
 impl Program {
     /// Parses the command line and does what it says. `prove` turns settings into a configuration, `run` does the work.
     pub fn start<C>(
         &self,
-        prove: impl FnOnce(&mut Settings<'_>) -> Option<C>,
+        prove: impl Fn(&mut Settings<'_>) -> Option<C>,
         run: impl FnOnce(C, LastWords) -> Result<(), Failure>,
+    ) -> ExitCode {
+        self.start_reloading(prove, |config, words, _| run(config, words))
+    }
+
+    /// The same of a program that reads its settings again while it runs.
+    pub fn start_reloading<C>(
+        &self,
+        prove: impl Fn(&mut Settings<'_>) -> Option<C>,
+        run: impl FnOnce(C, LastWords, Again<'_, C>) -> Result<(), Failure>,
     ) -> ExitCode {
         let arguments = self.arguments();
         if let Some(mistake) = self.misplaced(&arguments) {
@@ -79,7 +96,7 @@ impl Program {
             Some(("check", sub)) if self.checks_online && sub.get_flag(ONLINE) => {
                 self.prove_and(sub, Some("check"), prove, run)
             }
-            Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _| {
+            Some(("check", sub)) => self.prove_and(sub, None, prove, |_, _, _| {
                 say(&format!("{}: the configuration is valid", self.name))
             }),
             Some((verb, sub)) => self.prove_and(sub, Some(verb), prove, run),
@@ -143,9 +160,39 @@ impl Program {
         &self,
         flags: &ArgMatches,
         verb: Option<&str>,
-        prove: impl FnOnce(&mut Settings<'_>) -> Option<C>,
-        run: impl FnOnce(C, LastWords) -> Result<(), Failure>,
+        prove: impl Fn(&mut Settings<'_>) -> Option<C>,
+        run: impl FnOnce(C, LastWords, Again<'_, C>) -> Result<(), Failure>,
     ) -> ExitCode {
+        let (in_settings, proved) = self.prove(flags, verb, &prove);
+        let words = self.last_words(in_settings);
+        let (shared, config) = match proved {
+            Ok(proved) => proved,
+            Err(failure) => return end(&words, Err(failure)),
+        };
+        log::start(shared.level, shared.format);
+        for unused in shared.unused {
+            tracing::warn!("{unused}");
+        }
+        let again = Again {
+            file: flags.get_one::<String>("config").map(Path::new),
+            prove: &|| {
+                let (shared, config) = self.prove(flags, verb, &prove).1?;
+                for unused in shared.unused {
+                    tracing::warn!("{unused}");
+                }
+                Ok(config)
+            },
+        };
+        end(&words, run(config, words.clone(), again))
+    }
+
+    /// Where the last words go, as far as that is known, and what the settings come to.
+    fn prove<C>(
+        &self,
+        flags: &ArgMatches,
+        verb: Option<&str>,
+        prove: impl Fn(&mut Settings<'_>) -> Option<C>,
+    ) -> (Option<PathBuf>, Result<(Shared, C), Failure>) {
         let file = flags.get_one::<String>("config").map(PathBuf::from);
         let prefix = self.prefix();
         let own = self.verb(verb).map_or(self.flags, |verb| verb.flags)();
@@ -158,22 +205,25 @@ impl Program {
         let config = prove(&mut settings);
         settings.finish(shared.is_some() && config.is_some());
         let problems = settings.problems();
-        let words = self.last_words(in_settings);
-        let (Some(shared), Some(config), []) = (shared, config, problems.as_slice()) else {
-            let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
-            let count = if lines.len() == 1 {
-                "1 mistake".into()
-            } else {
-                format!("{} mistakes", lines.len())
-            };
-            let failure = Failure::new(exit::USAGE, format!("{count} in the configuration:{}", lines.concat()));
-            return end(&words, Err(failure));
+        let proved = match (shared, config, problems.as_slice()) {
+            (Some(shared), Some(config), []) => {
+                let unused = settings.unused();
+                Ok((Shared { unused, ..shared }, config))
+            }
+            _ => {
+                let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
+                let count = if lines.len() == 1 {
+                    "1 mistake".into()
+                } else {
+                    format!("{} mistakes", lines.len())
+                };
+                Err(Failure::new(
+                    exit::USAGE,
+                    format!("{count} in the configuration:{}", lines.concat()),
+                ))
+            }
         };
-        log::start(shared.level, shared.format);
-        for unused in settings.unused() {
-            tracing::warn!("{unused}");
-        }
-        end(&words, run(config, words.clone()))
+        (in_settings, proved)
     }
 
     fn install(&self, matches: &ArgMatches) -> Result<(), Failure> {
@@ -294,6 +344,8 @@ fn shared() -> [Flag; 3] {
 struct Shared {
     level: Level,
     format: Format,
+    /// Variables and settings that nobody has asked for.
+    unused: Vec<Problem>,
 }
 
 impl Shared {
@@ -303,6 +355,7 @@ impl Shared {
         Some(Self {
             level: level?,
             format: format?,
+            unused: Vec::new(),
         })
     }
 }

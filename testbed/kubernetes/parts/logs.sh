@@ -28,14 +28,29 @@ two_sinks_get_theirs() {
     expect "what is archived arrives, all of it" log-sidecar eventually 60 has_documents "$(address_of archive):9200/archive" 2000
     expect "in fields, without the token" - is_parsed
     expect "status tells of both" log-sidecar exec_in log-sidecar /log-sidecar status --state /state
+    new_settings_count
     expect "nothing was restarted" - without_restart "$pod"
     keep_pod
     k delete pod "$pod" --wait=false >/dev/null
     expect "it ends within the period" - eventually 60 all_have_ended
     expect "and says what became of both" - \
-        says_in_the_end log-sidecar "search: read 2000, acked 1000, rejected 0, dropped 1000"
-    expect "and of the other" - says_in_the_end log-sidecar "archive: read 2000, acked 2000"
+        says_in_the_end log-sidecar "search: read 2001, acked 1001, rejected 0, dropped 1000"
+    expect "and of the other" - says_in_the_end log-sidecar "archive: read 2001, acked 2001"
     release_pod
+}
+
+# The kubelet takes a minute or so to bring a change into the volume.
+new_settings_count() {
+    sed 's/^        parse: json$/&\n        field: {team: shop}/' "$root/examples/log-sidecar/two-sinks/pod.yaml" | quietly k apply --filename -
+    expect "a change of the ConfigMap is read" log-sidecar eventually 150 logs_say log-sidecar 'the settings are read again'
+    quietly exec_in app sh -c "echo '{\"level\":\"info\",\"msg\":\"order 1001\",\"token\":\"Bearer abcdefgh12345678\"}' >>/logs/app.log"
+    expect "and what it says counts from then on" log-sidecar eventually 60 has_documents "$store/search" 1001
+    expect "for what is new" - is_of_the_team 1
+}
+
+# is_of_the_team COUNT: so many documents.
+is_of_the_team() {
+    [ "$(documents "$store/search" | jq 'select(._source.team == "shop")._id' | wc -l)" -eq "$1" ]
 }
 
 # documents INDEX

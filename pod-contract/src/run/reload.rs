@@ -1,0 +1,103 @@
+//! The settings read again while the process runs: at SIGHUP, and when the file has changed, such as that of a mounted `ConfigMap`.
+//!
+//! What cannot be proved is told, and the process goes on as it is.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::start::cli::Again;
+
+/// The file is compared so often. The kubelet takes up to a minute to bring a change into a volume, so this adds little.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Tells of new settings.
+pub struct Reload<'a, C> {
+    again: Again<'a, C>,
+    hangup: Signal,
+    /// A digest of the file as it was read last.
+    seen: Option<u64>,
+    is_successful: Gauge,
+}
+
+impl<'a, C> Reload<'a, C> {
+    /// From now on, SIGHUP does not end the process.
+    ///
+    /// # Errors
+    /// When the signal cannot be listened to.
+    pub fn new(again: Again<'a, C>) -> io::Result<Self> {
+        let is_successful = Gauge::default();
+        is_successful.set(1);
+        Ok(Self {
+            seen: again.file.and_then(digest),
+            again,
+            hangup: signal(SignalKind::hangup())?,
+            is_successful,
+        })
+    }
+
+    /// Shows whether the last settings that were read are those in use.
+    pub fn register(&self, registry: &mut Registry, prefix: &str) {
+        let help = "Whether the settings that were read last could be taken.";
+        registry.sub_registry_with_prefix(prefix).register(
+            "config_last_reload_successful",
+            help,
+            self.is_successful.clone(),
+        );
+    }
+
+    /// Waits for settings that are not what they were, and can be proved.
+    pub async fn next(&mut self) -> C {
+        loop {
+            let why = tokio::select! {
+                _ = self.hangup.recv() => "SIGHUP",
+                () = changed(self.again.file, self.seen) => "the file has changed",
+            };
+            self.seen = self.again.file.and_then(digest);
+            match (self.again.prove)() {
+                Ok(config) => {
+                    tracing::info!(why, "the settings are read again");
+                    self.is_successful.set(1);
+                    return config;
+                }
+                Err(failure) => {
+                    self.is_successful.set(0);
+                    tracing::error!(
+                        why,
+                        "the new settings are not taken, and the old ones stay: {}",
+                        failure.cause
+                    );
+                }
+            }
+        }
+    }
+
+    /// They could be proved, but not used.
+    pub fn has_failed(&self) {
+        self.is_successful.set(0);
+    }
+}
+
+/// One that is gone for a moment has not changed.
+async fn changed(file: Option<&Path>, seen: Option<u64>) {
+    loop {
+        sleep(LOOK).await;
+        if let Some(now) = file.and_then(digest)
+            && Some(now) != seen
+        {
+            return;
+        }
+    }
+}
+
+fn digest(file: &Path) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(file).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
+}
