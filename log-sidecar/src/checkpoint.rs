@@ -246,7 +246,7 @@ pub(crate) fn peek(state: &Path) -> io::Result<Positions> {
     read(&fs::read(&path)?, &path)
 }
 
-fn read(text: &[u8], path: &Path) -> io::Result<Positions> {
+pub(crate) fn read(text: &[u8], path: &Path) -> io::Result<Positions> {
     let path = path.display();
     let found: Positions = serde_json::from_slice(text)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{path} is broken: {error}")))?;

@@ -1,6 +1,7 @@
 //! What the fuzz targets throw arbitrary bytes at, with what has to hold of it. Not for anybody else.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,8 @@ use pod_contract::config::Setting as _;
 use serde_json::value::RawValue;
 
 use crate::batch::{Batch, Mark, Segment, Source};
+use crate::checkpoint;
+use crate::intent::Intent;
 use crate::ledger::Ledger;
 use crate::parse::{Parser, Shape, Zone, begins_with_time, of_line};
 use crate::reader::{Framing, Join, framed};
@@ -139,4 +142,16 @@ pub fn replies(data: &[u8]) {
         [200, 204, 400, 401, 404, 409, 413, 429, 500, 503][usize::from(status % 10)],
         body,
     );
+}
+
+/// What may be in place of the checkpoint: what is read as one says the same when it is written again.
+pub fn checkpoint(text: &[u8]) {
+    let Ok(positions) = checkpoint::read(text, Path::new(checkpoint::NAME)) else {
+        return;
+    };
+    let mut times = positions.intents.iter().map(Intent::read_at);
+    assert!(times.all(|time| time >= SystemTime::UNIX_EPOCH));
+    let written = serde_json::to_vec(&positions).expect("positions can be written");
+    let again = checkpoint::read(&written, Path::new(checkpoint::NAME)).expect("what was written is read");
+    assert_eq!(again, positions);
 }
