@@ -111,6 +111,25 @@ impl Segment {
 pub(crate) struct Batch {
     pub(crate) segments: Vec<Segment>,
     pub(crate) read_at: SystemTime,
+    /// Of the object that it is to be, for a sink that keeps objects: the same whenever it is sent.
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// What the records of a batch have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lot<'b> {
+    pub(crate) read_at: SystemTime,
+    pub(crate) name: Option<&'b str>,
+    /// How many they are.
+    pub(crate) records: usize,
+}
+
+/// A batch of which every record is settled.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) ranges: Vec<Settled>,
+    pub(crate) bytes: usize,
+    pub(crate) name: Option<Arc<str>>,
 }
 
 /// One line with all that a sink wants to know.
@@ -156,6 +175,15 @@ pub(crate) struct Settled {
 }
 
 impl Batch {
+    /// One of no name.
+    pub(crate) fn new(segments: Vec<Segment>, read_at: SystemTime) -> Self {
+        Self {
+            segments,
+            read_at,
+            name: None,
+        }
+    }
+
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.segments.iter().flat_map(|segment| {
             segment.lines.iter().enumerate().map(|(index, line)| Record {
@@ -174,7 +202,19 @@ impl Batch {
         self.segments.iter().map(Segment::bytes).sum()
     }
 
-    pub(crate) fn into_settled(self) -> Vec<Settled> {
-        self.segments.into_iter().map(Segment::into_settled).collect()
+    pub(crate) fn lot(&self) -> Lot<'_> {
+        Lot {
+            read_at: self.read_at,
+            name: self.name.as_deref(),
+            records: self.segments.iter().map(|segment| segment.lines.len()).sum(),
+        }
+    }
+
+    pub(crate) fn into_done(self) -> Done {
+        Done {
+            bytes: self.bytes(),
+            ranges: self.segments.into_iter().map(Segment::into_settled).collect(),
+            name: self.name,
+        }
     }
 }

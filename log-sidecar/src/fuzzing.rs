@@ -80,10 +80,7 @@ pub fn lines(data: &[u8]) {
         before.iter().zip(after).all(|(&before, after)| !before || after),
         "what was masked is no JSON any more"
     );
-    let batch = Batch {
-        segments: vec![segment],
-        read_at: SystemTime::UNIX_EPOCH,
-    };
+    let batch = Batch::new(vec![segment], SystemTime::UNIX_EPOCH);
     documents(&batch);
 }
 

@@ -1,15 +1,23 @@
 //! What is about to be sent at once, for a sink that keeps it as one object: in the checkpoint before it goes out, so that after a crash
 //! the same lines go again under the same name.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use pod_contract::units::hex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::batch::{Segment, Settled};
+use crate::batch::Segment;
+
+/// Of the digest that is the name, bytes.
+const NAME: usize = 8;
 
 /// A batch that is not settled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Intent {
+    /// That of the object, whatever is left of the ranges, and whatever the settings have become.
+    pub(crate) name: Box<str>,
     /// When it was read, nanoseconds since 1970.
     read_at: u64,
     /// One a file.
@@ -26,8 +34,8 @@ pub(crate) struct Span {
 }
 
 impl Intent {
-    /// To send these, read at `now`.
-    pub(crate) fn of(segments: &[Segment], now: SystemTime) -> Self {
+    /// To send these, read at `now`, to the sink of this name, if there may be several.
+    pub(crate) fn of(segments: &[Segment], now: SystemTime, sink: Option<&str>) -> Self {
         let mut ranges: Vec<Span> = Vec::new();
         // What tells of a loss is of no part of a file.
         let of_files = segments.iter().filter(|segment| segment.start < segment.end);
@@ -42,8 +50,18 @@ impl Intent {
             }
         }
         let now = now.duration_since(SystemTime::UNIX_EPOCH);
+        let read_at = u64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+        let mut digest = Sha256::new();
+        digest.update(read_at.to_be_bytes());
+        digest.update(sink.unwrap_or_default());
+        for range in &ranges {
+            digest.update(&range.id);
+            digest.update(range.start.to_be_bytes());
+            digest.update(range.end.to_be_bytes());
+        }
         Self {
-            read_at: u64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX),
+            name: hex(&digest.finalize()[..NAME]).into(),
+            read_at,
             ranges,
         }
     }
@@ -52,20 +70,14 @@ impl Intent {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.read_at)
     }
 
-    /// Are these the parts of it?
-    pub(crate) fn is_of(&self, settled: &[Settled]) -> bool {
-        let Some(first) = settled.iter().find(|settled| settled.start < settled.end) else {
-            return self.ranges.is_empty();
-        };
-        let is_in = |range: &Span| first.source.id == range.id && range.start <= first.start && first.end <= range.end;
-        self.ranges.iter().any(is_in)
+    /// For the batch.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::from(&*self.name)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::batch::Source;
 
@@ -88,9 +100,15 @@ mod tests {
             times: Vec::new(),
             may_be_known: false,
         };
-        // Between 20 and 30, nothing was to be sent.
-        let segments = vec![segment(&a, 10, 20), segment(&b, 0, 5), segment(&a, 30, 40)];
-        let intent = Intent::of(&segments, SystemTime::now());
+        let now = SystemTime::now();
+        // Between 20 and 30, nothing was to be sent; at 40, something is lost.
+        let segments = [
+            segment(&a, 10, 20),
+            segment(&b, 0, 5),
+            segment(&a, 30, 40),
+            segment(&a, 40, 40),
+        ];
+        let intent = Intent::of(&segments, now, None);
         let ranges: Vec<_> = intent
             .ranges
             .iter()
@@ -100,12 +118,13 @@ mod tests {
         let text = serde_json::to_string(&intent).unwrap();
         let again: Intent = serde_json::from_str(&text).unwrap();
         assert_eq!((&again, again.read_at()), (&intent, intent.read_at()));
-        let settled = |segment: Segment| vec![segment.into_settled()];
-        assert!(intent.is_of(&settled(segment(&a, 10, 20))) && intent.is_of(&settled(segment(&b, 0, 5))));
-        assert!(!intent.is_of(&settled(segment(&a, 40, 50))) && !intent.is_of(&settled(segment(&b, 5, 6))));
-        let gap = || segment(&a, 7, 7);
-        let of_gap = Intent::of(&[gap()], SystemTime::now());
-        assert!(of_gap.is_of(&settled(gap())) && !intent.is_of(&settled(gap())));
-        assert!(intent.is_of(&[gap(), segment(&b, 0, 5)].map(Segment::into_settled)));
+        assert_eq!((intent.name.len(), intent.read_at()), (2 * NAME, now));
+        let name = |segments: &[Segment], now, sink| Intent::of(segments, now, sink).name;
+        let others = [
+            name(&segments[..2], now, None),
+            name(&segments, now + Duration::from_nanos(1), None),
+            name(&segments, now, Some("archive")),
+        ];
+        assert!(!others.contains(&intent.name), "{others:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::batch::{Settled, Source};
+use crate::batch::{Done, Source};
 
 /// News since the last look.
 #[derive(Debug, Default)]
@@ -14,8 +14,8 @@ pub(crate) struct News {
     pub(crate) changed: bool,
     /// Files that were written to, by their names; bounded, see [`crate::discover`].
     pub(crate) touched: HashSet<PathBuf>,
-    /// A batch is done: its ranges and its bytes. Bounded by what is in flight.
-    pub(crate) settled: Vec<(Vec<Settled>, usize)>,
+    /// Bounded by what is in flight.
+    pub(crate) settled: Vec<Done>,
     /// By how many batches and bytes more, or fewer, are held since the last look: they wait for others to be taken.
     pub(crate) held: (isize, isize),
     /// Files of which one is held, or is no longer; bounded like `settled`.

@@ -81,7 +81,7 @@ async fn send_again(
     tokio::select! {
         biased;
         () = stop.cancelled() => Err(Failure::failed(format!("stopped: {}", ledger.summary()))
-            .remedy("run it again: what was taken is known to the sink")),
+            .remedy("run it again: what was taken before is there once where the sink knows records by their ids, or else twice")),
         done = send_files(&config, &state, &ledger) => {
             done.map_err(|error| {
                 let path = path_in(&state);
@@ -186,10 +186,7 @@ async fn send(config: &config::Delivery, state: &Path, taken: &File, ledger: &Le
         };
         if is_end || bytes > MAX_BYTES || segments.len() >= MAX_RECORDS {
             let segments = std::mem::take(&mut segments);
-            let batch = Batch {
-                segments,
-                read_at: SystemTime::now(),
-            };
+            let batch = Batch::new(segments, SystemTime::now());
             ledger.read.inc_by(batch.segments.len() as u64);
             delivery.deliver(&batch, &|_| ()).await;
             bytes = 0;

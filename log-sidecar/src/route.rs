@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use pod_contract::aws::Origin;
 use pod_contract::run::greet::greet;
 use pod_contract::run::lifecycle::CancellationToken;
 use pod_contract::run::ready::{Latch, Ready};
@@ -83,7 +84,7 @@ impl Route {
     pub(crate) async fn run(self, halt: Halt) -> Result<(Option<Arc<str>>, Positions), Failure> {
         let (config, ledger) = (self.config, self.ledger);
         let mailbox = Arc::new(Mailbox::default());
-        let (sender, receiver) = mpsc::channel(MAX_BATCHES);
+        let (sender, receiver) = mpsc::channel(2 * MAX_BATCHES);
         let blocks = Pool::new(LEAST_BLOCK, SPARE_BLOCKS);
         let delivery = Rc::new(new_delivery(&config.delivery, config.state.as_deref(), &ledger));
         let reader = Reader::new(
@@ -178,6 +179,18 @@ fn warn_of_what_is_open(config: &config::Delivery, ledger: &Ledger) {
             "--tls-insecure: any server is believed to be the sink; whoever is on the way reads every record"
         );
     }
+    let keys = &config.network.buckets.origin;
+    match config.target {
+        Target::S3(_) if *keys == Origin::Anonymous => {
+            tracing::warn!("there are no keys for the bucket: only one that anybody may write to takes objects");
+        }
+        Target::S3(_) if !config.network.buckets.is_encrypted() => {
+            tracing::warn!(
+                "lines go to the bucket over http, and keys for a while with them: whoever is on the way reads both; use https"
+            );
+        }
+        _ => {}
+    }
     // Forward sends a digest for this connection only.
     if let Some(server) = config.target.server()
         && !matches!(config.target, Target::Forward(_))
@@ -237,8 +250,8 @@ async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {
         });
     };
     delivery.deliver(&batch, &hold).await;
-    let settled = batch.into_settled();
-    mailbox.post(|news| news.settled.push((settled, bytes)));
+    let done = batch.into_done();
+    mailbox.post(|news| news.settled.push(done));
 }
 
 /// Asks each sink whether it is there and knows us; nothing is sent.

@@ -18,6 +18,8 @@ use crate::deliver::DEAD_LETTER;
 
 /// Where the directories of named sinks are.
 pub(crate) const SINKS: &str = "sinks";
+/// What the positions of the one without a name are called while the named sinks take them over.
+const TAKEN: &str = "checkpoint.taken.json";
 
 /// Prepares the directory for these routes. The lock on it, if they have names, is held as long as they run.
 ///
@@ -34,6 +36,7 @@ pub(crate) fn open(state: Option<&Path>, routes: &[Route]) -> Result<Option<File
     };
     let names: Vec<&str> = routes.iter().filter_map(|route| route.name.as_deref()).collect();
     if names.is_empty() {
+        take_back(state).map_err(failed)?;
         // The one route holds it itself.
         drop(lock);
         return refuse_named(state).map(|()| None);
@@ -54,38 +57,61 @@ pub(crate) fn cannot_use(dir: &Path, error: &io::Error, otherwise: &str) -> Fail
     }
 }
 
-/// The old positions go last: until then, all of it is done again.
+/// The old positions count no more once they have another name; from there, each sink without any has a copy.
 fn take_over(state: &Path, names: &[&str]) -> io::Result<()> {
-    let (old, sinks) = (state.join(NAME), state.join(SINKS));
-    if !old.try_exists()? {
-        return Ok(());
-    }
-    // It has to be one of ours.
-    peek(state)?;
-    let positions = fs::read(&old)?;
-    for dir in names.iter().map(|name| sinks.join(name)) {
-        let own = dir.join(NAME);
-        if !own.try_exists()? {
-            make(&dir)?;
-            let mut staged = Staged::create(&own)?;
-            staged.file().write_all(&positions)?;
-            staged.publish(0o640)?;
+    let (old, sinks, taken) = (state.join(NAME), state.join(SINKS), state.join(TAKEN));
+    if old.try_exists()? {
+        // It has to be one of ours.
+        peek(state)?;
+        about(&sinks, fs::create_dir_all(&sinks))?;
+        match fs::remove_file(old.with_extension(CLEAN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        about(&taken, fs::rename(&old, &taken))?;
+        sync_dir(state)?;
     }
-    sync_dir(&sinks)?;
-    sync_dir(state)?;
-    match fs::remove_file(old.with_extension(CLEAN)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if taken.try_exists()? {
+        let positions = fs::read(&taken)?;
+        for dir in names.iter().map(|name| sinks.join(name)) {
+            if !dir.join(NAME).try_exists()? {
+                about(&dir, copy_to(&dir, &positions))?;
+            }
+        }
+        sync_dir(&sinks)?;
+        fs::remove_file(&taken)?;
+        sync_dir(state)?;
+        tracing::info!(state = %state.display(), "the sinks start where the one without a name ended");
     }
-    fs::remove_file(&old)?;
-    sync_dir(state)?;
-    tracing::info!(state = %state.display(), "the sinks start where the one without a name ended");
     Ok(())
 }
 
-fn make(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", dir.display())))
+fn copy_to(dir: &Path, positions: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let mut staged = Staged::create(&dir.join(NAME))?;
+    staged.file().write_all(positions)?;
+    staged.publish(0o640)
+}
+
+/// Undoes what [`take_over`] has begun: no sink has run with a copy yet.
+fn take_back(state: &Path) -> io::Result<()> {
+    let (sinks, taken) = (state.join(SINKS), state.join(TAKEN));
+    if !taken.try_exists()? {
+        return Ok(());
+    }
+    let positions = fs::read(&taken)?;
+    for copy in names_in(&sinks)?.iter().map(|name| sinks.join(name).join(NAME)) {
+        if fs::read(&copy).is_ok_and(|found| found == positions) {
+            fs::remove_file(&copy)?;
+        }
+    }
+    fs::rename(&taken, state.join(NAME))?;
+    sync_dir(state)
+}
+
+/// An error says what it is about.
+fn about<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// Files of rejected records.
@@ -98,7 +124,7 @@ pub(crate) fn dead_letters(state: &Path) -> io::Result<Vec<PathBuf>> {
 fn hand_over_dead_letters(state: &Path, names: &[&str]) -> io::Result<()> {
     for file in dead_letters(state)? {
         let first = state.join(SINKS).join(names.first().unwrap_or(&""));
-        make(&first)?;
+        about(&first, fs::create_dir_all(&first))?;
         let own = first.join(file.file_name().unwrap_or_default());
         if own.try_exists()? {
             tracing::warn!(file = %file.display(), to = %own.display(), "rejected records that no sink has, since there are others where they would go: move them when those are sent");

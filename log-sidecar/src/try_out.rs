@@ -32,10 +32,7 @@ fn show(reading: &Reading, shape: &Shape, ledger: &Ledger) -> io::Result<()> {
     for segment in segments_of(sample, reading)? {
         let mut segment = segment?;
         reading.transform.apply(&mut segment, ledger);
-        let batch = Batch {
-            segments: vec![segment],
-            read_at: SystemTime::now(),
-        };
+        let batch = Batch::new(vec![segment], SystemTime::now());
         let mut documents = encoder.documents(batch.read_at);
         out.clear();
         batch.records().for_each(|record| documents.add(&mut out, &record));

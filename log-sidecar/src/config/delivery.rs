@@ -52,7 +52,7 @@ impl Delivery {
             );
         }
         refuse_without_effect(s, &target);
-        let (headers, labels) = (header_map(s, given?)?, labels?);
+        let (headers, labels) = (header_map(s, given?, matches!(target, Target::S3(_)))?, labels?);
         refuse_bad_labels(s, &labels)?;
         let (login, tls, shared_key) = (login?, tls?, shared_key?);
         if matches!(target, Target::Forward(_)) && login.is_some() && shared_key.is_none() {
@@ -118,6 +118,16 @@ const OUR_HEADERS: [&str; 12] = [
     "upgrade",
 ];
 
+/// The same of an object, by how they begin: whether it is put, what is in it, and who puts it.
+const OF_OBJECTS: [&str; 6] = [
+    "if-",
+    "content-md5",
+    "x-amz-checksum",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+];
+
 /// As Loki has them: <https://grafana.com/docs/loki/latest/get-started/labels/#label-format>.
 fn refuse_bad_labels(s: &mut Settings<'_>, labels: &[(String, String)]) -> Option<()> {
     let is_name = |name: &str| {
@@ -136,14 +146,21 @@ fn refuse_bad_labels(s: &mut Settings<'_>, labels: &[(String, String)]) -> Optio
 }
 
 /// Of every request, by name.
-fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>) -> Option<HeaderMap> {
+fn header_map(s: &mut Settings<'_>, given: Vec<(String, String)>, is_bucket: bool) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         let parsed = (HeaderName::try_from(&name), HeaderValue::try_from(&value));
         let (Ok(key), Ok(value)) = parsed else {
             return s.refuse_together(&["header"], format!("{name:?} and its value are no header"));
         };
-        if OUR_HEADERS.contains(&key.as_str()) {
+        if is_bucket && value.to_str().is_err() {
+            return s.refuse_together(
+                &["header"],
+                format!("the value of {name} is not ASCII, so it cannot be signed"),
+            );
+        }
+        let says_of_objects = |prefix: &&str| key.as_str().starts_with(*prefix);
+        if OUR_HEADERS.contains(&key.as_str()) || (is_bucket && OF_OBJECTS.iter().any(says_of_objects)) {
             return s.refuse_together(
                 &["header"],
                 format!(

@@ -95,6 +95,17 @@ impl Reading {
                 format!("ready-lag has to be at least poll ({poll:?}): so often it is looked how far files are behind"),
             );
         }
+        let batches = batches?;
+        if let (Some(lag), Some(collect)) = (ready_lag, batches.collect)
+            && lag <= collect
+        {
+            return s.refuse_together(
+                &["ready-lag", "flush-interval"],
+                format!(
+                    "ready-lag has to be more than flush-interval ({collect:?}): so long lines wait to be an object"
+                ),
+            );
+        }
         Some(Self {
             patterns: Patterns::new(include, exclude?, rotated?, state),
             start: start?,
@@ -105,7 +116,7 @@ impl Reading {
                 ..transform?
             },
             framing,
-            batches: batches?,
+            batches,
             rate: rate.map(|rate| rate.0),
             poll,
             hold_deleted: hold_deleted?,

@@ -111,7 +111,7 @@ impl Delivery {
                 continue;
             }
             let permit = self.permit().await;
-            let answer = self.sink.send(&part, batch.read_at).await;
+            let answer = self.sink.send(&part, batch.lot()).await;
             drop(permit);
             match answer {
                 Answer::Each(verdicts) => {

@@ -345,7 +345,7 @@ mod tests {
             segment.end
         });
         let read_at = std::time::SystemTime::now();
-        let batch = Batch { segments, read_at };
+        let batch = Batch::new(segments, read_at);
         let records = batch
             .records()
             .map(|record| (record.offset, record.text.to_vec(), record.mark));

@@ -1,6 +1,7 @@
 //! For a sink that keeps what is sent at once as one object: lines stay in their files until there are enough of them or it is time, and
 //! after a crash the same ones go together again.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,6 @@ use super::archive::Archive;
 use super::pending::Pending;
 use super::tail::Tail;
 use super::{MAX_BATCHES, Phase, Reader};
-use crate::batch::Settled;
 use crate::identity::Inode;
 use crate::intent::{Intent, Span};
 
@@ -20,7 +20,9 @@ pub(super) struct Collecting {
     since: Option<Instant>,
     /// When to look again.
     pub(super) rests_until: Option<Instant>,
-    /// In their order.
+    /// What was out when the last run was ended, and has not been looked at.
+    left: VecDeque<Intent>,
+    /// What is out, in its order.
     intents: Vec<Intent>,
     /// What is read belongs to a batch that was cut before.
     pub(super) is_again: bool,
@@ -28,18 +30,20 @@ pub(super) struct Collecting {
 
 impl Collecting {
     /// With what an earlier run has left.
-    pub(super) fn new(longest: Duration, intents: Vec<Intent>) -> Self {
+    pub(super) fn new(longest: Duration, left: Vec<Intent>) -> Self {
         Self {
             longest,
             since: None,
             rests_until: None,
-            intents,
+            left: left.into(),
+            intents: Vec::new(),
             is_again: false,
         }
     }
 
-    pub(super) fn intents(&self) -> &[Intent] {
-        &self.intents
+    /// For the checkpoint.
+    pub(super) fn intents(&self) -> impl Iterator<Item = &Intent> {
+        self.left.iter().chain(&self.intents)
     }
 
     /// Everything is read.
@@ -47,8 +51,13 @@ impl Collecting {
         self.since = None;
     }
 
-    pub(super) fn settle(&mut self, settled: &[Settled]) {
-        self.intents.retain(|intent| !intent.is_of(settled));
+    /// What is there has waited already.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.since = now.checked_sub(self.longest);
+    }
+
+    pub(super) fn settle(&mut self, name: &str) {
+        self.intents.retain(|intent| *intent.name != *name);
     }
 
     /// Are so many bytes left where they are, `enough` not being there?
@@ -78,8 +87,9 @@ impl Reader {
         }
         let dirty = self.files.dirty.iter();
         let tails = dirty.filter_map(|inode| self.files.tails.get(inode)).map(Tail::backlog);
-        let archives = self.files.archives.iter().filter(|archive| !archive.is_read);
-        let backlog = tails.chain(archives.map(Archive::backlog)).sum();
+        let archives = self.files.archives.iter();
+        let readable = archives.filter(|archive| !archive.is_read && !archive.trouble.is_there());
+        let backlog = tails.chain(readable.map(Archive::backlog)).sum();
         collecting.rests(backlog, self.config.batches.bytes as u64, now)
     }
 
@@ -96,73 +106,106 @@ impl Reader {
         is_saved
     }
 
-    /// What was out when the last run was ended.
+    /// What was out when the last run was ended. Of what is not there any more, the rest has the name of the whole: if the store has that
+    /// already, it has the rest.
     pub(super) fn send_what_was_out(&mut self) {
-        let left = self.collecting.as_mut().map(|it| mem::take(&mut it.intents));
-        for intent in left.unwrap_or_default() {
-            let found: Option<Vec<_>> = intent
-                .ranges
-                .iter()
-                .map(|range| Some((self.holder(range)?, range)))
-                .collect();
-            let (before, again, is_whole) = match found {
-                Some(found) if self.out_batches + 2 <= MAX_BATCHES => self.read_again(&found),
-                _ => (Pending::default(), Pending::default(), false),
-            };
-            self.pending.append(before);
-            if is_whole {
-                self.seal();
-            } else {
+        while let Some(mut intent) = self.next_left() {
+            let wanted = intent.ranges.len();
+            intent.ranges.retain(|range| self.holder(range).is_some());
+            let (before, again) = self.read_again(&mut intent.ranges);
+            if intent.ranges.len() < wanted {
                 tracing::warn!(
-                    "what was to be one object when the last run was ended is not all there: what is there may be in two"
+                    object = &*intent.name,
+                    "not all is there that was to be one object when the last run was ended: the rest goes under its name"
                 );
+            }
+            // What was not to be sent, and is by now.
+            self.pending.append(before);
+            self.seal();
+            if let Some(collecting) = &mut self.collecting {
+                collecting.left.pop_front();
+            }
+            let (name, read_at) = (intent.shared_name(), intent.read_at());
+            if again.is_empty() {
+                continue;
+            }
+            // As it was, it is on disk already.
+            let is_known = intent.ranges.len() == wanted;
+            if let Some(collecting) = self.collecting.as_mut().filter(|_| is_known) {
+                collecting.intents.push(intent);
+            } else if !self.note(intent) {
                 self.pending.append(again);
                 continue;
             }
-            if !again.is_empty() {
-                let read_at = intent.read_at();
-                if let Some(collecting) = &mut self.collecting {
-                    collecting.intents.push(intent);
-                }
-                self.dispatch(again, read_at);
-            }
+            self.dispatch(again, read_at, Some(name));
         }
+    }
+
+    /// As long as there is room to send it.
+    fn next_left(&self) -> Option<Intent> {
+        let next = self.collecting.as_ref()?.left.front()?;
+        if self.out_batches + 2 > 2 * MAX_BATCHES {
+            tracing::warn!("more objects were out when the last run was ended than can be sent again as they were");
+            return None;
+        }
+        Some(next.clone())
     }
 
     /// The file that has all of it, and of which nothing of it is read.
     fn holder(&self, range: &Span) -> Option<Inode> {
         let mut tails = self.files.tails.iter();
         let (inode, tail) = tails.find(|(_, tail)| tail.source.id == range.id)?;
-        let before = range.start.checked_sub(tail.position())?;
-        // What is before was not to be sent: a rule may have changed that, but then there is a limit.
-        (before <= self.config.batches.bytes as u64 && range.end <= tail.size()).then_some(*inode)
+        (tail.position() <= range.start && range.end <= tail.size()).then_some(*inode)
     }
 
-    /// What is before the ranges, what is in them, and whether that is all of it.
-    fn read_again(&mut self, found: &[(Inode, &Span)]) -> (Pending, Pending, bool) {
-        let (mut before, mut again, mut is_whole) = (Pending::default(), Pending::default(), true);
-        for (inode, range) in found {
-            for (into, end) in [(&mut before, range.start), (&mut again, range.end)] {
-                mem::swap(&mut self.pending, into);
-                is_whole &= self.read_to(*inode, end);
-                mem::swap(&mut self.pending, into);
+    /// What is before the ranges, as far as it did not fill a batch of its own, and what is in them; those that are not as they were are
+    /// taken out, and what was read of them is before them, too.
+    fn read_again(&mut self, ranges: &mut Vec<Span>) -> (Pending, Pending) {
+        let (mut before, mut again) = (Pending::default(), Pending::default());
+        ranges.retain(|range| {
+            let Some(inode) = self.holder(range) else { return false };
+            mem::swap(&mut self.pending, &mut before);
+            let is_reached = self.read_to(inode, range, range.start, false);
+            mem::swap(&mut self.pending, &mut before);
+            if !is_reached {
+                return false;
             }
+            let kept = mem::take(&mut self.pending);
+            let is_whole = self.read_to(inode, range, range.end, true);
+            let read = mem::replace(&mut self.pending, kept);
+            if is_whole { &mut again } else { &mut before }.append(read);
+            is_whole
+        });
+        (before, again)
+    }
+
+    /// Reads up to `end`; false if it is not the same file any more, or there is no room.
+    fn read_to(&mut self, inode: Inode, range: &Span, end: u64, is_again: bool) -> bool {
+        if let Some(collecting) = &mut self.collecting {
+            collecting.is_again = is_again;
         }
-        (before, again, is_whole)
+        self.stop_at(inode, Some(end));
+        let mut may_go_on = true;
+        while may_go_on && self.read_turn(inode) {
+            let is_same = self
+                .files
+                .tails
+                .get(&inode)
+                .is_some_and(|tail| tail.source.id == range.id);
+            may_go_on = is_same && self.out_batches + 2 <= 2 * MAX_BATCHES;
+        }
+        if let Some(collecting) = &mut self.collecting {
+            collecting.is_again = false;
+        }
+        let position = self.stop_at(inode, None);
+        may_go_on && position == Some(end)
     }
 
-    fn read_to(&mut self, inode: Inode, end: u64) -> bool {
-        let set = |reader: &mut Self, stop_at: Option<u64>| {
-            if let Some(collecting) = &mut reader.collecting {
-                collecting.is_again = stop_at.is_some();
-            }
-            let tail = reader.files.tails.get_mut(&inode)?;
-            tail.stop_at = stop_at;
-            Some(tail.position())
-        };
-        set(self, Some(end));
-        while self.read_turn(inode) {}
-        set(self, None) == Some(end)
+    /// Where it is read to.
+    fn stop_at(&mut self, inode: Inode, end: Option<u64>) -> Option<u64> {
+        let tail = self.files.tails.get_mut(&inode)?;
+        tail.stop_at = end;
+        Some(tail.position())
     }
 }
 
@@ -194,6 +237,8 @@ mod tests {
                 "{backlog} at {seconds}"
             );
         }
+        collecting.hurry(at(134));
+        assert!(!collecting.rests(1, 100, at(134)));
         collecting.is_over();
         assert!(collecting.rests(1, 100, at(140)) && collecting.rests_until == Some(at(200)));
     }

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 
 use self::archive::{Archive, Passage};
 use self::collect::Collecting;
@@ -301,12 +302,12 @@ impl Reader {
         self.ledger
             .held_bytes
             .set(i64::try_from(self.held.1).unwrap_or(i64::MAX));
-        for (ranges, bytes) in news.settled {
+        for done in news.settled {
             self.out_batches -= 1;
-            self.out_bytes -= bytes;
-            ranges.iter().for_each(|range| self.files.settle(range));
-            if let Some(collecting) = &mut self.collecting {
-                collecting.settle(&ranges);
+            self.out_bytes -= done.bytes;
+            done.ranges.iter().for_each(|range| self.files.settle(range));
+            if let (Some(collecting), Some(name)) = (&mut self.collecting, &done.name) {
+                collecting.settle(name);
             }
         }
         self.ledger
@@ -339,8 +340,11 @@ impl Reader {
         if unpacked == Some(true) {
             self.reconcile_at = now;
         }
-        let due = self.open.extract_if(.., |_, at| *at <= now).map(|(inode, _)| inode);
-        self.files.dirty.extend(due);
+        let due: Vec<_> = self.open.extract_if(.., |_, at| *at <= now).collect();
+        if let Some(collecting) = self.collecting.as_mut().filter(|_| !due.is_empty()) {
+            collecting.hurry(now);
+        }
+        self.files.dirty.extend(due.into_iter().map(|(inode, _)| inode));
         if self.rests(now) {
             return if unpacked.is_some() {
                 Round::Progress
@@ -555,22 +559,25 @@ impl Reader {
             self.seal();
         }
         self.pending.push(segment);
-        let is_full =
-            self.pending.bytes >= self.config.batches.bytes || self.pending.records >= self.config.batches.records;
-        if is_full && !self.collecting.as_ref().is_some_and(|collecting| collecting.is_again) {
+        if self.is_full() && !self.collecting.as_ref().is_some_and(|collecting| collecting.is_again) {
             self.seal();
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.pending.bytes >= self.config.batches.bytes || self.pending.records >= self.config.batches.records
+    }
+
     /// Sends what has waited long enough for company.
     fn hand_out(&mut self, round: Round) {
-        let is_ending = matches!(self.phase, Phase::Ending(_));
-        let is_due = if self.collecting.is_some() {
+        let due_at = self.pending.due_at(self.patience());
+        let is_due = match self.phase {
+            _ if due_at.is_some_and(|at| at <= Instant::now()) => true,
+            Phase::Ending(_) if self.collecting.is_none() => true,
             // It has waited in the files.
-            round == Round::Idle && (is_ending || self.phase == Phase::Running)
-        } else {
-            let due_at = self.pending.due_at(self.patience());
-            is_ending || due_at.is_some_and(|at| at <= Instant::now())
+            Phase::Running | Phase::Ending(_) if self.collecting.is_some() => round == Round::Idle || self.is_full(),
+            // Until then, more may come.
+            _ => false,
         };
         if is_due && self.in_the_way().0 < MAX_BATCHES {
             self.seal();
@@ -585,40 +592,44 @@ impl Reader {
         } else {
             USUAL_FLUSH
         };
-        self.config.batches.flush_interval.unwrap_or(usual)
+        let given = self.config.batches.collect.or(self.config.batches.flush_interval);
+        given.unwrap_or(usual)
     }
 
     fn seal(&mut self) {
         if self.pending.is_empty() {
             return;
         }
-        let mut read_at = SystemTime::now();
+        let (now, mut name) = (SystemTime::now(), None);
         if self.collecting.is_some() {
             // What would be in another object after a crash waits for the checkpoint.
             if self.unsaved.is_some() {
                 return;
             }
-            let intent = Intent::of(&self.pending.segments, read_at);
-            read_at = intent.read_at();
+            let intent = Intent::of(&self.pending.segments, now, self.ledger.sink.as_deref());
+            name = Some(intent.shared_name());
             if !self.note(intent) {
                 return;
             }
         }
         let pending = std::mem::take(&mut self.pending);
-        self.dispatch(pending, read_at);
+        self.dispatch(pending, now, name);
     }
 
-    fn dispatch(&mut self, pending: Pending, read_at: SystemTime) {
+    fn dispatch(&mut self, pending: Pending, read_at: SystemTime, name: Option<Arc<str>>) {
         let batch = Batch {
             segments: pending.segments,
             read_at,
+            name,
         };
         self.out_bytes += batch.bytes();
         self.out_batches += 1;
         if let Some(batches) = &self.batches {
             // The channel holds as many as may be out; it is closed only when the process gives up.
-            if batches.try_send(batch).is_err() {
-                tracing::debug!("the network side is gone");
+            if let Err(error) = batches.try_send(batch) {
+                let is_bug = matches!(error, TrySendError::Full(_));
+                tracing::debug!(is_bug, "the network side does not take a batch");
+                debug_assert!(!is_bug, "the channel is full");
             }
         }
     }
@@ -662,11 +673,10 @@ impl Reader {
         if opens_at > now && self.phase == Phase::Running {
             at = at.min(opens_at);
         }
-        let waits = match &self.collecting {
-            Some(collecting) => collecting.rests_until,
-            None => self.pending.due_at(self.patience()),
-        };
-        at = waits.map_or(at, |due| at.min(due));
+        let rests_until = self.collecting.as_ref().and_then(|collecting| collecting.rests_until);
+        // What waits for the checkpoint goes when that is written.
+        let due_at = self.pending.due_at(self.patience()).filter(|_| self.unsaved.is_none());
+        at = rests_until.into_iter().chain(due_at).fold(at, Instant::min);
         if let Some(due) = self.open.values().min() {
             at = at.min(*due);
         }

@@ -101,6 +101,12 @@ impl Http {
         self.answer(request.header(CONTENT_TYPE, kind), body).await
     }
 
+    /// Asks for what is said of something, with `headers` beside those of every request.
+    pub(super) async fn head(&self, url: &str, headers: Vec<(&str, String)>) -> Result<Answered, Unanswered> {
+        let request = self.request(Method::HEAD, url).map_err(Unanswered::unsent)?;
+        self.answer(with(request, headers), Bytes::new()).await
+    }
+
     /// Puts something there, with `headers` beside those of every request.
     pub(super) async fn put(
         &self,
@@ -109,10 +115,7 @@ impl Http {
         body: Recycled,
     ) -> Result<Answered, Unanswered> {
         let request = self.request(Method::PUT, url).map_err(Unanswered::unsent)?;
-        let request = headers
-            .into_iter()
-            .fold(request, |request, (name, value)| request.header(name, value));
-        self.answer(request, Bytes::from_owner(body)).await
+        self.answer(with(request, headers), Bytes::from_owner(body)).await
     }
 
     /// Asks somebody else than the sink, who is not told what that is told.
@@ -161,6 +164,12 @@ impl Http {
             None => Ok(request),
         }
     }
+}
+
+fn with(request: http::request::Builder, headers: Vec<(&str, String)>) -> http::request::Builder {
+    headers
+        .into_iter()
+        .fold(request, |request, (name, value)| request.header(name, value))
 }
 
 async fn whole(body: Incoming) -> Result<Bytes, String> {

@@ -27,7 +27,7 @@ use pod_contract::config::{Secret, Word};
 use pod_contract::net::login::Login;
 use pod_contract::tls::Renewing;
 
-use crate::batch::Record;
+use crate::batch::{Lot, Record};
 use crate::parse::Shape;
 use crate::recycle::Pool;
 pub(crate) use document::Encoder;
@@ -201,15 +201,16 @@ impl Sink {
         }
     }
 
-    /// Sends `records` once.
-    pub(crate) async fn send(&self, records: &[Record<'_>], read_at: std::time::SystemTime) -> Answer {
+    /// Sends `records`, all of a lot or a part, once.
+    pub(crate) async fn send(&self, records: &[Record<'_>], lot: Lot<'_>) -> Answer {
+        let read_at = lot.read_at;
         match self {
             Self::Stdout(sink) => sink.send(records, read_at).await,
             Self::Elasticsearch(sink) => sink.send(records, read_at).await,
             Self::Otlp(sink) => sink.send(records, read_at).await,
             Self::Loki(sink) => sink.send(records, read_at).await,
             Self::Web(sink) => sink.send(records, read_at).await,
-            Self::S3(sink) => sink.send(records, read_at).await,
+            Self::S3(sink) => sink.send(records, lot).await,
             Self::Syslog(sink) => sink.send(records, read_at).await,
             Self::Forward(sink) => sink.send(records, read_at).await,
         }

@@ -138,10 +138,7 @@ mod tests {
             let mut segment = segment(&["GET /a", "GET /health", "POST /b"]);
             transform.apply(&mut segment, &ledger);
             assert_eq!(ledger.dropped.get(), 3 - left.len() as u64);
-            let batch = Batch {
-                segments: vec![segment],
-                read_at: std::time::SystemTime::now(),
-            };
+            let batch = Batch::new(vec![segment], std::time::SystemTime::now());
             let found: Vec<_> = batch
                 .records()
                 .map(|record| (record.time.unwrap(), std::str::from_utf8(record.text).unwrap()))

@@ -218,16 +218,16 @@ fn what_is_not_acknowledged_is_sent_again() {
 #[test]
 fn what_the_server_has_no_room_for_is_sent_in_parts() {
     let (pod, server) = (Pod::new(), Server::with_room(8 << 10, None, || Does::Acknowledge));
-    pod.append_lines("app.log", 0..5000);
+    pod.append_lines("app.log", 0..2000);
     let running = pod.start_to(
         &format!("forward+tcp://{}/app", server.address),
         &["--retry-max", "100ms"],
     );
     let told = running.wait_for_log("sending in halves");
     assert!(told.contains("lower --batch-size"), "{told}");
-    server.wait_for(5000);
+    server.wait_for(2000);
     pod.stop(running);
-    server.assert_lines(5000);
+    server.assert_lines(2000);
     assert!(server.kept.lock().unwrap().values().all(|(times, _)| *times == 1));
 }
 

@@ -97,6 +97,13 @@ impl Bucket {
         documents
     }
 
+    /// Of objects that are not packed.
+    fn lines(&self) -> usize {
+        let state = self.state();
+        let bytes = state.objects.values().flatten();
+        bytes.filter(|&&byte| byte == b'\n').count()
+    }
+
     fn wait_for(&self, count: usize) {
         wait::until("the lines", || (self.documents().len() >= count).then_some(()));
     }
@@ -250,32 +257,109 @@ fn after_a_kill_the_same_lines_go_under_the_same_name() {
     assert!(bucket.state().repeats > 0);
 }
 
+/// Whether the store has the whole or not, the rest of it has its name: it is there once.
 #[test]
 fn what_is_not_there_any_more_is_told_and_the_rest_is_sent() {
-    let (pod, bucket) = (Pod::new(), Bucket::start(|| Does::Refuse(503, "")));
-    pod.append_lines("app.log", 0..10);
-    pod.append_lines("b.log", 10..20);
-    let running = bucket.ship(&pod, &[]);
-    wait::until("a try", || (!bucket.state().puts.is_empty()).then_some(()));
-    running.kill();
-    fs::remove_file(pod.log("b.log")).unwrap();
-    let bucket = Bucket::start(|| Does::Keep);
-    let mut running = bucket.ship(&pod, &[]);
-    running.wait_for_log("what was to be one object when the last run was ended is not all there");
-    bucket.wait_for(11);
-    running.terminate();
-    assert_eq!(running.exit().code(), Some(1));
-    let gaps = bucket.documents().into_iter();
-    let mut gaps = gaps.filter(|document| document["log"]["flags"][0] == "gap");
-    let gap = gaps.next().unwrap();
-    assert!(
-        gap["message"]
-            .as_str()
-            .unwrap()
-            .contains("80 bytes of this file are lost"),
-        "{gap}"
-    );
-    assert!(gap["log"]["file"]["path"].as_str().unwrap().ends_with("/b.log") && gaps.next().is_none());
+    for does in [Does::Refuse(503, ""), Does::KeepAndHang] {
+        let (pod, bucket) = (Pod::new(), Bucket::start(move || does));
+        pod.append_lines("app.log", 0..10);
+        pod.append_lines("b.log", 10..20);
+        let running = bucket.ship(&pod, &[]);
+        wait::until("a try", || (!bucket.state().puts.is_empty()).then_some(()));
+        running.kill();
+        fs::remove_file(pod.log("b.log")).unwrap();
+        let again = Bucket::start(|| Does::Keep);
+        again.state().objects.clone_from(&bucket.state().objects);
+        let mut running = again.ship(&pod, &[]);
+        running.wait_for_log("the rest goes under its name");
+        running.wait_for_log("lines are lost");
+        again.wait_for(11);
+        running.terminate();
+        assert_eq!(running.exit().code(), Some(1));
+        let mut documents = again.documents();
+        let gap = documents
+            .iter()
+            .position(|document| document["log"]["flags"][0] == "gap");
+        let gap = documents.remove(gap.unwrap());
+        assert!(
+            gap["message"]
+                .as_str()
+                .unwrap()
+                .contains("80 bytes of this file are lost"),
+            "{gap}"
+        );
+        let stored = if does == Does::KeepAndHang { 20 } else { 10 };
+        let messages: HashSet<_> = documents
+            .iter()
+            .map(|document| document["message"].to_string())
+            .collect();
+        assert_eq!((documents.len(), messages.len()), (stored, stored));
+    }
+}
+
+/// Its name is that of the first time, and what was dropped between two objects is no reason for another one.
+#[test]
+fn settings_that_change_after_a_kill_double_nothing() {
+    for (before, after) in [
+        (
+            &["--drop=/none/"][..],
+            &["--drop=/none/", "--drop=/^line [0-4]$/", "--redact=/line 7/"][..],
+        ),
+        (&["--drop=/none/", "--multiline=java"], &["--drop=/none/"]),
+    ] {
+        let (pod, bucket) = (Pod::new(), Bucket::start(|| Does::KeepAndHang));
+        for round in 0..6 {
+            pod.append("app.log", &"none of this\n".repeat(4000));
+            pod.append_lines("app.log", round * 10..round * 10 + 10);
+        }
+        let small = [
+            "--batch-size=16KiB",
+            "--max-record=4KiB",
+            "--in-flight=4MiB",
+            "--flush-interval=10ms",
+        ];
+        let running = bucket.ship(&pod, &[&small[..], before].concat());
+        wait::until("a try", || (!bucket.state().puts.is_empty()).then_some(()));
+        running.kill();
+        let again = Bucket::start(|| Does::Keep);
+        again.state().objects.clone_from(&bucket.state().objects);
+        let running = again.ship(&pod, &[&small[..], after].concat());
+        again.wait_for(60);
+        pod.stop(running);
+        again.assert_lines(60);
+        let checkpoint = fs::read_to_string(pod.state("checkpoint.json")).unwrap();
+        assert!(!checkpoint.contains("intents"), "{checkpoint}");
+    }
+}
+
+/// What waits for the checkpoint goes when that can be written again, however much it is.
+#[test]
+fn a_state_directory_that_cannot_be_written_for_a_while_stops_nothing_for_good() {
+    let (pod, bucket) = (Pod::new(), Bucket::start(|| Does::Keep));
+    let more = ["--batch-size=256KiB", "--in-flight=512KiB", "--flush-interval=1h"];
+    let running = bucket.ship(&pod, &more);
+    let mut lines = 40_000;
+    pod.append_lines("app.log", 0..lines);
+    // What is not enough for an object stays in the file.
+    let wait_for = |lines| wait::until("the lines", || (bucket.lines() + 30_000 >= lines).then_some(()));
+    wait_for(lines);
+    // Whether it is noticed before anything is read, or only with the first batch, differs.
+    for round in 1..5 {
+        fs::rename(pod.state(""), pod.dir.path().join("away")).unwrap();
+        fs::write(pod.dir.path().join("state"), "in the way").unwrap();
+        pod.append_lines("app.log", lines..lines + 40_000);
+        lines += 40_000;
+        let noticed = |text| running.stderr().iter().filter(|line| line.contains(text)).count() >= round;
+        wait::until("the error", || noticed("cannot write the checkpoint").then_some(()));
+        fs::remove_file(pod.dir.path().join("state")).unwrap();
+        fs::rename(pod.dir.path().join("away"), pod.state("")).unwrap();
+        wait::until("the end of it", || {
+            noticed("the checkpoint is written again").then_some(())
+        });
+        wait_for(lines);
+    }
+    pod.stop(running);
+    bucket.assert_lines(lines);
 }
 
 #[test]
@@ -393,6 +477,32 @@ fn keys_for_a_while_are_asked_for_and_asked_for_anew() {
 }
 
 #[test]
+fn a_check_finds_no_bucket_or_another_region() {
+    for (status, told) in [
+        (404, "there is no bucket logs"),
+        (301, "the bucket is in eu-north-1, not in us-east-1"),
+        (200, "the sink is there"),
+    ] {
+        let server = Server::start("127.0.0.1:0", move |request| {
+            assert!(request.header("authorization").is_some());
+            Reply::Full {
+                status,
+                headers: vec![("x-amz-bucket-region".into(), "eu-north-1".into())],
+                body: Vec::new(),
+            }
+        })
+        .unwrap();
+        let mut command = testbed::process::command(crate::BIN);
+        command
+            .args(["check", "--online", "--include", "/logs/*.log", "--to", "s3://logs"])
+            .args(["--s3-endpoint", &format!("http://{}", server.address())])
+            .envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
+        let (code, said) = code_and_stderr(&command.output().unwrap());
+        assert!(code == Some(i32::from(status != 200)) && said.contains(told), "{said}");
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let check = |to: &str, more: &[&str], keys: &[(&str, &str)]| {
         let mut command = testbed::process::command(crate::BIN);
@@ -419,6 +529,31 @@ fn what_makes_no_sense_is_refused() {
         ),
         ("s3://logs", &[], &[("AWS_ACCESS_KEY_ID", "a")], "one is not set"),
         ("stdout", &["--s3-region", "a"], &[], "the sink is no bucket"),
+        (
+            "s3://logs",
+            &["--header", "If-None-Match=x"],
+            &[],
+            "is what log-sidecar says itself",
+        ),
+        (
+            "s3://logs",
+            &["--header", "x-amz-date=x"],
+            &[],
+            "is what log-sidecar says itself",
+        ),
+        ("s3://logs", &["--header", "x-amz-meta-a=é"], &[], "is not ASCII"),
+        (
+            "s3://logs",
+            &["--ready-lag", "60s"],
+            &[],
+            "ready-lag has to be more than flush-interval",
+        ),
+        (
+            "s3://logs",
+            &[],
+            &[("AWS_ENDPOINT_URL", "minio:9000")],
+            "AWS_ENDPOINT_URL is no http",
+        ),
     ] {
         let (code, said) = check(to, more, keys);
         assert!(code == Some(2) && said.contains(told), "{told:?} is not in: {said}");

@@ -206,29 +206,61 @@ fn what_is_wrong_with_sinks_is_told_with_its_place() {
 
 /// Wherever a kill ends it, and whatever the sinks are called then.
 #[test]
-fn a_take_over_that_was_ended_in_the_middle_is_finished() {
-    for (moved, names) in [(0, ["a", "b"]), (1, ["a", "b"]), (2, ["a", "b"]), (2, ["c", "b"])] {
-        let (pod, other) = (Pod::new(), Store::start("127.0.0.1:0").unwrap());
-        pod.append_lines("app.log", 0..100);
-        let running = pod.start();
-        pod.wait_for(100);
-        pod.stop(running);
-        for name in ["a", "b"].iter().take(moved) {
-            let own = pod.state("sinks").join(name);
-            fs::create_dir_all(&own).unwrap();
-            fs::copy(pod.state("checkpoint.json"), own.join("checkpoint.json")).unwrap();
+fn a_take_over_that_was_ended_in_the_middle_is_finished_or_undone() {
+    for (is_committed, copied) in [(false, 0), (true, 0), (true, 1), (true, 2)] {
+        for names in [["a", "b"], ["c", "b"]] {
+            let (pod, other) = half_taken_over(is_committed, copied);
+            let sinks = format!("sinks:\n{}{}", to(names[0], &pod.store, ""), to(names[1], &other, ""));
+            let running = start(&pod, &sinks);
+            pod.wait_for(200);
+            has(&other, 100);
+            pod.stop(running);
+            assert_lines(&other, 100..200);
+            pod.assert_lines(200);
+            assert_eq!(pod.store.conflicts(), 0);
+            for old in ["checkpoint.json", "checkpoint.json.clean", "checkpoint.taken.json"] {
+                assert!(!pod.state(old).exists(), "{old}");
+            }
         }
-        pod.append_lines("app.log", 100..200);
-        let sinks = format!("sinks:\n{}{}", to(names[0], &pod.store, ""), to(names[1], &other, ""));
-        let running = start(&pod, &sinks);
+        // Back to one sink, and later to several: nothing has stayed from the first time.
+        let (pod, other) = half_taken_over(is_committed, copied);
+        let running = pod.start();
         pod.wait_for(200);
+        pod.stop(running);
+        let running = start(
+            &pod,
+            &format!("sinks:\n{}{}", to("a", &pod.store, ""), to("b", &other, "")),
+        );
+        running.wait_for_log("the sinks start where");
+        pod.append_lines("app.log", 200..300);
+        pod.wait_for(300);
         has(&other, 100);
         pod.stop(running);
-        assert_lines(&other, 100..200);
-        pod.assert_lines(200);
+        pod.assert_lines(300);
+        assert_lines(&other, 200..300);
         assert_eq!(pod.store.conflicts(), 0);
-        assert!(!pod.state("checkpoint.json").exists() && !pod.state("checkpoint.json.clean").exists());
     }
+}
+
+/// The sinks a and b have taken over so far what one without a name has left after 100 lines; there are 100 more.
+fn half_taken_over(is_committed: bool, copied: usize) -> (Pod, Store) {
+    let (pod, other) = (Pod::new(), Store::start("127.0.0.1:0").unwrap());
+    pod.append_lines("app.log", 0..100);
+    let running = pod.start();
+    pod.wait_for(100);
+    pod.stop(running);
+    if is_committed {
+        fs::create_dir(pod.state("sinks")).unwrap();
+        fs::remove_file(pod.state("checkpoint.json.clean")).unwrap();
+        fs::rename(pod.state("checkpoint.json"), pod.state("checkpoint.taken.json")).unwrap();
+        for name in ["a", "b"].iter().take(copied) {
+            let own = pod.state("sinks").join(name);
+            fs::create_dir(&own).unwrap();
+            fs::copy(pod.state("checkpoint.taken.json"), own.join("checkpoint.json")).unwrap();
+        }
+    }
+    pod.append_lines("app.log", 100..200);
+    (pod, other)
 }
 
 /// A file of another one is no directory of ours.

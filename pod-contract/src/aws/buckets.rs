@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::settings::Endpoint;
 use super::{Credentials, Origin, Place, Signing, domain, encoded_path};
-use crate::start::exit::Failure;
+use crate::config::Setting as _;
+use crate::start::exit::{Failure, USAGE};
 
 /// The name of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +64,21 @@ impl Buckets {
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION"))
             .unwrap_or_else(|| DEFAULT_REGION.into());
-        let endpoint = endpoint
-            .or_else(|| variable("AWS_ENDPOINT_URL_S3"))
-            .or_else(|| variable("AWS_ENDPOINT_URL"));
+        let endpoint = match endpoint {
+            Some(given) => Some(given),
+            None => endpoint_of(variable)?,
+        };
         Ok(Self {
             origin: Origin::from_environment(variable, &region)?,
             endpoint,
             region,
         })
+    }
+
+    /// Is it spoken to in TLS?
+    pub fn is_encrypted(&self) -> bool {
+        let endpoint = self.endpoint.as_deref().unwrap_or("https:");
+        endpoint.starts_with("https:")
     }
 
     /// Of an object: by path at an endpoint of its own and for buckets with dots, which no certificate covers; else by host.
@@ -95,6 +104,18 @@ impl Buckets {
             service: "s3",
         }
     }
+}
+
+/// As the variables have it.
+fn endpoint_of(variable: impl Fn(&str) -> Option<String>) -> Result<Option<String>, Failure> {
+    let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+    let found = names.into_iter().find_map(|name| Some((name, variable(name)?)));
+    let Some((name, text)) = found else { return Ok(None) };
+    let Endpoint(url) = Endpoint::parse(text.trim()).map_err(|why| {
+        Failure::new(USAGE, format!("{name} is no {}: {why}", Endpoint::FORM))
+            .remedy("correct the variable, or give --s3-endpoint")
+    })?;
+    Ok(Some(url))
 }
 
 #[cfg(test)]
@@ -129,6 +150,30 @@ mod tests {
                 origin: Origin::Anonymous,
             };
             assert_eq!(buckets.url(&bucket.parse().unwrap(), key), url);
+        }
+    }
+
+    #[test]
+    fn variables_are_as_good_as_flags_or_refused() {
+        let of = |pairs: &[(&str, &str)]| {
+            let found = |name: &str| {
+                pairs
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            };
+            endpoint_of(found)
+        };
+        assert_eq!(of(&[]).unwrap(), None);
+        let both = [
+            ("AWS_ENDPOINT_URL", "http://a:1"),
+            ("AWS_ENDPOINT_URL_S3", "http://b:1\n"),
+        ];
+        assert_eq!(of(&both).unwrap().as_deref(), Some("http://b:1"));
+        for bad in ["minio:9000", "http://user:word@store", "not a url"] {
+            let refused = of(&[("AWS_ENDPOINT_URL", bad)]).unwrap_err();
+            assert!(refused.cause.contains("AWS_ENDPOINT_URL is no http"), "{refused:?}");
+            assert!(!refused.cause.contains("word"), "{refused:?}");
         }
     }
 

@@ -45,7 +45,8 @@ impl Place {
     }
 }
 
-struct Endpoint(String);
+#[derive(Debug)]
+pub(super) struct Endpoint(pub(super) String);
 
 impl Setting for Endpoint {
     const FORM: &'static str = "http(s)://HOST:PORT";

@@ -110,7 +110,6 @@ impl Files {
             positions.copies.clear();
             positions.left_out.clear();
             positions.truncated.clear();
-            positions.intents.clear();
         }
         Self {
             patterns: config.patterns.clone(),

@@ -34,6 +34,10 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 const TIME_TO_ASK: Duration = Duration::from_millis(300);
 /// Somebody who hangs up so often on messages, one after the other, may have no room for one: there is no other answer to that.
 const PATIENCE: u32 = 2;
+/// Before a part is sent to one that does.
+const PAUSE: Duration = Duration::from_millis(50);
+/// After so many acknowledgements in a row, there is room.
+const ROOM: u32 = 64;
 
 pub(crate) struct Forward {
     dial: Dial,
@@ -43,8 +47,9 @@ pub(crate) struct Forward {
     encoder: Encoder,
     /// With the time at which each was used last.
     idle: RefCell<Vec<(Box<dyn Connection>, Instant)>>,
-    /// Messages since the last acknowledgement on which the server has hung up.
+    /// Messages on which the server has hung up, and how many it has acknowledged since.
     hung_up: Cell<u32>,
+    acknowledged: Cell<u32>,
     pub(super) bodies: Arc<Pool>,
 }
 
@@ -70,6 +75,7 @@ impl Forward {
             encoder: Encoder::new(tag, network.compress == Compress::Gzip, shape),
             idle: RefCell::default(),
             hung_up: Cell::default(),
+            acknowledged: Cell::default(),
             bodies: bodies(),
         }
     }
@@ -104,23 +110,30 @@ impl Forward {
         {
             Ok(()) => {
                 self.idle.borrow_mut().push((stream, Instant::now()));
-                self.hung_up.set(0);
+                self.acknowledged.set(self.acknowledged.get().saturating_add(1));
+                if self.hung_up.get() <= PATIENCE || self.acknowledged.get() >= ROOM {
+                    self.hung_up.set(0);
+                }
                 Answer::Each(vec![Verdict::Delivered; records.len()])
             }
-            Err(error) if has_hung_up(&error) && self.is_too_often() && records.len() > 1 => Answer::Smaller {
-                why: format!(
-                    "{}, {} bytes; if its buffer is smaller, lower --batch-size",
-                    chain(&error),
-                    body.len()
-                ),
-                too_large: false,
-                is_unclear: true,
-            },
+            Err(error) if has_hung_up(&error) && self.is_too_often() && records.len() > 1 => {
+                tokio::time::sleep(PAUSE).await;
+                Answer::Smaller {
+                    why: format!(
+                        "{}, {} bytes; if its buffer is smaller, lower --batch-size",
+                        chain(&error),
+                        body.len()
+                    ),
+                    too_large: false,
+                    is_unclear: true,
+                }
+            }
             Err(error) => later(true)(error),
         }
     }
 
     fn is_too_often(&self) -> bool {
+        self.acknowledged.set(0);
         self.hung_up.set(self.hung_up.get().saturating_add(1));
         self.hung_up.get() > PATIENCE
     }

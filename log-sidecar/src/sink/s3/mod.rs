@@ -25,7 +25,7 @@ use super::document::Encoder;
 use super::http::{Http, excerpt, refused};
 use super::target::Folder;
 use super::{Answer, Compress, Network, Verdict};
-use crate::batch::Record;
+use crate::batch::{Lot, Record};
 use crate::parse::{Shape, millis};
 use crate::recycle::Recycled;
 
@@ -33,8 +33,10 @@ use crate::recycle::Recycled;
 const AROUND: usize = 256;
 /// Documents that are packed at once, bytes.
 const PART: usize = 64 << 10;
-/// The digest of what is in an object, in its key, bytes.
+/// Of the digest of a part, in its key, bytes.
 const DIGEST: usize = 8;
+
+const GIVE_KEYS: &str = "give keys that may put objects there: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a service account with a role, or an agent";
 
 #[derive(Debug)]
 pub(crate) struct S3 {
@@ -64,16 +66,37 @@ impl S3 {
         }
     }
 
-    /// Is somebody there, and do we have keys? Whether they may write shows with the first object: a right to look is not needed.
+    /// Is the bucket there, and do we have keys? Whether they may write shows with the first object: a right to look is not needed.
     pub(crate) async fn greet(&self) -> Result<(), String> {
-        self.keys.get(&self.http, &self.buckets.origin).await?;
-        self.http.greet(&self.buckets.url(&self.folder.bucket, "")).await
+        let bucket = &self.folder.bucket;
+        let url = self.buckets.url(bucket, "");
+        let headers = self.signed("HEAD", &url, Vec::new(), UNSIGNED_PAYLOAD).await?;
+        let (status, headers, _) = self
+            .http
+            .head(&url, headers)
+            .await
+            .map_err(|unanswered| unanswered.why)?;
+        match status {
+            StatusCode::NOT_FOUND => Err(format!("there is no bucket {bucket}")),
+            StatusCode::UNAUTHORIZED => Err(format!("status {status}: {GIVE_KEYS}")),
+            StatusCode::MOVED_PERMANENTLY | StatusCode::BAD_REQUEST => {
+                let region = headers
+                    .get("x-amz-bucket-region")
+                    .and_then(|region| region.to_str().ok());
+                let region = region.map_or("another one".to_owned(), str::to_owned);
+                let asked = self.buckets.region();
+                Err(format!(
+                    "status {status}: the bucket is in {region}, not in {asked}; give --s3-region"
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
-    pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let url = self.buckets.url(&self.folder.bucket, &self.key(records, read_at));
-        let body = self.encode(records, read_at);
-        let headers = match self.signed(&url, &body).await {
+    pub(crate) async fn send(&self, records: &[Record<'_>], lot: Lot<'_>) -> Answer {
+        let url = self.buckets.url(&self.folder.bucket, &self.key(records, lot));
+        let body = self.encode(records, lot.read_at);
+        let headers = match self.headers_of(&url, &body).await {
             Ok(headers) => headers,
             Err(why) => {
                 return Answer::Later {
@@ -89,23 +112,28 @@ impl S3 {
         }
     }
 
-    /// The folder, when the batch was read, and what is in it: a part of one is another object than the whole.
-    fn key(&self, records: &[Record<'_>], read_at: SystemTime) -> String {
-        let since = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut digest = Sha256::new();
-        digest.update(since.as_nanos().to_be_bytes());
-        digest.update(records.len().to_be_bytes());
-        for record in records.first().into_iter().chain(records.last()) {
-            digest.update(record.id());
-        }
-        let (folder, time) = (self.folder.prefix.at(millis(read_at)), format_rfc3339_seconds(read_at));
+    /// The folder, when the batch was read, and its name; a part of it is another object than the whole.
+    fn key(&self, records: &[Record<'_>], lot: Lot<'_>) -> String {
+        let (folder, time) = (
+            self.folder.prefix.at(millis(lot.read_at)),
+            format_rfc3339_seconds(lot.read_at),
+        );
         let time = time.to_string().replace(['-', ':'], "");
-        let digest = hex(&digest.finalize()[..DIGEST]);
+        let digest = |records: &[Record<'_>]| {
+            let mut digest = Sha256::new();
+            records.iter().for_each(|record| digest.update(record.id()));
+            hex(&digest.finalize()[..DIGEST])
+        };
+        let name = match lot.name {
+            Some(name) if records.len() == lot.records => name.to_owned(),
+            Some(name) => format!("{name}-{}", digest(records)),
+            None => digest(records),
+        };
         let packed = match self.compress {
             Compress::None => "",
             Compress::Gzip => ".gz",
         };
-        format!("{folder}{time}-{digest}.ndjson{packed}")
+        format!("{folder}{time}-{name}.ndjson{packed}")
     }
 
     fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Recycled {
@@ -133,27 +161,38 @@ impl S3 {
         packer.finish().expect("memory can be written to")
     }
 
-    /// The headers of an object, with what makes them signed; with keys only, which public buckets do not ask for.
-    async fn signed(&self, url: &str, body: &[u8]) -> Result<Vec<(&'static str, String)>, String> {
+    /// The headers of an object, with those that make it a signed one.
+    async fn headers_of(&self, url: &str, body: &[u8]) -> Result<Vec<(&'static str, String)>, String> {
         let kind = match self.compress {
             Compress::None => "application/x-ndjson",
             Compress::Gzip => "application/gzip",
         };
-        let mut headers = vec![("content-type", kind.to_owned())];
+        let checksum = STANDARD.encode(crc32fast::hash(body).to_be_bytes());
+        let mut headers = vec![("content-type", kind.to_owned()), ("x-amz-checksum-crc32", checksum)];
         if !self.overwrites.get() {
             headers.push(("if-none-match", "*".to_owned()));
         }
+        // TLS guards it, or else the signature does.
+        let payload = if url.starts_with("https:") {
+            UNSIGNED_PAYLOAD.to_owned()
+        } else {
+            hex(&Sha256::digest(body))
+        };
+        self.signed("PUT", url, headers, &payload).await
+    }
+
+    /// With what makes a request a signed one; without keys, as it is.
+    async fn signed(
+        &self,
+        method: &str,
+        url: &str,
+        mut headers: Vec<(&'static str, String)>,
+        payload: &str,
+    ) -> Result<Vec<(&'static str, String)>, String> {
         let Some(keys) = self.keys.get(&self.http, &self.buckets.origin).await? else {
             return Ok(headers);
         };
-        let checksum = STANDARD.encode(crc32fast::hash(body).to_be_bytes());
-        headers.push(("x-amz-checksum-crc32", checksum));
         let uri: Uri = url.parse().map_err(|_| format!("{url} is no URL"))?;
-        // TLS guards it, or else the signature does.
-        let payload = match uri.scheme_str() {
-            Some("https") => UNSIGNED_PAYLOAD.to_owned(),
-            _ => hex(&Sha256::digest(body)),
-        };
         let own = headers.iter().map(|(name, value)| (*name, value.as_str()));
         let given = self.headers.iter().map(|(name, value)| (name.as_str(), value.to_str()));
         let given = given.filter_map(|(name, value)| Some((name, value.ok()?)));
@@ -161,28 +200,56 @@ impl S3 {
             .chain(given)
             .filter(|(name, _)| name.starts_with("x-amz-"))
             .collect();
-        let signing = self.buckets.signing(&keys);
-        let added = sign(&signing, "PUT", &uri, &to_sign, &payload, SystemTime::now());
+        let added = sign(
+            &self.buckets.signing(&keys),
+            method,
+            &uri,
+            &to_sign,
+            payload,
+            SystemTime::now(),
+        );
         headers.extend(added);
         Ok(headers)
     }
 
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
-        let said = excerpt(body);
-        if said.contains("ExpiredToken") {
+        let said = said(body);
+        if said.contains("ExpiredToken") || said.contains("InvalidToken") {
             self.keys.forget();
         }
-        let why = format!("status {status}: {}", said.trim_end());
+        let why = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => format!("status {status}: {said}; {GIVE_KEYS}"),
+            _ => format!("status {status}: {said}"),
+        };
         match status {
             _ if status.is_success() => Answer::Each(vec![Verdict::Delivered; sent]),
             // It was put there before.
             StatusCode::PRECONDITION_FAILED if !self.overwrites.get() => Answer::Each(vec![Verdict::Delivered; sent]),
-            StatusCode::NOT_IMPLEMENTED if !self.overwrites.replace(true) => Answer::Later {
-                why: format!("the store does not know If-None-Match, and is asked without: {why}"),
-                after: None,
-                is_unclear: false,
-            },
+            StatusCode::NOT_IMPLEMENTED if said.contains("NotImplemented") && !self.overwrites.replace(true) => {
+                tracing::warn!(
+                    "the store does not know If-None-Match: from now on, what is sent again is put in the place of the same object"
+                );
+                Answer::Later {
+                    why,
+                    after: None,
+                    is_unclear: false,
+                }
+            }
             _ => refused(status, headers, body, why, &[]),
         }
+    }
+}
+
+/// What an answer says, for people, and nothing else: some repeat the token that they refuse.
+fn said(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once("</").map(|(said, _)| said.trim().to_owned())
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {}", excerpt(message.as_bytes())),
+        (Some(code), None) => code,
+        _ => excerpt(body).trim_end().to_owned(),
     }
 }
