@@ -34,7 +34,7 @@ pub(crate) struct Saved {
     /// How far it was read: what is before that may have been sent.
     #[serde(default)]
     pub(crate) read: u64,
-    /// How large it was.
+    /// Up to where there were lines in it.
     #[serde(default)]
     pub(crate) size: u64,
     /// When it was written to last, nanoseconds since 1970.

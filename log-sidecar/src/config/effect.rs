@@ -21,7 +21,7 @@ pub(super) const OF_THE_NETWORK: [&str; 11] = [
 ];
 
 pub(super) fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
-    if matches!(target, Target::Syslog(_)) {
+    if matches!(target, Target::Syslog(_) | Target::Datagrams(_)) {
         let of_http = OF_THE_NETWORK.iter().filter(|name| **name != "request-timeout");
         of_http.for_each(|name| s.pointless(name, "syslog knows no login, no headers and no refusal"));
     }

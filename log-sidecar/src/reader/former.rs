@@ -40,7 +40,7 @@ pub(super) struct Former {
     pub(super) generation: u32,
     /// Everything before was read.
     pub(super) offset: u64,
-    /// How large it was when it was seen last.
+    /// Up to where there were lines in it when it was seen last.
     pub(super) size: u64,
     /// Where a copy is read on: there, or, if a run was ended meanwhile, where everything before is settled.
     pub(super) resume_at: u64,

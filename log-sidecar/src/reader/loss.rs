@@ -27,7 +27,7 @@ impl Why {
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Truncated => "it was truncated before they were read, and no copy has them",
-            Self::Gone => "it was deleted before they were read",
+            Self::Gone => "it was deleted before they were known to be delivered",
         }
     }
 }

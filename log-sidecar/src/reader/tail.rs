@@ -58,8 +58,10 @@ pub(super) struct Tail {
     long: Option<u64>,
     /// The size up to which there is nothing to read but the start of a line.
     looked_at: u64,
-    /// The largest size that was seen.
+    /// The largest size that it is known to have had.
     seen: u64,
+    /// That of the last look, when nobody compared what is in it.
+    measured: u64,
     /// When it was written to last, nanoseconds since 1970.
     modified: i64,
     pub(super) frontier: Frontier,
@@ -181,6 +183,7 @@ impl Tail {
             long: None,
             looked_at: 0,
             seen: 0,
+            measured: 0,
             modified: 0,
             frontier,
             matched: true,
@@ -273,17 +276,21 @@ impl Tail {
 
     /// The backlog of a file of that size, and how far it is behind.
     pub(super) fn measure(&mut self, size: u64, now: Instant) -> (u64, Option<Lag>) {
-        self.seen = self.seen.max(size);
-        // There may be room for what comes; and the start of a line is none yet.
-        let is_unfinished = size == self.looked_at && !self.is_open;
-        let written = if self.in_nuls || is_unfinished {
-            self.unfinished_from()
-        } else {
-            size
-        };
+        self.measured = size;
+        let written = self.written(size);
         let settled = self.frontier.settled();
         let lag = self.watermark.lag(&self.source.path, written, settled, now);
         (self.backlog_of(size), lag)
+    }
+
+    /// Up to where there are lines in a file of that size: there may be room for what comes, and the start of a line is none yet.
+    fn written(&self, size: u64) -> u64 {
+        let is_unfinished = size == self.looked_at && !self.is_open;
+        if self.in_nuls || is_unfinished {
+            self.unfinished_from()
+        } else {
+            size
+        }
     }
 
     /// Is everything read and settled?
@@ -338,8 +345,8 @@ impl Tail {
         let meta = self.file.metadata()?;
         let (size, modified) = (self.up_to_stop(meta.len()), modified(&meta));
         let last = last || self.stop_at.is_some();
-        self.seen = self.seen.max(meta.len());
         if size < self.position {
+            self.seen = self.seen.max(self.measured);
             return Ok(self.reset());
         }
         // Written anew, and as long as before.
@@ -371,6 +378,7 @@ impl Tail {
         if self.in_nuls && size == self.looked_at && block[behind..].iter().all(|&byte| byte == 0) {
             return Ok(Turn::Idle);
         }
+        self.seen = self.seen.max(meta.len());
         let before = (self.looked_at, self.long, self.in_nuls);
         self.is_open = false;
         self.looked_at = self.position + (block.len() - behind) as u64;
@@ -560,7 +568,7 @@ impl Tail {
             generation: self.generation - 1,
             // A long line that was not ended has not been handed out.
             offset: self.unfinished_from(),
-            size: std::mem::take(&mut self.seen),
+            size: self.written(self.seen),
             resume_at: self.unfinished_from(),
             frontier: std::mem::replace(&mut self.frontier, Frontier::at(0)),
             evidence: if self.long.is_none() {
@@ -572,6 +580,7 @@ impl Tail {
             ends: std::mem::take(&mut self.ends),
             noticed: 0,
         };
+        (self.seen, self.measured) = (0, 0);
         self.is_open = false;
         self.in_nuls = false;
         self.room_of = None;
@@ -608,7 +617,7 @@ impl Tail {
                 .file
                 .metadata()
                 .map_or((0, 0), |meta| (meta.len(), modified(&meta))),
-            modified => (self.seen, modified),
+            modified => (self.written(self.seen.max(self.measured)), modified),
         };
         Saved {
             id: self.source.id.clone(),

@@ -145,6 +145,7 @@ impl Sink {
             Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
             Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
             Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
+            Target::Datagrams(server) => Self::Syslog(Box::new(Syslog::in_datagrams(&server.address, &network, shape))),
             Target::Forward(server) => Self::Forward(Box::new(Forward::new(server, network, shape))),
             Target::S3(folder) => {
                 let buckets = network.buckets.clone();

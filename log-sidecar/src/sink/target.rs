@@ -16,6 +16,8 @@ pub(crate) enum Target {
     Otlp(Server),
     Loki(Server),
     Syslog(Server),
+    /// Syslog, too.
+    Datagrams(Server),
     /// The path is the tag.
     Forward(Server),
     /// Anybody who takes documents.
@@ -78,6 +80,7 @@ impl Target {
             Self::Otlp(server)
             | Self::Loki(server)
             | Self::Syslog(server)
+            | Self::Datagrams(server)
             | Self::Forward(server)
             | Self::Web(server, _) => Some(server),
         }
@@ -107,7 +110,7 @@ impl Server {
     }
 }
 
-const SCHEMES: [&str; 16] = [
+const SCHEMES: [&str; 17] = [
     "elasticsearch+http",
     "elasticsearch+https",
     "opensearch+http",
@@ -122,6 +125,7 @@ const SCHEMES: [&str; 16] = [
     "json+https",
     "syslog+tcp",
     "syslog+tls",
+    "syslog+udp",
     "forward+tcp",
     "forward+tls",
 ];
@@ -132,7 +136,7 @@ const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT or forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; or stdout";
+        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp and udp; forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
@@ -157,6 +161,7 @@ impl Setting for Target {
         let server = || Server::of(&url, if path.is_empty() { usual } else { path });
         match kind {
             "syslog" if !path.is_empty() || !query.is_empty() => return Err("syslog takes no path".into()),
+            "syslog" if url.scheme.ends_with("+udp") => return Ok(Self::Datagrams(server())),
             "syslog" => return Ok(Self::Syslog(server())),
             "forward" if path.is_empty() || !query.is_empty() => {
                 return Err("forward takes a tag: forward+tls://HOST:PORT/TAG".into());
@@ -235,6 +240,7 @@ mod tests {
             "loki+http://loki?x=y",
             "ndjson://logs",
             "syslog+tcp://logs",
+            "syslog+udp://logs",
             "forward+tcp://logs/app",
             "forward+tcp://logs:24224",
             "forward+tcp://logs:24224/app?x=y",

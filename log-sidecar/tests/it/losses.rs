@@ -80,6 +80,36 @@ fn what_is_truncated_before_it_was_read_is_told() {
     assert!(lost > 0 && lost + delivered == size, "{lost} and {delivered} of {size}");
 }
 
+/// The start of a line is none yet, and what was written in its place is new.
+#[test]
+fn what_was_no_line_yet_or_is_written_anew_is_not_lost() {
+    let pod = Pod::new();
+    pod.append_lines("app.log", 0..100);
+    let running = pod.start();
+    pod.wait_for(100);
+    let mut lines = 100;
+    for round in 1..20 {
+        // Shorter than before, and longer.
+        let anew = if round % 2 == 0 { 10 } else { 10 * round };
+        pod.append("app.log", "the start of a line");
+        let admin = running.address("admin listening");
+        wait::until("the look at it", || {
+            let metrics = client::get(&admin, "/metrics").unwrap().text();
+            metrics.contains("log_backlog_bytes 19\n").then_some(())
+        });
+        let line = |number| format!("line {number}\n");
+        fs::write(pod.log("app.log"), (lines..lines + anew).map(line).collect::<String>()).unwrap();
+        lines += anew;
+        pod.wait_for(lines);
+    }
+    // Then no copy can come any more, and what is lost would be told.
+    fs::rename(pod.log("app.log"), pod.dir.path().join("away")).unwrap();
+    pod.append_lines("other.log", lines..lines + 1);
+    pod.wait_for(lines + 1);
+    pod.stop(running);
+    pod.assert_lines(lines + 1);
+}
+
 #[test]
 fn what_was_written_between_copy_and_truncation_is_told() {
     let (pod, running, size) = pod_with_backlog();

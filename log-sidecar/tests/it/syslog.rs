@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -167,4 +167,43 @@ fn what_syslog_does_not_know_is_refused() {
             running.stderr()
         );
     }
+}
+
+/// As long as nobody listens, and what has no room in one.
+#[test]
+fn each_message_is_a_datagram() {
+    let pod = Pod::new();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    pod.append("app.log", &"x".repeat(65_000));
+    pod.append("app.log", "\n");
+    pod.append("app.log", &"x".repeat(66_000));
+    pod.append("app.log", "\n");
+    let running = pod.start_to(&format!("syslog+udp://{address}"), &[]);
+    // The first is lost, as datagrams are; it tells that nobody is there.
+    pod.append_lines("app.log", 0..100);
+    running.wait_for_log("Connection refused");
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut buffer = vec![0; 70_000];
+    let mut messages = Vec::new();
+    while messages.last().is_none_or(|last: &String| !last.ends_with("] line 99")) {
+        let length = socket.recv(&mut buffer).unwrap();
+        messages.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+    }
+    pod.stop(running);
+    assert!(
+        messages
+            .iter()
+            .all(|message| message.starts_with("<14>1 ") && message.contains(" app - - [log@32473 path="))
+    );
+    assert!(messages.len() >= 99);
+    let letters = pod.dead_letters();
+    assert_eq!(letters.len(), 1);
+    assert!(
+        letters[0]["reason"].as_str().unwrap().contains("room for 65507 bytes"),
+        "{}",
+        letters[0]["reason"]
+    );
 }

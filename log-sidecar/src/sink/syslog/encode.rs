@@ -49,7 +49,17 @@ impl Encoder {
         text + records.len() * (AROUND + self.pod.len())
     }
 
+    /// Each behind its length, as streams have them.
     pub(super) fn write(&self, out: &mut Vec<u8>, records: &[Record<'_>], read_at: SystemTime) {
+        self.each(records, read_at, |message| {
+            out.extend_from_slice(itoa::Buffer::new().format(message.len()).as_bytes());
+            out.push(b' ');
+            out.extend_from_slice(message);
+        });
+    }
+
+    /// Gives out the message of each.
+    pub(super) fn each(&self, records: &[Record<'_>], read_at: SystemTime, mut give: impl FnMut(&[u8])) {
         let (mut message, mut app): (_, Option<(&Source, String)>) = (Vec::new(), None);
         for record in records {
             let name = match &app {
@@ -58,9 +68,7 @@ impl Encoder {
             };
             message.clear();
             self.write_message(&mut message, record, name, read_at);
-            out.extend_from_slice(itoa::Buffer::new().format(message.len()).as_bytes());
-            out.push(b' ');
-            out.extend_from_slice(&message);
+            give(&message);
         }
     }
 

@@ -1,9 +1,10 @@
-//! Syslog over TCP, also in TLS: RFC 5424 in the frames of RFC 6587, section 3.4.1, and RFC 5425.
+//! Syslog over TCP, also in TLS: RFC 5424 in the frames of RFC 6587, section 3.4.1, and RFC 5425; or in datagrams.
 //!
-//! Syslog has no acknowledgement. So each batch has a connection of its own, which we close for writing: the server reads up to that, and
+//! Syslog has no acknowledgement. So over TCP each batch has a connection of its own, which we close for writing: the server reads up to that, and
 //! closes its side when it has. That proves that it has read all of the batch, where an open connection proves no more than that the
 //! kernel on the way has. A proxy in between that closes by itself voids the proof.
 
+mod datagrams;
 mod encode;
 
 use std::io;
@@ -24,33 +25,69 @@ use crate::recycle::Pool;
 
 #[derive(Debug)]
 pub(crate) struct Syslog {
-    dial: Dial,
+    way: Way,
     timeout: Duration,
     encoder: Encoder,
     pub(super) bodies: Arc<Pool>,
 }
 
+#[derive(Debug)]
+enum Way {
+    Stream(Dial),
+    Datagrams(HostPort),
+}
+
 impl Syslog {
     pub(crate) fn new(address: &HostPort, network: &Network, shape: &Shape) -> Self {
+        let (address, tls) = (address.clone(), network.tls.clone());
+        Self::over(Way::Stream(Dial { address, tls }), network, shape)
+    }
+
+    pub(crate) fn in_datagrams(address: &HostPort, network: &Network, shape: &Shape) -> Self {
+        Self::over(Way::Datagrams(address.clone()), network, shape)
+    }
+
+    fn over(way: Way, network: &Network, shape: &Shape) -> Self {
         Self {
-            dial: Dial {
-                address: address.clone(),
-                tls: network.tls.clone(),
-            },
+            way,
             timeout: network.timeout,
             encoder: Encoder::new(shape),
             bodies: bodies(),
         }
     }
 
-    /// Is somebody there, who is who he says?
+    /// Is somebody there, who is who he says? Of datagrams, nobody knows.
     pub(crate) async fn greet(&self) -> Result<(), String> {
-        let stream = self.dial.connect().await;
-        stream.map(drop).map_err(|error| chain(&error))
+        let met = match &self.way {
+            Way::Stream(dial) => dial.connect().await.map(drop),
+            Way::Datagrams(address) => datagrams::connect(address).await.map(drop),
+        };
+        met.map_err(|error| chain(&error))
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let stream = match self.dial.connect().await {
+        match &self.way {
+            Way::Stream(dial) => self.send_over(dial, records, read_at).await,
+            Way::Datagrams(address) => self.send_each(address, records, read_at).await,
+        }
+    }
+
+    async fn send_each(&self, address: &HostPort, records: &[Record<'_>], read_at: SystemTime) -> Answer {
+        let socket = match datagrams::connect(address).await {
+            Ok(socket) => socket,
+            Err(error) => return later(false)(error),
+        };
+        let mut body = self.bodies.take(self.encoder.size(records));
+        let mut ends = Vec::with_capacity(records.len());
+        self.encoder.each(records, read_at, |message| {
+            body.extend_from_slice(message);
+            ends.push(body.len());
+        });
+        Answer::Each(datagrams::send(&socket, &body, &ends).await)
+    }
+
+    async fn send_over(&self, dial: &Dial, records: &[Record<'_>], read_at: SystemTime) -> Answer {
+        let stream = match dial.connect().await {
             Ok(stream) => stream,
             Err(error) => return later(false)(error),
         };
