@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 # name and budget in bytes
 budgets="init-copy 3000000
-log-sidecar 5300000
+log-sidecar 5500000
 proxy-sidecar 4500000
 adapter-sidecar 3500000"
 

@@ -16,14 +16,17 @@ use pod_contract::start::exit::Failure;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use crate::checkpoint::Positions;
 use crate::config::{self, Config, Task};
 use crate::ledger::{self, Ledgers};
+use crate::reader::Legacy;
 use crate::route::{Halt, Route};
 use crate::state;
 
 /// What the admin side calls itself.
 const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// Until it is tried again what cannot be done now.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the file that ends a Job is looked for.
 const LOOK_FOR_END: Duration = Duration::from_millis(500);
@@ -38,7 +41,7 @@ pub(crate) struct Setup {
 }
 
 /// Where a route was that has ended, by the name of its sink.
-type Position = (Option<Arc<str>>, Positions);
+type Position = (Option<Arc<str>>, Legacy);
 type Ended = Vec<Position>;
 
 /// Runs until SIGTERM, then every route reads to the end and delivers. New settings take the place of the old ones in between.
@@ -58,7 +61,7 @@ pub(crate) async fn ship(
     let mut registry = metrics::registry("log", env!("CARGO_PKG_VERSION"));
     ledger::register(&ledgers, &mut registry);
     reload.register(&mut registry, "log");
-    let mut running = Running::start(&setup, &ledgers, &ready, Vec::new())?;
+    let mut running = Running::start(&setup, &ledgers, &ready, &mut Vec::new())?;
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
     let shown = Admin {
@@ -79,8 +82,8 @@ pub(crate) async fn ship(
             }
             Some(ended) = running.routes.join_next() => return Err(too_early(ended)),
             Some(setup) = next_setup(&mut reload, fixed) => {
-                let ended = running.hand_over().await?;
-                running = match Running::start(&setup, &ledgers, &ready, ended.clone()) {
+                let mut ended = running.hand_over().await?;
+                running = match Running::start(&setup, &ledgers, &ready, &mut ended) {
                     Ok(running) => {
                         current = setup;
                         running
@@ -88,7 +91,7 @@ pub(crate) async fn ship(
                     Err(failure) => {
                         reload.has_failed();
                         tracing::error!("the new settings cannot be used, and the old ones stay: {failure}");
-                        Running::start(&current, &ledgers, &ready, ended)?
+                        Running::go_on(&current, &ledgers, &ready, &mut ended, &stop).await?
                     }
                 };
             }
@@ -102,12 +105,13 @@ pub(crate) async fn ship(
 /// `fixed` are the settings that stay.
 async fn next_setup(reload: &mut Reload<'_, Config>, fixed: (Option<SocketAddr>, Duration)) -> Option<Setup> {
     let Config { task, state, grace } = reload.next().await;
-    let Task::Ship(shipping, routes) = task else {
+    let Task::Ship(shipping, mut routes) = task else {
         return None;
     };
     if (shipping.admin, grace) != fixed {
         tracing::warn!("admin and grace stay as they were at the start");
     }
+    routes.iter_mut().for_each(|route| route.reading.within(fixed.1));
     Some(Setup {
         routes,
         state,
@@ -132,17 +136,18 @@ struct Running {
 
 impl Running {
     /// `ended` are those before them.
-    fn start(setup: &Setup, ledgers: &Ledgers, ready: &Ready, ended: Ended) -> Result<Self, Failure> {
+    fn start(setup: &Setup, ledgers: &Ledgers, ready: &Ready, ended: &mut Ended) -> Result<Self, Failure> {
         let lock = state::open(setup.state.as_deref(), &setup.routes)?;
-        let ledgers = ledgers.keep(setup.routes.iter().map(|route| route.name.as_ref()));
+        let own = ledgers.of(setup.routes.iter().map(|route| route.name.as_ref()));
         let mut opened = Vec::new();
-        for (route, ledger) in setup.routes.iter().cloned().zip(ledgers) {
+        for (route, ledger) in setup.routes.iter().cloned().zip(own.iter().cloned()) {
             let span = route.span();
             let before = ended.iter().find(|(name, _)| *name == route.name);
-            let before = before.map(|(_, positions)| positions.clone());
+            let before = before.map(|(_, legacy)| legacy.again()).transpose()?;
             let route = span.in_scope(|| Route::open(route, ledger, ready, before))?;
             opened.push((route, span));
         }
+        ledgers.keep(&own);
         // Only when all of them can: a start that fails sends nothing.
         let (halt, mut routes) = (Halt::default(), JoinSet::new());
         for (route, span) in opened {
@@ -153,6 +158,28 @@ impl Running {
             halt,
             _lock: lock,
         })
+    }
+
+    /// The same as often as it takes: what was possible before may be again.
+    async fn go_on(
+        setup: &Setup,
+        ledgers: &Ledgers,
+        ready: &Ready,
+        ended: &mut Ended,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let _unready = ready.latch("settings that can be used");
+        loop {
+            match Self::start(setup, ledgers, ready, ended) {
+                Err(failure) if stop.is_cancelled() => return Err(failure),
+                Err(failure) => tracing::error!("nothing is shipped, and it is tried again: {failure}"),
+                Ok(running) => return Ok(running),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+            }
+        }
     }
 
     /// Everything is read, and delivered.

@@ -45,10 +45,11 @@ pub(crate) async fn send_all_again(
     ledgers: &Ledgers,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let ledgers = ledgers.keep(routes.iter().map(|route| route.name.as_ref()));
+    let own = ledgers.of(routes.iter().map(|route| route.name.as_ref()));
+    ledgers.keep(&own);
     let mut sending = JoinSet::new();
     let mut result = Ok(());
-    for (route, ledger) in routes.into_iter().zip(ledgers) {
+    for (route, ledger) in routes.into_iter().zip(own) {
         if route.name.is_some() {
             refuse_common(&state)?;
         }

@@ -23,7 +23,7 @@ use crate::config;
 use crate::deliver::{DeadLetter, Delivery};
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
-use crate::reader::{LEAST_BLOCK, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, open_checkpoint};
+use crate::reader::{Held, LEAST_BLOCK, Legacy, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, Start, open_checkpoint};
 use crate::recycle::Pool;
 use crate::sink::{Sink, Target};
 
@@ -46,7 +46,7 @@ pub(crate) struct Halt {
 pub(crate) struct Route {
     config: config::Route,
     ledger: Ledger,
-    checkpoint: (Checkpoint, Option<Positions>),
+    checkpoint: (Checkpoint, Option<Positions>, Vec<Held>),
     ready: Ready,
     scanned: Latch,
     greeted: Latch,
@@ -55,10 +55,10 @@ pub(crate) struct Route {
 impl Route {
     /// Opens what it needs. `before` is where another one of its sink was that has ended in this process.
     pub(crate) fn open(
-        config: config::Route,
+        mut config: config::Route,
         ledger: Ledger,
         ready: &Ready,
-        before: Option<Positions>,
+        before: Option<Legacy>,
     ) -> Result<Self, Failure> {
         let of = |what: &str| match &config.name {
             Some(name) => format!("{what} {name}"),
@@ -66,10 +66,15 @@ impl Route {
         };
         let (scanned, greeted) = (ready.latch(of("first look at the files")), ready.latch(of("sink")));
         warn_of_what_is_open(&config.delivery, &ledger);
-        let mut checkpoint = open_checkpoint(config.state.as_deref())?;
-        if config.state.is_none() {
-            checkpoint.1 = before;
-        }
+        let (checkpoint, positions) = open_checkpoint(config.state.as_deref())?;
+        let checkpoint = match before {
+            // Whatever is on disk, and whatever was to be at the start: it goes on.
+            Some(Legacy { positions, held }) => {
+                config.reading.start = Start::Checkpoint;
+                (checkpoint, Some(positions), held)
+            }
+            None => (checkpoint, positions, Vec::new()),
+        };
         Ok(Self {
             config,
             ledger,
@@ -81,7 +86,7 @@ impl Route {
     }
 
     /// Ships until it is halted, then reads to the end, delivers, and returns; or returns as soon as what is out is settled, or given up.
-    pub(crate) async fn run(self, halt: Halt) -> Result<(Option<Arc<str>>, Positions), Failure> {
+    pub(crate) async fn run(self, halt: Halt) -> Result<(Option<Arc<str>>, Legacy), Failure> {
         let (config, ledger) = (self.config, self.ledger);
         let mailbox = Arc::new(Mailbox::default());
         let (sender, receiver) = mpsc::channel(2 * MAX_BATCHES);
@@ -130,7 +135,7 @@ impl Route {
         // The reader has nothing out, or has given it up: it writes the checkpoint and ends.
         drop(shipped);
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        let Ok(Ok(positions)) = joined else {
+        let Ok(Ok(legacy)) = joined else {
             return Err(Failure::failed("the reader thread panicked; this is a bug"));
         };
         if is_over {
@@ -138,7 +143,7 @@ impl Route {
         } else {
             conclude(&ledger)?;
         }
-        Ok((config.name, positions))
+        Ok((config.name, legacy))
     }
 }
 
@@ -151,7 +156,7 @@ fn conclude(ledger: &Ledger) -> Result<(), Failure> {
         ));
     }
     if ledger.lost_bytes.get() > 0 {
-        let failure = Failure::failed(format!("lines were lost before they were read: {}", ledger.summary()));
+        let failure = Failure::failed(format!("lines are lost that were never read: {}", ledger.summary()));
         return Err(failure.remedy(
             "the log says in which files; let rotation rename them instead of truncating them, and keep more of them while the sink is away",
         ));

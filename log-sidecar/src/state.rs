@@ -61,8 +61,14 @@ pub(crate) fn cannot_use(dir: &Path, error: &io::Error, otherwise: &str) -> Fail
 fn take_over(state: &Path, names: &[&str]) -> io::Result<()> {
     let (old, sinks, taken) = (state.join(NAME), state.join(SINKS), state.join(TAKEN));
     if old.try_exists()? {
-        // It has to be one of ours.
+        // It has to be one of ours, and those of the sinks that have any, too.
         peek(state)?;
+        for dir in names.iter().map(|name| sinks.join(name)) {
+            match peek(&dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         about(&sinks, fs::create_dir_all(&sinks))?;
         match fs::remove_file(old.with_extension(CLEAN)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -123,9 +123,18 @@ impl Reading {
             hold_deleted_max: hold_deleted_max?.0,
             drain_quiet: drain_quiet?,
             ready_lag,
-            drain_limit: grace * 3 / 4,
+            drain_limit: drain_limit(grace),
         })
     }
+
+    /// It has to end within this grace.
+    pub(crate) fn within(&mut self, grace: Duration) {
+        self.drain_limit = drain_limit(grace);
+    }
+}
+
+fn drain_limit(grace: Duration) -> Duration {
+    grace * 3 / 4
 }
 
 fn prove_batches(s: &mut Settings<'_>, framing: Option<&Framing>, wanted: Wanted) -> Option<Batches> {

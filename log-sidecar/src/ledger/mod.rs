@@ -76,6 +76,7 @@ impl Ledger {
             }
         };
         let (lost, dropped) = (told("lost", lost), told("dropped", dropped));
+        let dropped = dropped + &told("given back", self.given_back.get());
         let unread = told("lost unread bytes", self.lost_bytes.get());
         let sink = self.prefix();
         format!(
@@ -92,14 +93,18 @@ pub(crate) struct Ledgers(Arc<Mutex<Vec<Ledger>>>);
 
 impl Ledgers {
     /// One for each of these sinks: that which it has had, or a new one.
-    pub(crate) fn keep<'n>(&self, sinks: impl Iterator<Item = Option<&'n Arc<str>>>) -> Vec<Ledger> {
-        let mut ledgers = self.lock();
-        let find = |sink: Option<&Arc<str>>| ledgers.iter().find(|ledger| ledger.sink.as_ref() == sink).cloned();
-        let kept: Vec<_> = sinks
-            .map(|sink| find(sink).unwrap_or_else(|| Ledger::of(sink)))
-            .collect();
-        ledgers.clone_from(&kept);
-        kept
+    pub(crate) fn of<'n>(&self, sinks: impl Iterator<Item = Option<&'n Arc<str>>>) -> Vec<Ledger> {
+        let ledgers = self.lock();
+        let of = |sink: Option<&Arc<str>>| {
+            let known = ledgers.iter().find(|ledger| ledger.sink.as_ref() == sink);
+            known.cloned().unwrap_or_else(|| Ledger::of(sink))
+        };
+        sinks.map(of).collect()
+    }
+
+    /// Those of all sinks from now on.
+    pub(crate) fn keep(&self, ledgers: &[Ledger]) {
+        *self.lock() = ledgers.to_vec();
     }
 
     /// For the deadline.

@@ -42,6 +42,8 @@ pub(super) struct Former {
     pub(super) offset: u64,
     /// Up to where there were lines in it when it was seen last.
     pub(super) size: u64,
+    /// What is before may have been delivered by a run that was killed.
+    pub(super) sent: u64,
     /// Where a copy is read on: there, or, if a run was ended meanwhile, where everything before is settled.
     pub(super) resume_at: u64,
     pub(super) frontier: Frontier,
@@ -65,6 +67,7 @@ impl Former {
             generation: saved.generation,
             offset: saved.offset,
             size: saved.size,
+            sent: 0,
             resume_at: saved.offset,
             frontier: Frontier::at(saved.offset),
             evidence: saved.evidence.clone(),
@@ -118,6 +121,7 @@ impl Former {
             generation,
             offset: 0,
             size: 0,
+            sent: 0,
             resume_at: 0,
             frontier: Frontier::at(0),
             evidence: Evidence::none(),
@@ -183,7 +187,7 @@ impl Former {
 
     /// What nobody has read, if a copy holds so many bytes, or none.
     pub(super) fn loss(&self, copied: u64) -> Option<Loss> {
-        let from = self.offset.max(copied);
+        let from = self.offset.max(self.sent).max(copied);
         (self.size > from).then(|| Loss {
             source: Arc::clone(&self.source),
             from,
@@ -192,9 +196,18 @@ impl Former {
         })
     }
 
-    /// A copy that has not come up for so long does not exist.
-    pub(super) fn is_recent(&self, now: i64) -> bool {
+    /// May a copy still come up? `exists` if the file still has a name.
+    pub(super) fn may_come(&self, now: i64, exists: bool) -> bool {
         const LONGEST: i64 = 60_000_000_000;
-        now - self.noticed < LONGEST
+        // Who deletes it after the truncation has made the copy before.
+        const ONCE_GONE: i64 = 5_000_000_000;
+        let age = now - self.noticed;
+        // What is on its way is compared with once it is settled.
+        let is_open = self.frontier.settled() < self.offset;
+        if exists {
+            is_open || age < LONGEST
+        } else {
+            age < ONCE_GONE
+        }
     }
 }

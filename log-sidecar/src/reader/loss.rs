@@ -10,7 +10,7 @@ pub(super) struct Loss {
     pub(super) source: Arc<Source>,
     /// Where they stood.
     pub(super) from: u64,
-    /// As far as that is known: at least, but for what was on its way when a run was killed.
+    /// At least.
     pub(super) bytes: u64,
     pub(super) why: Why,
 }
@@ -27,7 +27,7 @@ impl Why {
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Truncated => "it was truncated before they were read, and no copy has them",
-            Self::Gone => "it was deleted before they were known to be delivered",
+            Self::Gone => "it was deleted before they were read",
         }
     }
 }

@@ -30,7 +30,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use self::archive::{Archive, Passage};
 use self::collect::Collecting;
 use self::files::Files;
-pub(crate) use self::files::Start;
+pub(crate) use self::files::{Held, Start};
 pub(crate) use self::framing::{Framing, Join, framed};
 use self::loss::Loss;
 use self::pace::Pace;
@@ -94,6 +94,24 @@ enum Phase {
     Flushing,
 }
 
+/// What one reader leaves to the next in the same process.
+#[derive(Debug)]
+pub(crate) struct Legacy {
+    pub(crate) positions: Positions,
+    pub(crate) held: Vec<Held>,
+}
+
+impl Legacy {
+    /// The same once more: the first who goes on may fail.
+    pub(crate) fn again(&self) -> Result<Self, Failure> {
+        let held: io::Result<_> = self.held.iter().map(Held::again).collect();
+        Ok(Self {
+            positions: self.positions.clone(),
+            held: held.map_err(|error| Failure::failed(format!("cannot hold a deleted file any longer: {error}")))?,
+        })
+    }
+}
+
 /// Everything the reader thread owns.
 pub(crate) struct Reader {
     config: Reading,
@@ -131,13 +149,15 @@ pub(crate) struct Reader {
     phase: Phase,
     /// What is out is given up.
     is_abandoned: bool,
+    /// Another one goes on.
+    is_handing_over: bool,
     started: Instant,
 }
 
 impl Reader {
     pub(crate) fn new(
         config: Reading,
-        (checkpoint, positions): (Checkpoint, Option<Positions>),
+        (checkpoint, positions, held): (Checkpoint, Option<Positions>, Vec<Held>),
         mailbox: Arc<Mailbox>,
         ledger: Ledger,
         batches: Sender<Batch>,
@@ -151,7 +171,7 @@ impl Reader {
             .batches
             .collect
             .map(|longest| Collecting::new(longest, left.unwrap_or_default()));
-        let files = Files::new(&config, positions, ledger.clone());
+        let files = Files::new(&config, positions, held, ledger.clone());
         let now = Instant::now();
         Self {
             pace: Pace::new(config.rate, now),
@@ -181,14 +201,16 @@ impl Reader {
             blocks,
             phase: Phase::Running,
             is_abandoned: false,
+            is_handing_over: false,
             started: now,
         }
     }
 
     /// Reads until told to drain, and then to the end, or until told to hand over; returns where that is.
-    pub(crate) fn run(mut self) -> Positions {
+    pub(crate) fn run(mut self) -> Legacy {
         loop {
-            if Instant::now() >= self.reconcile_at {
+            // Once all is read, what a look finds is for the next run.
+            if self.phase != Phase::Flushing && Instant::now() >= self.reconcile_at {
                 self.reconcile();
             }
             let round = self.read_turns();
@@ -217,7 +239,14 @@ impl Reader {
             tracing::error!(%error, "cannot write the checkpoint");
         }
         self.files.measure_each();
-        positions
+        Legacy {
+            positions,
+            held: if self.is_handing_over {
+                self.files.held()
+            } else {
+                Vec::new()
+            },
+        }
     }
 
     fn reconcile(&mut self) {
@@ -235,9 +264,7 @@ impl Reader {
         if self.first_scan.take().is_some() {
             self.send_what_was_out();
         }
-        for loss in self.files.take_losses() {
-            self.tell_loss(&loss);
-        }
+        self.tell_losses();
         self.judge_lag();
         // Where hints tell of everything, a look at thousands of files is for what they missed.
         let share = if self.watch.is_complete() { RARE } else { OFTEN };
@@ -245,17 +272,19 @@ impl Reader {
         self.reconcile_at = Instant::now() + self.config.poll.max(pause);
     }
 
-    fn tell_loss(&mut self, loss: &Loss) {
-        let Loss {
-            source,
-            from,
-            bytes,
-            why,
-        } = loss;
-        tracing::error!(path = source.path, from, bytes, "lines are lost: {}", why.text());
-        self.ledger.lost_bytes.inc_by(*bytes);
-        self.ledger.read.inc();
-        self.collect(loss.segment());
+    fn tell_losses(&mut self) {
+        for loss in self.files.take_losses() {
+            let Loss {
+                source,
+                from,
+                bytes,
+                why,
+            } = &loss;
+            tracing::error!(path = source.path, from, bytes, "lines are lost: {}", why.text());
+            self.ledger.lost_bytes.inc_by(*bytes);
+            self.ledger.read.inc();
+            self.collect(loss.segment());
+        }
     }
 
     fn judge_lag(&mut self) {
@@ -314,6 +343,7 @@ impl Reader {
             .in_flight_bytes
             .set(i64::try_from(self.out_bytes + self.pending.bytes).unwrap_or(i64::MAX));
         self.is_abandoned |= news.abandon;
+        self.is_handing_over |= news.hand_over;
         if news.hand_over && self.phase == Phase::Running {
             self.seal();
             self.phase = Phase::Flushing;
@@ -622,9 +652,9 @@ impl Reader {
             read_at,
             name,
         };
-        self.out_bytes += batch.bytes();
-        self.out_batches += 1;
         if let Some(batches) = &self.batches {
+            self.out_bytes += batch.bytes();
+            self.out_batches += 1;
             // The channel holds as many as may be out; it is closed only when the process gives up.
             if let Err(error) = batches.try_send(batch) {
                 let is_bug = matches!(error, TrySendError::Full(_));
@@ -656,10 +686,14 @@ impl Reader {
                     // What waits for the checkpoint is not read either.
                     let is_left = self.files.has_unread(self.unsaved.is_some());
                     self.ledger.cut_off.store(!read || is_left, Ordering::Relaxed);
+                    // No copy can come any more.
+                    self.files.give_up_copies();
+                    self.tell_losses();
                     self.seal();
                     tracing::info!(read, "reading has ended; waiting for the sink");
                     self.phase = Phase::Flushing;
                     self.batches = None;
+                    self.files.measure_each();
                 }
             }
             Phase::Running | Phase::Flushing => {}
@@ -668,6 +702,9 @@ impl Reader {
 
     fn next_deadline(&mut self) -> Duration {
         let now = Instant::now();
+        if self.phase == Phase::Flushing {
+            return self.save_at.min(now + self.config.poll).saturating_duration_since(now);
+        }
         let mut at = self.reconcile_at.min(now + self.config.poll);
         let opens_at = self.pace.opens_at(now);
         if opens_at > now && self.phase == Phase::Running {

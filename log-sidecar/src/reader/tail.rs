@@ -14,12 +14,13 @@ use rustix::io::pread;
 use super::archive::Unpacked;
 use super::clock::{Clock, LOOK_BACK};
 use super::ends::Ends;
+use super::files::Held;
 use super::former::Former;
 use super::framing::{Framing, frame, line};
 use super::trouble::Trouble;
 use crate::batch::{Line, Mark, Segment, Source};
 use crate::checkpoint::Saved;
-use crate::discover::is_rotation_of;
+use crate::discover::{Found, Kind, is_rotation_of};
 use crate::frontier::Frontier;
 use crate::identity::{Evidence, GUARD, HEAD, Inode, content_id};
 use crate::ledger::{Lag, Watermark};
@@ -378,7 +379,7 @@ impl Tail {
         if self.in_nuls && size == self.looked_at && block[behind..].iter().all(|&byte| byte == 0) {
             return Ok(Turn::Idle);
         }
-        self.seen = self.seen.max(meta.len());
+        self.seen = meta.len();
         let before = (self.looked_at, self.long, self.in_nuls);
         self.is_open = false;
         self.looked_at = self.position + (block.len() - behind) as u64;
@@ -569,6 +570,7 @@ impl Tail {
             // A long line that was not ended has not been handed out.
             offset: self.unfinished_from(),
             size: self.written(self.seen),
+            sent: 0,
             resume_at: self.unfinished_from(),
             frontier: std::mem::replace(&mut self.frontier, Frontier::at(0)),
             evidence: if self.long.is_none() {
@@ -599,10 +601,18 @@ impl Tail {
     /// What a checkpoint says of this file. Should the bytes be gone, the last good evidence stands: they were settled.
     pub(super) fn saved(&mut self) -> Saved {
         let settled = self.frontier.settled();
-        if self.evidence.0 != settled
-            && let Ok(evidence) = Evidence::take(&self.file, settled)
-        {
-            self.evidence = (settled, evidence);
+        if self.evidence.0 != settled {
+            // What was written in the place of what was read is no evidence of that.
+            let evidence = if settled == self.position {
+                Some(Evidence::of(&self.head, &self.guard))
+            } else if self.is_changed() {
+                None
+            } else {
+                Evidence::take(&self.file, settled).ok()
+            };
+            if let Some(evidence) = evidence {
+                self.evidence = (settled, evidence);
+            }
         }
         let length = if settled == 0 { self.size().min(HEAD) } else { 0 };
         if self.begins.as_ref().map_or(0, |(length, _)| *length) != length {
@@ -643,6 +653,18 @@ impl Tail {
     /// Is so little of it on disk that nobody would know it again under another inode?
     pub(super) fn is_unknown(&self) -> bool {
         self.frontier.settled() == 0 && self.begins.is_none()
+    }
+
+    /// For whoever goes on with it, though it has no name.
+    pub(super) fn into_held(self, inode: Inode) -> Held {
+        let found = Found {
+            path: Path::new(&self.source.path).to_owned(),
+            inode,
+            size: self.seen,
+            modified: self.modified,
+            kind: Kind::Rotated,
+        };
+        Held::new(self.file, found)
     }
 
     /// The id that a file of this inode has if nobody knows it.

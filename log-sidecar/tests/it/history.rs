@@ -340,7 +340,11 @@ fn the_copy_of_a_trace_that_is_written_is_a_copy() {
     });
     fs::write(pod.log("app.log"), "").unwrap();
     running.wait_for_log("a copy of what was read");
-    pod.stop(running);
+    // But that is lost which waited for more of it.
+    let mut running = running;
+    running.terminate();
+    assert_eq!(running.exit().code(), Some(1));
+    running.wait_for_log("lost unread bytes 6,");
     let mut messages = pod.store.messages("app");
     messages.sort_unstable();
     messages.dedup();

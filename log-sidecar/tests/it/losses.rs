@@ -49,7 +49,7 @@ fn told(pod: &Pod, mut running: Running) -> (u64, u64) {
     wait::until("the record", || (!gaps(pod).is_empty()).then_some(()));
     running.terminate();
     assert_eq!(running.exit().code(), Some(1), "{:#?}", running.stderr());
-    running.wait_for_log("lines were lost before they were read");
+    running.wait_for_log("lines are lost that were never read");
     running.wait_for_log("in flight 0, unread 0 bytes");
     let gaps = gaps(pod);
     let [gap] = gaps.as_slice() else { panic!("{gaps:?}") };
@@ -133,5 +133,7 @@ fn what_is_deleted_while_nobody_holds_it_is_told() {
     pod.store.refuse_all(None);
     let running = pod.start_with(&SMALL);
     running.wait_for_log("a file of the checkpoint is gone");
-    assert_eq!(told(&pod, running), (size, 0));
+    // What was on its way may have been delivered.
+    let (lost, delivered) = told(&pod, running);
+    assert!(lost > 0 && lost < size && delivered == 0, "{lost} of {size}");
 }

@@ -1,6 +1,7 @@
 //! New settings while it runs: what they say counts from then on, and no line is lost or doubled in between.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
 use rustix::process::Signal;
@@ -195,4 +196,104 @@ fn a_second_sink_starts_where_the_one_has_ended() {
     pod.stop(running);
     pod.assert_lines(300);
     assert_lines(&other, 100..300);
+}
+
+/// Whoever goes on has the file, though it has no name.
+#[test]
+fn a_deleted_file_is_held_on() {
+    let pod = Pod::new();
+    let running = start(&pod, &single(&pod, ""));
+    pod.append_lines("app.log", 0..100);
+    pod.wait_for(100);
+    let mut writer = OpenOptions::new().append(true).open(pod.log("app.log")).unwrap();
+    fs::remove_file(pod.log("app.log")).unwrap();
+    for round in 1..4 {
+        reload(&pod, &running, &single(&pod, &format!("field: {{round: '{round}'}}\n")));
+        wait::until("the settings", || {
+            let lines = running.stderr().into_iter();
+            (lines.filter(|line| line.contains(TAKEN)).count() == round).then_some(())
+        });
+        for number in round * 100..round * 100 + 100 {
+            writeln!(writer, "line {number}").unwrap();
+        }
+        pod.wait_for(round * 100 + 100);
+    }
+    pod.stop(running);
+    pod.assert_lines(400);
+    assert_eq!(pod.store.conflicts(), 0);
+}
+
+/// Where to start is said for the start; positions in hand count, wherever they are kept from now on.
+#[test]
+fn it_goes_on_from_where_it_is() {
+    let pod = Pod::new();
+    let running = start(&pod, &single(&pod, "start: head\n"));
+    pod.append_lines("app.log", 0..100);
+    pod.wait_for(100);
+    reload(&pod, &running, &single(&pod, "start: head\ndrop: /none/\n"));
+    running.wait_for_log(TAKEN);
+    pod.append_lines("app.log", 100..200);
+    pod.wait_for(200);
+    // Another state directory, which is empty.
+    let path = file(&pod, &single(&pod, "start: tail\n"));
+    let other = pod.dir.path().join("other");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace(&pod.state("").display().to_string(), &other.display().to_string());
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 200..300);
+    running.wait_for_log("did not take everything");
+    fs::write(&path, text).unwrap();
+    running.signal(Signal::HUP);
+    wait::until("the other directory", || {
+        other.join("checkpoint.json").exists().then_some(())
+    });
+    pod.store.refuse_all(None);
+    pod.wait_for(300);
+    pod.stop(running);
+    pod.assert_lines(300);
+    assert_eq!(pod.store.conflicts(), 0);
+}
+
+/// As one that is being written in place.
+#[test]
+fn an_empty_file_changes_nothing() {
+    let pod = Pod::new();
+    let running = start(&pod, &single(&pod, "redact: /secret/\n"));
+    pod.append("app.log", "a secret 1\n");
+    pod.wait_for(1);
+    reload(&pod, &running, &single(&pod, ""));
+    running.wait_for_log(TAKEN);
+    fs::write(pod.dir.path().join("config.yaml"), "").unwrap();
+    running.signal(Signal::HUP);
+    running.wait_for_log("empty or away, and the old settings stay");
+    pod.append_lines("app.log", 0..10);
+    pod.wait_for(11);
+    pod.stop(running);
+}
+
+/// While what is out is waited for, too.
+#[test]
+fn what_is_lost_meanwhile_hangs_nothing() {
+    let pod = Pod::new();
+    let running = start(&pod, &single(&pod, ""));
+    pod.append_lines("app.log", 0..100);
+    pod.wait_for(100);
+    pod.store.refuse_all(Some(503));
+    pod.append_lines("app.log", 100..200);
+    running.wait_for_log("did not take everything");
+    // Many truncations in a row: more than are remembered.
+    reload(&pod, &running, &single(&pod, "drop: /none/\n"));
+    for _ in 0..40 {
+        pod.append("app.log", "x\n");
+        fs::write(pod.log("app.log"), "").unwrap();
+    }
+    running.wait_for_log(TAKEN);
+    pod.store.refuse_all(None);
+    pod.append_lines("other.log", 200..300);
+    wait::until("the last line", || {
+        pod.store.messages("app").contains(&"line 299".to_owned()).then_some(())
+    });
+    running.terminate();
+    let mut running = running;
+    assert!(running.exit().code().is_some_and(|code| code < 2));
 }

@@ -17,6 +17,9 @@ use crate::start::cli::Again;
 /// The file is compared so often. The kubelet takes up to a minute to bring a change into a volume, so this adds little.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// It is as it was for so long before it is read.
+const REST: Duration = Duration::from_millis(500);
+
 /// Tells of new settings.
 pub struct Reload<'a, C> {
     again: Again<'a, C>,
@@ -59,7 +62,12 @@ impl<'a, C> Reload<'a, C> {
                 _ = self.hangup.recv() => "SIGHUP",
                 () = changed(self.again.file, self.seen) => "the file has changed",
             };
-            self.seen = self.again.file.and_then(digest);
+            self.seen = self.again.file.and_then(digest).or(self.seen);
+            if self.again.file.is_some_and(|file| digest(file).is_none()) {
+                self.is_successful.set(0);
+                tracing::error!(why, "the file of --config is empty or away, and the old settings stay");
+                continue;
+            }
             match (self.again.prove)() {
                 Ok(config) => {
                     tracing::info!(why, "the settings are read again");
@@ -84,20 +92,25 @@ impl<'a, C> Reload<'a, C> {
     }
 }
 
-/// One that is gone for a moment has not changed.
+/// One that is gone or empty for a moment has not changed, and one that is being written is waited for.
 async fn changed(file: Option<&Path>, seen: Option<u64>) {
     loop {
         sleep(LOOK).await;
-        if let Some(now) = file.and_then(digest)
-            && Some(now) != seen
-        {
+        let now = file.and_then(digest);
+        if now.is_none() || now == seen {
+            continue;
+        }
+        sleep(REST).await;
+        if file.and_then(digest) == now {
             return;
         }
     }
 }
 
+/// None of an empty one.
 fn digest(file: &Path) -> Option<u64> {
+    let content = std::fs::read(file).ok().filter(|content| !content.is_empty())?;
     let mut hasher = DefaultHasher::new();
-    std::fs::read(file).ok()?.hash(&mut hasher);
+    content.hash(&mut hasher);
     Some(hasher.finish())
 }

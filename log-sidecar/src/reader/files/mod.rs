@@ -11,6 +11,7 @@ mod room;
 mod rotated;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,13 +31,33 @@ use super::trouble::Trouble;
 use crate::batch::{Settled, Source};
 use crate::checkpoint::{Positions, Saved};
 use crate::config::Reading;
-use crate::discover::{Kind, Patterns, is_compressed_name};
+use crate::discover::{Found, Kind, Patterns, is_compressed_name};
 use crate::identity::{Inode, Lasting};
 use crate::ledger::Ledger;
 use crate::parse::Zone;
 
 /// Of one file.
 const MOST_FORMERS: usize = 16;
+
+/// A file that has no name any more, and may still be written to or have something to read.
+#[derive(Debug)]
+pub(crate) struct Held {
+    file: File,
+    found: Found,
+}
+
+impl Held {
+    pub(in crate::reader) fn new(file: File, found: Found) -> Self {
+        Self { file, found }
+    }
+
+    pub(in crate::reader) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            found: self.found.clone(),
+        })
+    }
+}
 
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
@@ -78,6 +99,8 @@ pub(super) struct Files {
     first_look: bool,
     /// A name led to another file, or nowhere, when it was to be opened.
     has_missed: bool,
+    /// Of the reader before in this process.
+    inherited: Vec<Held>,
     /// What is lost, and not told.
     losses: Vec<Loss>,
     /// An archive was broken.
@@ -90,7 +113,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Without `positions`, this is a first start.
-    pub(super) fn new(config: &Reading, positions: Option<Positions>, ledger: Ledger) -> Self {
+    pub(super) fn new(config: &Reading, positions: Option<Positions>, held: Vec<Held>, ledger: Ledger) -> Self {
         // Up to where each was read when that was saved; and what may have been read and sent since, which is less than in flight.
         let unclear = positions.iter().filter(|positions| !positions.is_clean);
         let since = 2 * config.batches.in_flight as u64;
@@ -136,6 +159,7 @@ impl Files {
             first_look: true,
             has_missed: false,
             losses: Vec::new(),
+            inherited: held,
             has_lost: false,
             is_gone_told: false,
             is_ending: false,
@@ -156,13 +180,9 @@ impl Files {
                 None => tail.matched && is_hidden(),
             };
         }
-        let (now, awaits) = (nanos_now(), self.awaits_archives());
-        let may_come = |former: &mut Former| awaits || (look.of(&former.inode).is_some() && former.is_recent(now));
-        let forgotten = self.formers.extract_if(.., |former| !may_come(former));
-        self.losses.extend(forgotten.filter_map(|former| former.loss(0)));
         let names = |path: &Path| scan.files.iter().any(|file| file.path == path);
         self.unreadable.retain(|path, _| look.lacks(path) || names(path));
-        let mut opened = self.read_what_vanished(&look);
+        let mut opened = self.read_what_vanished(&look) | self.take_up_inherited(&look);
         self.has_more_archives = false;
         // First those that are known: what was truncated tells of what is new whether it is a copy.
         let (known, others): (Vec<_>, Vec<_>) = look
@@ -179,6 +199,10 @@ impl Files {
             };
         }
         opened |= self.judge_archives(&look);
+        let (now, awaits) = (nanos_now(), self.awaits_archives());
+        let may_come = |former: &Former| awaits || former.may_come(now, look.of(&former.inode).is_some());
+        let forgotten = self.formers.extract_if(.., |former| !may_come(former));
+        self.losses.extend(forgotten.filter_map(|former| former.loss(0)));
         look.hidden().for_each(|(path, error)| self.complain(path, error));
         // What this look has missed has another name by now, or none.
         let has_missed = std::mem::take(&mut self.has_missed) || scan.has_missed;
@@ -201,7 +225,7 @@ impl Files {
         let news = self.tails.iter().filter(may_have_news).map(|(inode, _)| *inode);
         self.dirty.extend(news);
         self.measure(Some(&look));
-        let name = |file: crate::discover::Found| (file.path, (file.inode, file.kind));
+        let name = |file: Found| (file.path, (file.inode, file.kind));
         self.names = scan.files.into_iter().map(name).collect();
         opened
     }
@@ -262,6 +286,40 @@ impl Files {
             true => self.dirty.iter().copied().filter(is_cut).collect(),
             false => self.tails.keys().copied().filter(is_cut).collect(),
         }
+    }
+
+    /// Nothing comes any more: what only a copy could have is lost.
+    pub(super) fn give_up_copies(&mut self) {
+        for former in &mut self.formers {
+            self.losses.extend(former.loss(0));
+            former.size = former.offset;
+        }
+    }
+
+    /// Files that have no name any more, for whoever goes on.
+    pub(super) fn held(&mut self) -> Vec<Held> {
+        let scan = self.patterns.scan();
+        let look = Look::new(&scan);
+        let nameless = self.tails.extract_if(.., |inode, _| look.of(inode).is_none());
+        nameless.map(|(inode, tail)| tail.into_held(inode)).collect()
+    }
+
+    fn take_up_inherited(&mut self, look: &Look<'_>) -> bool {
+        let mut opened = false;
+        for Held { file, found } in std::mem::take(&mut self.inherited) {
+            let saved = self.memory.read(&found.inode).cloned();
+            if look.of(&found.inode).is_some() || saved.is_none() {
+                continue;
+            }
+            match self.follow(&found, file, saved.as_ref()) {
+                Ok(is_open) => opened |= is_open,
+                Err(error) => self.complain(&found.path, &error),
+            }
+            if let Some(tail) = self.tails.get_mut(&found.inode) {
+                (tail.matched, tail.exists) = (false, false);
+            }
+        }
+        opened
     }
 
     /// What is lost since the last time.
@@ -377,17 +435,21 @@ impl Files {
         let gone = self.memory.forget_gone(exists);
         let is_finished = |saved: &Saved| saved.packed.is_some_and(|packed| packed.is_finished);
         let is_told = std::mem::replace(&mut self.is_gone_told, true);
-        for saved in gone.into_iter().filter(|saved| !is_told && !is_finished(saved)) {
+        for saved in gone.into_iter().filter(|saved| !is_finished(saved)) {
             let (path, offset) = (&saved.path, saved.offset);
-            tracing::warn!(
-                path,
-                offset,
-                "a file of the checkpoint is gone; what was written to it after this offset is lost"
-            );
-            if saved.packed.is_none() && saved.size > offset {
+            if !is_told {
+                tracing::warn!(
+                    path,
+                    offset,
+                    "a file of the checkpoint is gone; what was written to it after this offset is lost"
+                );
+            }
+            // What was on its way may be delivered.
+            let from = offset.max(self.sent_up_to(&saved.inode));
+            if saved.packed.is_none() && saved.size > from {
                 self.losses.push(Loss {
-                    from: offset,
-                    bytes: saved.size - offset,
+                    from,
+                    bytes: saved.size - from,
                     why: Why::Gone,
                     source: Arc::new(Source {
                         id: saved.id,

@@ -179,7 +179,8 @@ impl Files {
         let mut known_as = inode;
         let mut tail = if let Some(saved) = saved {
             let (tail, former) = Tail::resume(file, inode, saved, &self.scope)?;
-            if let Some(former) = former {
+            if let Some(mut former) = former {
+                former.sent = self.sent_up_to(&inode);
                 self.ledger.resets.inc();
                 tracing::warn!(path = %path, "not the file that the checkpoint knew under this inode: read from its start");
                 self.remember(former);
