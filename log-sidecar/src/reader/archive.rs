@@ -209,7 +209,8 @@ impl Archive {
                 self.unpacked.insert(Unpacked::of(&self.file))
             }
         };
-        let (start, want) = (self.position, BLOCK.max(max_record + 1));
+        // One more than the longest record with its newline: a block that is full is not the last.
+        let (start, want) = (self.position, BLOCK.max(max_record + 2));
         let mut block = blocks.take(want);
         let read = unpacked.advance_to(start).and_then(|_| {
             block.append(&mut self.rest);
@@ -417,6 +418,22 @@ mod tests {
             let parts: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
             let framing = framing(&["java", "/^[a-m]/"][..joins]);
             prop_assert_eq!(read(&mut packed(&parts), &framing), read_plain(&text, &framing));
+        }
+    }
+
+    #[test]
+    fn the_longest_record_is_whole_in_an_archive_too() {
+        for length in [MAX - 1, MAX, MAX + 1] {
+            let text = [vec![b'a'; length], vec![b'\n']].concat();
+            let framing = framing(&["java"]);
+            let (records, end) = read(&mut packed(&[&text]), &framing);
+            let mark = if length > MAX { Mark::Truncated } else { Mark::Whole };
+            assert_eq!(
+                (records.len(), records[0].2, end),
+                (1, mark, text.len() as u64),
+                "{length}"
+            );
+            assert_eq!((records, end), read_plain(&text, &framing));
         }
     }
 
