@@ -63,12 +63,9 @@ pub fn run(config: Config, words: LastWords, again: Again<'_, Config>) -> Result
         move || left.summary(),
         async |stop| match task {
             Task::Ship(shipping, routes) => {
-                let setup = Setup {
-                    routes,
-                    exit_when: shipping.exit_when,
-                    state,
-                };
-                pipeline::ship(shipping.admin, grace, setup, ledgers, stop, again).await
+                let admin = shipping.admin;
+                let setup = Setup::new(shipping, routes, state);
+                pipeline::ship(admin, grace, setup, ledgers, stop, again).await
             }
             Task::Replay(routes) => replay::send_all_again(routes, state.unwrap_or_default(), &ledgers, stop).await,
             Task::Greet(routes) => route::greet_all(routes).await,

@@ -16,7 +16,7 @@ use pod_contract::start::exit::Failure;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
-use crate::config::{self, Config, Task};
+use crate::config::{self, Config, Shipping, Task};
 use crate::ledger::{self, Ledgers};
 use crate::reader::Legacy;
 use crate::route::{Halt, Route};
@@ -40,9 +40,18 @@ pub(crate) struct Setup {
     pub(crate) exit_when: Option<PathBuf>,
 }
 
+impl Setup {
+    pub(crate) fn new(shipping: Shipping, routes: Vec<config::Route>, state: Option<PathBuf>) -> Self {
+        Self {
+            routes,
+            state,
+            exit_when: shipping.exit_when,
+        }
+    }
+}
+
 /// Where a route was that has ended, by the name of its sink.
 type Position = (Option<Arc<str>>, Legacy);
-type Ended = Vec<Position>;
 
 /// Runs until SIGTERM, then every route reads to the end and delivers. New settings take the place of the old ones in between.
 pub(crate) async fn ship(
@@ -61,7 +70,7 @@ pub(crate) async fn ship(
     let mut registry = metrics::registry("log", env!("CARGO_PKG_VERSION"));
     ledger::register(&ledgers, &mut registry);
     reload.register(&mut registry, "log");
-    let mut running = Running::start(&setup, &ledgers, &ready, &mut Vec::new())?;
+    let mut running = Running::start(&setup, &ledgers, &ready, &[])?;
     let done = CancellationToken::new();
     let mut side = JoinSet::new();
     let shown = Admin {
@@ -82,8 +91,8 @@ pub(crate) async fn ship(
             }
             Some(ended) = running.routes.join_next() => return Err(too_early(ended)),
             Some(setup) = next_setup(&mut reload, fixed) => {
-                let mut ended = running.hand_over().await?;
-                running = match Running::start(&setup, &ledgers, &ready, &mut ended) {
+                let ended = running.hand_over().await?;
+                running = match Running::start(&setup, &ledgers, &ready, &ended) {
                     Ok(running) => {
                         current = setup;
                         running
@@ -91,7 +100,7 @@ pub(crate) async fn ship(
                     Err(failure) => {
                         reload.has_failed();
                         tracing::error!("the new settings cannot be used, and the old ones stay: {failure}");
-                        Running::go_on(&current, &ledgers, &ready, &mut ended, &stop).await?
+                        Running::go_on(&current, &ledgers, &ready, &ended, &stop).await?
                     }
                 };
             }
@@ -112,11 +121,7 @@ async fn next_setup(reload: &mut Reload<'_, Config>, fixed: (Option<SocketAddr>,
         tracing::warn!("admin and grace stay as they were at the start");
     }
     routes.iter_mut().for_each(|route| route.reading.within(fixed.1));
-    Some(Setup {
-        routes,
-        state,
-        exit_when: shipping.exit_when,
-    })
+    Some(Setup::new(shipping, routes, state))
 }
 
 fn too_early(ended: Result<Result<Position, Failure>, JoinError>) -> Failure {
@@ -136,7 +141,7 @@ struct Running {
 
 impl Running {
     /// `ended` are those before them.
-    fn start(setup: &Setup, ledgers: &Ledgers, ready: &Ready, ended: &mut Ended) -> Result<Self, Failure> {
+    fn start(setup: &Setup, ledgers: &Ledgers, ready: &Ready, ended: &[Position]) -> Result<Self, Failure> {
         let lock = state::open(setup.state.as_deref(), &setup.routes)?;
         let own = ledgers.of(setup.routes.iter().map(|route| route.name.as_ref()));
         let mut opened = Vec::new();
@@ -165,7 +170,7 @@ impl Running {
         setup: &Setup,
         ledgers: &Ledgers,
         ready: &Ready,
-        ended: &mut Ended,
+        ended: &[Position],
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
         let _unready = ready.latch("settings that can be used");
@@ -193,7 +198,7 @@ impl Running {
     }
 
     /// Others go on from where these are.
-    async fn hand_over(mut self) -> Result<Ended, Failure> {
+    async fn hand_over(mut self) -> Result<Vec<Position>, Failure> {
         self.halt.hand_over.cancel();
         let mut all = Vec::new();
         while let Some(ended) = self.routes.join_next().await {

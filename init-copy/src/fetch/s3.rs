@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use pod_contract::aws::{Bucket, Buckets, Credentials, Origin, Place, UNSIGNED_PAYLOAD, sign};
+use pod_contract::aws::{Bucket, Buckets, Credentials, Place, UNSIGNED_PAYLOAD, sign};
 use pod_contract::start::exit::{Failure, USAGE};
 
 use super::client::{Authorization, Client, Request, Sign};
@@ -77,14 +77,9 @@ impl Store {
     }
 
     fn keys(&self, client: &Client) -> Result<Option<Credentials>, Problem> {
-        match &self.buckets.origin {
-            Origin::Given(credentials) => return Ok(Some(credentials.clone())),
-            Origin::Anonymous => return Ok(None),
-            Origin::WebIdentity { .. } | Origin::Container { .. } => {}
-        }
         let mut kept = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fresh) = kept.as_ref().filter(|keys| keys.are_fresh(SystemTime::now())) {
-            return Ok(Some(fresh.clone()));
+        if let Some(keys) = self.buckets.origin.at_hand(kept.as_ref(), SystemTime::now()) {
+            return Ok(keys);
         }
         *kept = self.ask(client)?;
         Ok(kept.clone())

@@ -52,7 +52,8 @@ impl Delivery {
             );
         }
         refuse_without_effect(s, &target);
-        let (headers, labels) = (header_map(s, given?, matches!(target, Target::S3(_)))?, labels?);
+        let is_bucket = matches!(target, Target::S3(_));
+        let (headers, labels) = (header_map(s, given?, is_bucket)?, labels?);
         refuse_bad_labels(s, &labels)?;
         let (login, tls, shared_key) = (login?, tls?, shared_key?);
         if matches!(target, Target::Forward(_)) && login.is_some() && shared_key.is_none() {
@@ -62,7 +63,6 @@ impl Delivery {
             );
         }
         let place = place?;
-        let is_bucket = matches!(target, Target::S3(_));
         let buckets = is_bucket.then(|| Buckets::new(place));
         let buckets = match buckets.transpose() {
             Ok(buckets) => buckets.unwrap_or_default(),

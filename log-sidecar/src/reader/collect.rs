@@ -111,7 +111,6 @@ impl Reader {
     pub(super) fn send_what_was_out(&mut self) {
         while let Some(mut intent) = self.next_left() {
             let wanted = intent.ranges.len();
-            intent.ranges.retain(|range| self.holder(range).is_some());
             let (before, again) = self.read_again(&mut intent.ranges);
             if intent.ranges.len() < wanted {
                 tracing::warn!(

@@ -59,7 +59,7 @@ pub(super) struct Tail {
     long: Option<u64>,
     /// The size up to which there is nothing to read but the start of a line.
     looked_at: u64,
-    /// The largest size that it is known to have had.
+    /// Its size when what is in it was compared last.
     seen: u64,
     /// That of the last look, when nobody compared what is in it.
     measured: u64,

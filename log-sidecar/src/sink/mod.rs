@@ -147,10 +147,7 @@ impl Sink {
             Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
             Target::Datagrams(server) => Self::Syslog(Box::new(Syslog::in_datagrams(&server.address, &network, shape))),
             Target::Forward(server) => Self::Forward(Box::new(Forward::new(server, network, shape))),
-            Target::S3(folder) => {
-                let buckets = network.buckets.clone();
-                Self::S3(Box::new(S3::new(folder, buckets, network, shape)))
-            }
+            Target::S3(folder) => Self::S3(Box::new(S3::new(folder, network, shape))),
             Target::Web(server, form) => Self::Web(Box::new(Web::new(server, *form, network, shape))),
         }
     }

@@ -24,6 +24,15 @@ fn reload(pod: &Pod, running: &Running, text: &str) {
     running.signal(Signal::HUP);
 }
 
+/// So often.
+#[track_caller]
+fn wait_until_taken(running: &Running, times: usize) {
+    wait::until("the settings", || {
+        let lines = running.stderr().into_iter();
+        (lines.filter(|line| line.contains(TAKEN)).count() == times).then_some(())
+    });
+}
+
 fn is_successful(running: &Running) -> bool {
     let admin = running.address("admin listening");
     let metrics = client::get(&admin, "/metrics").unwrap().text();
@@ -42,10 +51,7 @@ fn new_settings_count_from_then_on() {
         reload(&pod, &running, &single(&pod, &format!("field:\n  round: '{round}'\n")));
         pod.append_lines("app.log", first + 50..first + 100);
         pod.wait_for(first + 100);
-        wait::until("the settings", || {
-            let lines = running.stderr().into_iter();
-            (lines.filter(|line| line.contains(TAKEN)).count() == round + 1).then_some(())
-        });
+        wait_until_taken(&running, round + 1);
     }
     pod.append_lines("app.log", 1001..1002);
     pod.wait_for(1002);
@@ -209,10 +215,7 @@ fn a_deleted_file_is_held_on() {
     fs::remove_file(pod.log("app.log")).unwrap();
     for round in 1..4 {
         reload(&pod, &running, &single(&pod, &format!("field: {{round: '{round}'}}\n")));
-        wait::until("the settings", || {
-            let lines = running.stderr().into_iter();
-            (lines.filter(|line| line.contains(TAKEN)).count() == round).then_some(())
-        });
+        wait_until_taken(&running, round);
         for number in round * 100..round * 100 + 100 {
             writeln!(writer, "line {number}").unwrap();
         }

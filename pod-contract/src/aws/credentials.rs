@@ -165,6 +165,17 @@ impl Origin {
         })
     }
 
+    /// The keys, or that there are none, where nobody has to be asked: also those `kept` of an earlier answer, while they can be used.
+    pub fn at_hand(&self, kept: Option<&Credentials>, now: SystemTime) -> Option<Option<Credentials>> {
+        match self {
+            Self::Given(credentials) => Some(Some(credentials.clone())),
+            Self::Anonymous => Some(None),
+            Self::WebIdentity { .. } | Self::Container { .. } => {
+                kept.filter(|keys| keys.are_fresh(now)).map(|keys| Some(keys.clone()))
+            }
+        }
+    }
+
     /// What to ask for keys; `None` when nobody has to be asked. Tokens are read anew: they are rotated.
     pub fn ask(&self) -> Result<Option<Asked>, Failure> {
         match self {
@@ -211,8 +222,8 @@ impl Origin {
     }
 }
 
-/// The text of the first element of that name; keys and tokens have nothing that XML would escape.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+/// The text of the first element of that name; keys, tokens and codes have nothing that XML would escape.
+pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once("</").map(|(text, _)| text.trim())
 }

@@ -7,7 +7,7 @@ mod sign;
 
 pub use buckets::{Bucket, Buckets};
 use credentials::domain;
-pub use credentials::{Asked, Credentials, Origin, Token};
+pub use credentials::{Asked, Credentials, Origin, Token, element};
 pub use settings::{Place, SETTINGS, flags};
 use sign::encoded_path;
 pub use sign::{Signing, UNSIGNED_PAYLOAD, sign};

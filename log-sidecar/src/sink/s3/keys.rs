@@ -15,14 +15,9 @@ pub(super) struct Keys {
 impl Keys {
     /// None where there are none: requests are not signed.
     pub(super) async fn get(&self, http: &Http, origin: &Origin) -> Result<Option<Credentials>, String> {
-        match origin {
-            Origin::Given(credentials) => return Ok(Some(credentials.clone())),
-            Origin::Anonymous => return Ok(None),
-            Origin::WebIdentity { .. } | Origin::Container { .. } => {}
-        }
-        let kept = self.asked.borrow().clone();
-        if let Some(fresh) = kept.filter(|keys| keys.are_fresh(SystemTime::now())) {
-            return Ok(Some(fresh));
+        let at_hand = origin.at_hand(self.asked.borrow().as_ref(), SystemTime::now());
+        if let Some(keys) = at_hand {
+            return Ok(keys);
         }
         let keys = ask(http, origin).await?;
         self.asked.replace(keys.clone());

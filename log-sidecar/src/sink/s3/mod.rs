@@ -1,6 +1,6 @@
 //! Objects in a bucket of S3, or of what speaks like it: one JSON object a line, packed if asked.
 //!
-//! Each batch is one object. Its key follows from what is in it, and it is put only where none is, so that what is sent again after a lost
+//! Each batch is one object. It has the name of the batch, and is put only where none is, so that what is sent again after a lost
 //! answer or a kill is there once: Amazon S3 API Reference, `PutObject`, `If-None-Match`. Stores that do not know that header take the
 //! same object once more.
 
@@ -16,7 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, StatusCode, Uri};
 use humantime::format_rfc3339_seconds;
-use pod_contract::aws::{Buckets, UNSIGNED_PAYLOAD, sign};
+use pod_contract::aws::{Buckets, UNSIGNED_PAYLOAD, element, sign};
 use pod_contract::units::hex;
 use sha2::{Digest as _, Sha256};
 
@@ -53,13 +53,13 @@ pub(crate) struct S3 {
 }
 
 impl S3 {
-    pub(crate) fn new(folder: &Folder, buckets: Buckets, network: Network, shape: &Shape) -> Self {
+    pub(crate) fn new(folder: &Folder, network: Network, shape: &Shape) -> Self {
         Self {
             folder: folder.clone(),
             keys: Keys::default(),
             headers: network.headers.clone(),
             compress: network.compress,
-            buckets,
+            buckets: network.buckets.clone(),
             encoder: Encoder::new(shape).with_ids(),
             overwrites: Cell::new(false),
             http: Http::new(network),
@@ -243,13 +243,9 @@ impl S3 {
 /// What an answer says, for people, and nothing else: some repeat the token that they refuse.
 fn said(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let element = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        rest.split_once("</").map(|(said, _)| said.trim().to_owned())
-    };
-    match (element("Code"), element("Message")) {
+    match (element(&text, "Code"), element(&text, "Message")) {
         (Some(code), Some(message)) => format!("{code}: {}", excerpt(message.as_bytes())),
-        (Some(code), None) => code,
+        (Some(code), None) => code.to_owned(),
         _ => excerpt(body).trim_end().to_owned(),
     }
 }
