@@ -3,16 +3,10 @@
 #
 #   images/check.sh [docker|podman|binaries]...   without arguments: every engine that is installed
 #
-# A binary is static and within its budget. An image holds that one file, names a numeric user other than root, and runs
-# as any user, without capabilities, on a read-only root file system.
+# A binary is static and within its budget (images/budgets: name and bytes). An image holds that one file, names a numeric
+# user other than root, and runs as any user, without capabilities, on a read-only root file system.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-# name and budget in bytes
-budgets="init-copy 3000000
-log-sidecar 5500000
-proxy-sidecar 4500000
-adapter-sidecar 3500000"
 
 context=${CARGO_TARGET_DIR:-target}/images
 scratch=$(mktemp -d)
@@ -99,7 +93,7 @@ for engine in "${engines[@]}"; do
         else
             check_image "$engine" "$name" "$budget" </dev/null
         fi
-    done <<<"$budgets"
+    done <images/budgets
 done
 
 if [ "$failures" -gt 0 ]; then
