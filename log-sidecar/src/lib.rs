@@ -17,11 +17,13 @@ mod checkpoint;
 mod config;
 mod deliver;
 mod discover;
+mod ending;
 mod frontier;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
 mod intent;
+mod lease;
 mod ledger;
 mod mailbox;
 mod parse;

@@ -14,6 +14,8 @@ pub(crate) struct News {
     pub(crate) changed: bool,
     /// Files that were written to, by their names; bounded, see [`crate::discover`].
     pub(crate) touched: HashSet<PathBuf>,
+    /// Files that somebody who may have written to them has closed, and nobody has written to since, by their names; bounded like `touched`.
+    pub(crate) closed: HashSet<PathBuf>,
     /// Bounded by what is in flight.
     pub(crate) settled: Vec<Done>,
     /// By how many batches and bytes more, or fewer, are held since the last look: they wait for others to be taken.
@@ -41,6 +43,11 @@ impl Mailbox {
     pub(crate) fn post(&self, add: impl FnOnce(&mut News)) {
         add(&mut self.lock());
         self.arrived.notify_one();
+    }
+
+    /// The same of what can wait for other news.
+    pub(crate) fn note(&self, add: impl FnOnce(&mut News)) {
+        add(&mut self.lock());
     }
 
     /// The same of hints: who rests is not woken by them.

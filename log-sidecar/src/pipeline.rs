@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument as _;
 
 use crate::config::{self, Config, Shipping, Task};
+use crate::ending::ExitWhen;
 use crate::ledger::{self, Ledgers};
 use crate::reader::Legacy;
 use crate::route::{Halt, Route};
@@ -28,16 +29,12 @@ const SERVER: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSIO
 /// Until it is tried again what cannot be done now.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often the file that ends a Job is looked for.
-const LOOK_FOR_END: Duration = Duration::from_millis(500);
-
 /// What may change while it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) routes: Vec<config::Route>,
     pub(crate) state: Option<PathBuf>,
-    /// Once this file is there, all is written.
-    pub(crate) exit_when: Option<PathBuf>,
+    pub(crate) exit_when: Option<ExitWhen>,
 }
 
 impl Setup {
@@ -84,8 +81,7 @@ pub(crate) async fn ship(
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = appears(current.exit_when.as_deref()) => {
-                tracing::info!("the file of --exit-when-file is there");
+            () = comes(current.exit_when.as_ref(), &ledgers) => {
                 stop.cancel();
                 break;
             }
@@ -227,12 +223,10 @@ pub(crate) fn outcome<T>(ended: Result<Result<T, Failure>, JoinError>, what: &st
     ended.unwrap_or_else(|_| Err(Failure::failed(format!("{what} panicked; this is a bug"))))
 }
 
-/// Waits until there is such a file; without one, for ever.
-async fn appears(path: Option<&Path>) {
-    let Some(path) = path else {
-        return std::future::pending().await;
-    };
-    while !path.exists() {
-        tokio::time::sleep(LOOK_FOR_END).await;
+/// Waits for what ends it; if nothing does, for ever.
+async fn comes(end: Option<&ExitWhen>, ledgers: &Ledgers) {
+    match end {
+        Some(end) => end.holds(ledgers).await,
+        None => std::future::pending().await,
     }
 }

@@ -21,6 +21,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Positions};
 use crate::config;
 use crate::deliver::{DeadLetter, Delivery};
+use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::reader::{Held, LEAST_BLOCK, Legacy, MAX_BATCHES, MAX_HELD, Reader, SPARE_BLOCKS, Start, open_checkpoint};
@@ -99,7 +100,7 @@ impl Route {
             ledger.clone(),
             sender,
             (self.ready, self.scanned),
-            Arc::clone(&blocks),
+            (Arc::clone(&blocks), leases()),
         );
         let (ended, reader_ended) = oneshot::channel::<()>();
         let span = tracing::Span::current();
@@ -145,6 +146,12 @@ impl Route {
         }
         Ok((config.name, legacy))
     }
+}
+
+fn leases() -> Option<Leases> {
+    let leases = Leases::new();
+    let told = leases.inspect_err(|error| tracing::warn!(%error, "cannot see who writes to a file: only time tells"));
+    told.ok()
 }
 
 fn conclude(ledger: &Ledger) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use pod_contract::{admin, aws};
 
 use crate::deliver::AllRefused;
 use crate::discover::Pattern;
+use crate::ending::ExitWhen;
 use crate::parse::{Expression, Parser, Timestamp, Zone};
 use crate::reader::{Join, Start};
 use crate::sink::{Compress, Target};
@@ -99,10 +100,10 @@ fn sink_flags() -> Vec<Flag> {
 pub(super) fn process_flags() -> Vec<Flag> {
     vec![
         setting::<PathBuf>("state", "DIR", "Where positions and rejected records are kept"),
-        setting::<PathBuf>(
-            "exit-when-file",
-            "PATH",
-            "Once this file is there, stop as on SIGTERM: for a Job, in which the application makes it when it has ended",
+        setting::<ExitWhen>(
+            "exit-when",
+            "WHAT",
+            "Stop as on SIGTERM: once nobody has had a file open for writing for 10s (writers-gone), or once the file of this path is there, which the application makes when it has ended: for a Job",
         ),
         setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
         admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9601]"),
@@ -200,7 +201,7 @@ fn pace_flags() -> Vec<Flag> {
         setting::<Duration>(
             "hold-deleted",
             "DURATION",
-            "A file that is deleted or moved away is held until it has not grown for so long; at least 10s [default: 10m]",
+            "A file that is deleted or moved away is held as long as somebody has it open for writing; where nobody says, until it has not grown for so long; at least 10s [default: 10m]",
         ),
         setting::<Bytes>(
             "hold-deleted-max",

@@ -22,6 +22,7 @@ pub(crate) use self::flags::{AFTER_HELP, SECTIONS, VERBS, flags};
 pub(crate) use self::reading::Reading;
 use self::reading::Wanted;
 use self::sinks::Common;
+use crate::ending::ExitWhen;
 use crate::parse::Shape;
 use crate::sink::Target;
 
@@ -53,8 +54,7 @@ pub(crate) enum Task {
 #[derive(Debug)]
 pub(crate) struct Shipping {
     pub(crate) admin: Option<SocketAddr>,
-    /// Once this file is there, all is written.
-    pub(crate) exit_when: Option<PathBuf>,
+    pub(crate) exit_when: Option<ExitWhen>,
 }
 
 /// One sink, and what is read for it.
@@ -82,12 +82,13 @@ impl Config {
         let state = s.optional::<PathBuf>("state");
         let grace = s.or("grace", DEFAULT_GRACE);
         let admin = admin::prove(s, ADMIN_PORT);
-        let exit_when = s.optional::<PathBuf>("exit-when-file");
+        let exit_when = s.optional::<ExitWhen>("exit-when");
         let chosen = s.optional::<String>("sink")?;
         let common = Common {
             state: state.clone().flatten(),
             grace: grace.unwrap_or_default(),
             is_replay,
+            ends_with_writers: exit_when == Some(Some(ExitWhen::WritersGone)),
         };
         let routes = Route::prove_all(s, &common, chosen.as_deref());
         let (state, grace) = (state?, grace?);

@@ -30,6 +30,8 @@ pub(crate) struct Reading {
     pub(crate) hold_deleted: Duration,
     pub(crate) hold_deleted_max: u64,
     pub(crate) drain_quiet: Duration,
+    /// It is told when nobody is left who could write.
+    pub(crate) ends_with_writers: bool,
     /// Not ready while a file is behind for longer.
     pub(crate) ready_lag: Option<Duration>,
     /// A writer that never rests is cut off after so long: what is read has to be delivered within the grace as well.
@@ -122,6 +124,7 @@ impl Reading {
             hold_deleted: hold_deleted?,
             hold_deleted_max: hold_deleted_max?.0,
             drain_quiet: drain_quiet?,
+            ends_with_writers: false,
             ready_lag,
             drain_limit: drain_limit(grace),
         })

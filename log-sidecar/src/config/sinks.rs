@@ -15,6 +15,8 @@ pub(super) struct Common {
     pub(super) state: Option<PathBuf>,
     pub(super) grace: Duration,
     pub(super) is_replay: bool,
+    /// Whether anybody still writes is looked for.
+    pub(super) ends_with_writers: bool,
 }
 
 /// One login, and one certificate with its key: a sink has its own, or the common ones, and nothing of both.
@@ -100,6 +102,10 @@ impl Route {
             delivery.as_ref().map(|delivery| &delivery.shape),
         );
         let reading = Reading::prove(s, common.state.clone(), common.grace, common.is_replay, wanted);
+        let reading = reading.map(|reading| Reading {
+            ends_with_writers: common.ends_with_writers,
+            ..reading
+        });
         let state = match (&common.state, &name) {
             (Some(state), Some(name)) => Some(state.join(state::SINKS).join(&**name)),
             (state, _) => state.clone(),

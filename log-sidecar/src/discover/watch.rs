@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use notify::event::ModifyKind;
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::fs::{StatFs, statfs};
 
 use super::patterns::Base;
 use crate::mailbox::Mailbox;
@@ -23,6 +23,19 @@ const MAX_TOUCHED: usize = 1024;
 /// Passes an event on; false for one that nobody needs.
 fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
     let paths = match event {
+        // Nothing is to be done about it now.
+        Ok(Event {
+            kind: EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            paths,
+            ..
+        }) => {
+            mailbox.note(|news| {
+                if news.closed.len() < MAX_TOUCHED {
+                    news.closed.extend(paths);
+                }
+            });
+            return false;
+        }
         // Reading the files makes access events; to react to them would never end.
         Ok(Event {
             kind: EventKind::Access(_),
@@ -37,6 +50,7 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
     };
     mailbox.hint(|news| {
         news.changed |= paths.is_empty() || news.touched.len() + paths.len() > MAX_TOUCHED;
+        news.closed.retain(|path| !paths.contains(path));
         if !news.changed {
             news.touched.extend(paths);
         }
@@ -124,7 +138,8 @@ impl Watch {
             match watcher.watch(&base.dir, mode) {
                 Ok(()) => {
                     *watched = found;
-                    if is_remote(&base.dir) && !std::mem::replace(&mut self.is_remote, true) {
+                    let is_remote = statfs(&base.dir).is_ok_and(|found| is_remote(&found));
+                    if is_remote && !std::mem::replace(&mut self.is_remote, true) {
                         tracing::info!(dir = %base.dir.display(), "on a file system of several machines: what others write is found by polling");
                     }
                 }
@@ -134,6 +149,6 @@ impl Watch {
     }
 }
 
-fn is_remote(dir: &Path) -> bool {
-    rustix::fs::statfs(dir).is_ok_and(|found| REMOTE.contains(&found.f_type))
+pub(crate) fn is_remote(found: &StatFs) -> bool {
+    REMOTE.contains(&found.f_type)
 }

@@ -3,7 +3,7 @@
 mod lag;
 mod metrics;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
@@ -42,6 +42,8 @@ pub(crate) struct Ledger {
     pub(crate) lags: Lags,
     /// Reading was ended by the clock while files still grew.
     pub(crate) cut_off: Arc<AtomicBool>,
+    /// All files are read, and nobody is left who could write more.
+    pub(crate) is_forsaken: Arc<AtomicBool>,
 }
 
 impl Ledger {
@@ -105,6 +107,12 @@ impl Ledgers {
     /// Those of all sinks from now on.
     pub(crate) fn keep(&self, ledgers: &[Ledger]) {
         *self.lock() = ledgers.to_vec();
+    }
+
+    /// Is no file left, in any of them, that somebody could write to?
+    pub(crate) fn are_forsaken(&self) -> bool {
+        let ledgers = self.lock();
+        ledgers.iter().all(|ledger| ledger.is_forsaken.load(Ordering::Relaxed))
     }
 
     /// For the deadline.

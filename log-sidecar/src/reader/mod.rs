@@ -42,6 +42,7 @@ use crate::config::Reading;
 use crate::discover::Watch;
 use crate::identity::Inode;
 use crate::intent::Intent;
+use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
 use crate::parse::millis;
@@ -162,7 +163,7 @@ impl Reader {
         ledger: Ledger,
         batches: Sender<Batch>,
         (ready, first_scan): (Ready, Latch),
-        blocks: Arc<Pool>,
+        (blocks, leases): (Arc<Pool>, Option<Leases>),
     ) -> Self {
         let watch = Watch::start(config.patterns.bases(), &mailbox);
         let left = positions.as_ref().filter(|_| config.start != Start::Head);
@@ -171,7 +172,7 @@ impl Reader {
             .batches
             .collect
             .map(|longest| Collecting::new(longest, left.unwrap_or_default()));
-        let files = Files::new(&config, positions, held, ledger.clone());
+        let files = Files::new(&config, positions, held, ledger.clone(), leases);
         let now = Instant::now();
         Self {
             pace: Pace::new(config.rate, now),
@@ -266,6 +267,10 @@ impl Reader {
         }
         self.tell_losses();
         self.judge_lag();
+        if self.config.ends_with_writers {
+            let is_forsaken = self.files.are_forsaken();
+            self.ledger.is_forsaken.store(is_forsaken, Ordering::Relaxed);
+        }
         // Where hints tell of everything, a look at thousands of files is for what they missed.
         let share = if self.watch.is_complete() { RARE } else { OFTEN };
         let pause = (started.elapsed() * share).min(MAX_POLL);
@@ -314,6 +319,7 @@ impl Reader {
         for path in &news.touched {
             is_known &= self.files.touch(path);
         }
+        news.closed.iter().for_each(|path| self.files.note_closed(path));
         if news.changed || !is_known {
             // New names may be among the changes; whatever is lost between the hints, the reconcile finds.
             self.reconcile_at = self.reconcile_at.min(Instant::now() + self.config.poll / 10);
@@ -472,7 +478,8 @@ impl Reader {
         if self.unsaved.is_some() && !self.checkpoint.would_find(&tail.saved(), &tail.initial_id()) {
             return false;
         }
-        let last = matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted);
+        let last =
+            matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted) || tail.is_forsaken();
         let turn = tail.turn(&self.blocks, &self.config.framing, last);
         if turn.is_ok() {
             tail.trouble.is_over();

@@ -23,6 +23,7 @@ use crate::checkpoint::Saved;
 use crate::discover::{Found, Kind, is_rotation_of};
 use crate::frontier::Frontier;
 use crate::identity::{Evidence, GUARD, HEAD, Inode, content_id};
+use crate::lease::{Leases, Writers};
 use crate::ledger::{Lag, Watermark};
 use crate::recycle::{Pool, Recycled};
 
@@ -32,8 +33,8 @@ pub(super) const BLOCK: usize = 256 * 1024;
 /// Bytes.
 const LEAST_HOLE: usize = 64;
 
-/// How long a rotated file has to be quiet.
-const ROTATED_QUIET: Duration = Duration::from_secs(10);
+/// How long a file has to be quiet before it is taken to be at its end.
+pub(super) const QUIET: Duration = Duration::from_secs(10);
 
 /// What a young rotated file is to a file that is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +85,10 @@ pub(super) struct Tail {
     /// The first bytes as they were read.
     head: Vec<u8>,
     ends: Ends,
+    /// When it rested last.
+    writers: Writers,
+    /// Somebody who may have written to it has closed it, and nobody has written to it since.
+    pub(super) is_closed: bool,
     /// At the position, a record begins that may go on.
     is_open: bool,
     /// From the position on, there are only NULs: lines may come in their place, and the size stays.
@@ -199,6 +204,8 @@ impl Tail {
             begins: None,
             head: Vec::new(),
             ends: Ends::default(),
+            writers: Writers::Unknown,
+            is_closed: false,
             is_open: false,
             in_nuls: false,
             room_of: None,
@@ -300,19 +307,61 @@ impl Tail {
     }
 
     /// Renamed away, and without growth for so long that its writer is taken to have let go: should it grow again, it is found by its
-    /// inode. What has no name that could be found is waited for longer, `hold_deleted`: a writer may pause.
+    /// inode. What has no name that could be found is waited for as long as it has writers, and where nobody says, `hold_deleted`: a
+    /// writer may pause.
     pub(super) fn is_abandoned(&self, hold_deleted: Duration) -> bool {
-        let quiet = if self.exists || self.is_let_go {
-            ROTATED_QUIET
-        } else {
-            hold_deleted.max(ROTATED_QUIET)
+        let may_be_found = self.exists || self.is_let_go;
+        let has_rested = match self.writers {
+            Writers::Gone => true,
+            Writers::There if !may_be_found => false,
+            Writers::Unknown if !may_be_found => self.has_rested(hold_deleted.max(QUIET)),
+            Writers::There | Writers::Unknown => self.has_rested(QUIET),
         };
-        !self.matched && self.grew_at.elapsed() > quiet
+        !self.matched && has_rested
+    }
+
+    /// Does it end with the start of a line, and nobody is left who could go on with it?
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.writers == Writers::Gone && self.is_cut_off()
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.looked_at > self.unfinished_from() && !self.in_nuls && self.has_rested(QUIET)
+    }
+
+    /// Looks for who writes to it, if that matters: it may be let go, or ends in the middle of a line.
+    pub(super) fn look_for_writers(&mut self, leases: Leases) {
+        if self.measured == self.looked_at && (!self.matched || self.is_cut_off()) {
+            self.writers = leases.writers(&self.file);
+        }
+    }
+
+    /// Was something written to it that is new to this pod?
+    pub(super) fn has_begun(&self) -> bool {
+        self.position > 0 && self.source.id == content_id(&self.scope, &self.inode, self.generation)
+    }
+
+    /// Can nobody write to it any more, as far as that can be known? Where nobody says, whoever closed it after the last line was the last,
+    /// and `patience` is enough without that.
+    pub(super) fn has_no_writer(&mut self, leases: Option<Leases>, patience: Duration) -> bool {
+        if !self.is_at_end() {
+            return false;
+        }
+        self.writers = leases.map_or(Writers::Unknown, |leases| leases.writers(&self.file));
+        match self.writers {
+            Writers::Gone => true,
+            Writers::There => false,
+            Writers::Unknown => self.has_rested(if self.is_closed { QUIET } else { patience }),
+        }
+    }
+
+    fn has_rested(&self, quiet: Duration) -> bool {
+        self.grew_at.elapsed() > quiet
     }
 
     /// Read to its end but for the start of a line, and without growth for a while.
     pub(super) fn is_resting(&self) -> bool {
-        self.is_at_end() && self.grew_at.elapsed() > ROTATED_QUIET
+        self.is_at_end() && self.has_rested(QUIET)
     }
 
     /// Is everything read but the start of a line, or the middle of a long one?
@@ -362,6 +411,7 @@ impl Tail {
         }
         if size != self.looked_at {
             self.grew_at = Instant::now();
+            self.writers = Writers::Unknown;
         }
         // A block that holds more than the longest record shows whether a line is too long.
         let want = (size - self.position).min(BLOCK.max(max_record + 1) as u64);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use testbed::process::Running;
@@ -345,19 +345,26 @@ fn equal_short_files_of_a_crash_loop_are_all_sent() {
 #[test]
 fn a_deleted_file_is_heard_as_long_as_its_writer_may_pause() {
     let pod = Pod::new();
-    let running = pod.start();
+    // Whoever has it open is seen.
+    let running = pod.start_with(&["--hold-deleted", "10s"]);
     let mut writer = fs::File::create(pod.log("app.log")).unwrap();
     writer.write_all(b"line 0\n").unwrap();
     pod.wait_for(1);
     fs::remove_file(pod.log("app.log")).unwrap();
-    // Longer than a rotated file with a name is waited for.
-    std::thread::sleep(Duration::from_secs(12));
+    std::thread::sleep(Duration::from_secs(14));
     writer.write_all(b"line 1\nline").unwrap();
     pod.wait_for(2);
-    writer.write_all(b" 2\n").unwrap();
+    writer.write_all(b" 2\npanicked at").unwrap();
     pod.wait_for(3);
+    drop(writer);
+    let closed = Instant::now();
+    running.wait_for_log("done with a rotated file");
+    assert!(
+        closed.elapsed() < Duration::from_secs(5),
+        "nobody is waited for any more"
+    );
     pod.stop(running);
-    pod.assert_lines(3);
+    assert_eq!(pod.store.messages("app"), ["line 0", "line 1", "line 2", "panicked at"]);
 }
 
 #[test]
@@ -365,9 +372,11 @@ fn deleted_files_are_let_go_beyond_their_limit() {
     let pod = Pod::new();
     let running = pod.start_with(&["--hold-deleted-max=1KiB"]);
     let line = "x".repeat(699) + "\n";
-    for name in ["a.log", "b.log"] {
+    // Held as long as somebody has them open.
+    let writers = ["a.log", "b.log"].map(|name| {
         pod.append(name, &line);
-    }
+        fs::File::options().append(true).open(pod.log(name)).unwrap()
+    });
     pod.wait_for(2);
     fs::remove_file(pod.log("a.log")).unwrap();
     fs::remove_file(pod.log("b.log")).unwrap();
@@ -380,6 +389,7 @@ fn deleted_files_are_let_go_beyond_their_limit() {
         .filter(|line| line.contains("done with a rotated file"))
         .count();
     assert_eq!(done, 1, "the other one fits");
+    drop(writers);
     pod.stop(running);
 }
 

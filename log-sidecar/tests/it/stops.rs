@@ -1,4 +1,9 @@
+use std::fs;
+use std::io::Write as _;
+use std::time::Duration;
+
 use testbed::contract::killed_while_stopping;
+use testbed::process::Running;
 use testbed::wait;
 
 use crate::Pod;
@@ -129,7 +134,7 @@ fn killed_while_it_stops_its_account_is_in_the_termination_message() {
     pod.wait_for(15);
     pod.stop(running);
     pod.assert_lines(15);
-    let told = std::fs::read_to_string(message).unwrap();
+    let told = fs::read_to_string(message).unwrap();
     assert!(told.starts_with("log-sidecar: stopped: read 15, acked 15, "), "{told}");
 }
 
@@ -140,9 +145,9 @@ fn a_file_says_that_the_application_has_ended() {
     pod.append_lines("app.log", 0..10);
     let end = pod.log("ended");
     let words = pod.dir.path().join("words");
-    std::fs::write(&words, "").unwrap();
+    fs::write(&words, "").unwrap();
     let more = [
-        "--exit-when-file",
+        "--exit-when",
         end.to_str().unwrap(),
         "--termination-log",
         words.to_str().unwrap(),
@@ -151,11 +156,11 @@ fn a_file_says_that_the_application_has_ended() {
     pod.wait_for(10);
     pod.append_lines("app.log", 10..5000);
     pod.append("app.log", "line 5000");
-    std::fs::write(&end, "").unwrap();
+    fs::write(&end, "").unwrap();
     assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
     pod.assert_balanced(&running);
     pod.assert_lines(5001);
-    let said = std::fs::read_to_string(&words).unwrap();
+    let said = fs::read_to_string(&words).unwrap();
     assert!(said.contains("stopped: read 5001, acked 5001"), "{said}");
 
     // A sink that is away does not keep a Job from ending.
@@ -164,4 +169,46 @@ fn a_file_says_that_the_application_has_ended() {
     let mut running = pod.start_with(&[&more[..], &["--grace", "500ms"]].concat());
     assert_eq!(running.exit().code(), Some(1));
     running.wait_for_log("not drained within 500ms");
+}
+
+/// The same, and nobody makes a file.
+#[test]
+fn it_ends_when_nobody_is_left_who_could_write() {
+    let pod = Pod::new();
+    // Of an earlier pod, on a volume that outlives both.
+    let to = format!("elasticsearch+http://{}/app", pod.store.address());
+    pod.append("old.log", "old\n");
+    let running = Running::spawn(pod.command_to(&to, &[]).env("HOSTNAME", "an-earlier-one"));
+    pod.wait_for(1);
+    pod.stop(running);
+    let mut running = pod.start_with(&["--exit-when", "writers-gone"]);
+    running.wait_for_log("the sink is there");
+    std::thread::sleep(Duration::from_secs(12));
+    assert!(!running.has_ended(), "the application has not begun");
+    let mut writer = fs::File::create(pod.log("app.log")).unwrap();
+    writer.write_all(b"line 0\nline").unwrap();
+    pod.wait_for(2);
+    std::thread::sleep(Duration::from_secs(12));
+    assert!(!running.has_ended(), "the application has paused");
+    assert_eq!(pod.store.documents("app").len(), 2, "the line may go on");
+    writer.write_all(b" 1\npanicked at").unwrap();
+    drop(writer);
+    assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
+    assert_eq!(pod.store.messages("app"), ["old", "line 0", "line 1", "panicked at"]);
+}
+
+/// As after a crash, in a pod that goes on.
+#[test]
+fn the_last_words_of_a_writer_that_is_gone_are_sent() {
+    let pod = Pod::new();
+    let running = pod.start();
+    pod.append("app.log", "line 0\npanicked at");
+    pod.wait_for(2);
+    let last = pod.store.documents("app").pop().unwrap();
+    let flag = last.source["log"]["flags"][0].as_str();
+    assert_eq!((last.message(), flag), ("panicked at", Some("partial")));
+    pod.append("app.log", "line 1\n");
+    pod.wait_for(3);
+    pod.stop(running);
+    assert_eq!(pod.store.messages("app"), ["line 0", "panicked at", "line 1"]);
 }

@@ -9,6 +9,7 @@ mod memory;
 mod open;
 mod room;
 mod rotated;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -33,6 +34,7 @@ use crate::checkpoint::{Positions, Saved};
 use crate::config::Reading;
 use crate::discover::{Found, Kind, Patterns, is_compressed_name};
 use crate::identity::{Inode, Lasting};
+use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::parse::Zone;
 
@@ -68,6 +70,7 @@ pub(super) struct Files {
     hold_deleted: Duration,
     hold_deleted_max: u64,
     ledger: Ledger,
+    leases: Option<Leases>,
     /// Part of every file's id, see [`crate::pod::scope`].
     scope: Arc<str>,
     /// Files that may be open at a time.
@@ -109,11 +112,21 @@ pub(super) struct Files {
     is_gone_told: bool,
     /// The end is near: what waits for evidence waits no longer.
     pub(super) is_ending: bool,
+    /// Something was written in this pod.
+    has_begun: bool,
+    /// Since when nobody is left who could write.
+    forsaken_since: Option<Instant>,
 }
 
 impl Files {
     /// Without `positions`, this is a first start.
-    pub(super) fn new(config: &Reading, positions: Option<Positions>, held: Vec<Held>, ledger: Ledger) -> Self {
+    pub(super) fn new(
+        config: &Reading,
+        positions: Option<Positions>,
+        held: Vec<Held>,
+        ledger: Ledger,
+        leases: Option<Leases>,
+    ) -> Self {
         // Up to where each was read when that was saved; and what may have been read and sent since, which is less than in flight.
         let unclear = positions.iter().filter(|positions| !positions.is_clean);
         let since = 2 * config.batches.in_flight as u64;
@@ -140,6 +153,7 @@ impl Files {
             hold_deleted: config.hold_deleted,
             hold_deleted_max: config.hold_deleted_max,
             ledger,
+            leases,
             scope: crate::pod::scope().into(),
             capacity: room::capacity(),
             tails: BTreeMap::new(),
@@ -163,6 +177,8 @@ impl Files {
             has_lost: false,
             is_gone_told: false,
             is_ending: false,
+            has_begun: false,
+            forsaken_since: None,
         }
     }
 
@@ -206,6 +222,7 @@ impl Files {
         look.hidden().for_each(|(path, error)| self.complain(path, error));
         // What this look has missed has another name by now, or none.
         let has_missed = std::mem::take(&mut self.has_missed) || scan.has_missed;
+        self.look_for_writers();
         self.let_go(&look);
         if !has_missed {
             self.forget_what_is_gone(&look);
@@ -384,7 +401,8 @@ impl Files {
         let Some((inode, kind)) = self.names.get(path) else {
             return false;
         };
-        if self.tails.contains_key(inode) {
+        if let Some(tail) = self.tails.get_mut(inode) {
+            tail.is_closed = false;
             self.dirty.insert(*inode);
             return true;
         }
