@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use pod_contract::units::hex_digits;
 use serde::{Deserialize, Serialize};
 
-use crate::parse::Millis;
+use crate::parse::{Millis, Nanos};
 use crate::recycle::Recycled;
 
 /// Where lines come from.
@@ -84,6 +84,9 @@ pub(crate) struct Segment {
     pub(crate) lines: Vec<Line>,
     /// When each line was written, as it says itself; empty if nobody wants to know.
     pub(crate) times: Vec<Option<Millis>>,
+    /// For a sink that knows lines by their times: one of each that no other line of the file has, in the order of the file, and the same
+    /// after a restart.
+    pub(crate) ticks: Vec<Nanos>,
     /// A run that was killed may have sent it.
     pub(crate) may_be_known: bool,
 }
@@ -95,6 +98,7 @@ impl Segment {
             + self.data.capacity()
             + self.lines.capacity() * size_of::<Line>()
             + self.times.capacity() * size_of::<Option<Millis>>()
+            + self.ticks.capacity() * size_of::<Nanos>()
     }
 
     pub(crate) fn into_settled(self) -> Settled {
@@ -142,6 +146,8 @@ pub(crate) struct Record<'b> {
     pub(crate) mark: Mark,
     /// When it was written, as far as that is known.
     pub(crate) time: Option<Millis>,
+    /// See [`Segment::ticks`].
+    pub(crate) tick: Option<Nanos>,
     /// It may be at the sink already.
     pub(crate) may_be_known: bool,
 }
@@ -192,6 +198,7 @@ impl Batch {
                 text: &segment.data[line.range()],
                 mark: line.mark,
                 time: segment.times.get(index).copied().flatten(),
+                tick: segment.ticks.get(index).copied(),
                 may_be_known: segment.may_be_known,
             })
         })

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::identity::{Evidence, Inode};
 use crate::intent::Intent;
 
@@ -43,6 +44,9 @@ pub(crate) struct Saved {
     /// Of a compressed file: `offset` counts what is in it, `evidence` is of its own bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) packed: Option<Packed>,
+    /// Of the lines before the offset, if that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock: Option<Clock>,
 }
 
 impl Saved {
@@ -54,6 +58,7 @@ impl Saved {
     /// It is to be read from its head, under the same id.
     pub(crate) fn forget_offset(&mut self) {
         self.offset = 0;
+        self.clock = None;
         match &mut self.packed {
             Some(packed) => packed.is_finished = false,
             None => self.evidence = Evidence::none(),
@@ -288,6 +293,7 @@ mod tests {
             size: offset,
             modified: 0,
             packed: None,
+            clock: None,
         }
     }
 

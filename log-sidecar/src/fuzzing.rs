@@ -65,6 +65,7 @@ pub fn lines(data: &[u8]) {
         data: block.to_vec().into(),
         lines,
         times: Vec::new(),
+        ticks: Vec::new(),
         may_be_known: false,
     };
     let is_json =

@@ -98,6 +98,7 @@ mod tests {
             data: Vec::new().into(),
             lines: Vec::new(),
             times: Vec::new(),
+            ticks: Vec::new(),
             may_be_known: false,
         };
         let now = SystemTime::now();

@@ -14,6 +14,7 @@
 
 mod batch;
 mod checkpoint;
+mod clock;
 mod config;
 mod deliver;
 mod discover;

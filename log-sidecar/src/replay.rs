@@ -236,5 +236,6 @@ fn read(line: &[u8]) -> serde_json::Result<Segment> {
         // By a replay that was ended.
         may_be_known: true,
         times: vec![parse_rfc3339(&entry.at).ok().map(millis)],
+        ticks: Vec::new(),
     })
 }

@@ -7,6 +7,7 @@ use pod_contract::config::{Setting as _, Settings};
 use pod_contract::units::Bytes;
 
 use super::{KIB, MIB};
+use crate::clock::Times;
 use crate::discover::{Pattern, Patterns};
 use crate::parse::{Expression, Shape, Timestamp, Zone};
 use crate::reader::{Framing, Join, Start};
@@ -19,8 +20,7 @@ pub(crate) struct Reading {
     pub(crate) patterns: Patterns,
     pub(crate) start: Start,
     pub(crate) ignore_older: Option<Duration>,
-    /// Of times of lines that do not say it; without, these times are not looked for.
-    pub(crate) zone: Option<Zone>,
+    pub(crate) times: Times,
     pub(crate) framing: Framing,
     pub(crate) transform: Transform,
     pub(crate) batches: Batches,
@@ -112,7 +112,10 @@ impl Reading {
             patterns: Patterns::new(include, exclude?, rotated?, state),
             start: start?,
             ignore_older: ignore_older?,
-            zone: zone?,
+            times: Times {
+                zone: zone?,
+                has_ticks: wanted.has_ticks,
+            },
             transform: Transform {
                 is_cri: framing.joins.contains(&Join::Cri),
                 ..transform?
@@ -213,6 +216,8 @@ pub(super) struct Wanted {
     are_objects: bool,
     /// Their times decide where they go.
     is_dated: bool,
+    /// Their times are what it knows them by.
+    has_ticks: bool,
     /// Their times are wanted all the same.
     has_times: bool,
 }
@@ -223,6 +228,7 @@ impl Wanted {
             is_cri: shape.is_some_and(Shape::reads_cri),
             are_objects: target.is_some_and(Target::keeps_objects),
             is_dated: target.is_some_and(Target::is_dated),
+            has_ticks: target.is_some_and(Target::knows_by_time),
             has_times: shape.is_some_and(Shape::reads)
                 || target.is_some_and(|target| target.knows_by_time() || target.keeps_objects()),
         }

@@ -7,6 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970, UTC.
 pub(crate) type Millis = i64;
 
+/// Nanoseconds since 1970, UTC.
+pub(crate) type Nanos = u64;
+
+pub(crate) const NANOS_OF_SECOND: Nanos = 1_000_000_000;
+pub(crate) const NANOS_OF_MILLI: Nanos = 1_000_000;
+
 pub(crate) const SECOND: Millis = 1000;
 pub(crate) const MINUTE: Millis = 60 * SECOND;
 pub(crate) const HOUR: Millis = 60 * MINUTE;
@@ -18,6 +24,11 @@ const SHIFT: i64 = 719_468;
 pub(crate) fn millis(time: SystemTime) -> Millis {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+pub(crate) fn nanos(time: SystemTime) -> Nanos {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Nanos::try_from(since.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 /// 1970 for what is before that.

@@ -8,7 +8,9 @@ mod forms;
 mod level;
 mod time;
 
-pub(crate) use civil::{Date, HOUR, Millis, millis, system_time};
+pub(crate) use civil::{
+    Date, HOUR, Millis, NANOS_OF_MILLI, NANOS_OF_SECOND, Nanos, SECOND, millis, nanos, system_time,
+};
 pub(crate) use expression::Expression;
 pub(crate) use fields::{Parsed, Parser, Shape, Value, is_ours};
 pub(crate) use forms::Zone;

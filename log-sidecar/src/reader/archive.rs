@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use memchr::memchr;
 
-use super::clock::Clock;
+use super::clock::Clocks;
 use super::former::Former;
 use super::framing::{Framing, frame, line};
 use super::tail::{BLOCK, hole_at};
@@ -167,7 +167,7 @@ pub(super) struct Archive {
     pub(super) is_read: bool,
     /// What stands before this may have been sent by a run that was killed.
     pub(super) sent_up_to: u64,
-    pub(super) clock: Clock,
+    pub(super) clock: Clocks,
     pub(super) trouble: Trouble,
     size: u64,
     evidence: Evidence,
@@ -190,7 +190,7 @@ impl Archive {
             rest: Vec::new(),
             is_read: false,
             sent_up_to: 0,
-            clock: Clock::default(),
+            clock: known.clock.restart(),
             trouble: Trouble::default(),
             size,
         })
@@ -268,6 +268,7 @@ impl Archive {
             data: block,
             lines: framed.lines,
             times: Vec::new(),
+            ticks: Vec::new(),
             may_be_known: start < self.sent_up_to,
         }))
     }
@@ -309,6 +310,7 @@ impl Archive {
                 size: self.size,
                 is_finished: self.is_done(),
             }),
+            clock: self.clock.saved(self.frontier.settled()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::archive::Unpacked;
+use super::clock::Clocks;
 use super::ends::Ends;
 use super::loss::{Loss, Why};
 use super::tail::may_be_copy;
@@ -47,6 +48,7 @@ pub(super) struct Former {
     /// Where a copy is read on: there, or, if a run was ended meanwhile, where everything before is settled.
     pub(super) resume_at: u64,
     pub(super) frontier: Frontier,
+    pub(super) clock: Clocks,
     pub(super) evidence: Evidence,
     /// How it began, if nothing was settled when it was known last.
     pub(super) begins: Option<(u64, Evidence)>,
@@ -70,6 +72,7 @@ impl Former {
             sent: 0,
             resume_at: saved.offset,
             frontier: Frontier::at(saved.offset),
+            clock: Clocks::from(saved.clock.as_ref()),
             evidence: saved.evidence.clone(),
             begins: saved.begins.clone(),
             ends: Ends::default(),
@@ -104,6 +107,7 @@ impl Former {
                 size: self.size,
                 modified: 0,
                 packed: None,
+                clock: self.clock.saved(self.frontier.settled()),
             },
             noticed: self.noticed,
             ends: self.ends.all().collect(),
@@ -124,6 +128,7 @@ impl Former {
             sent: 0,
             resume_at: 0,
             frontier: Frontier::at(0),
+            clock: Clocks::default(),
             evidence: Evidence::none(),
             begins: None,
             ends: Ends::default(),

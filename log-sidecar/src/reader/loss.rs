@@ -52,6 +52,7 @@ impl Loss {
             lines: vec![Line::new(0, text.len(), Mark::Gap)],
             data: text.into_bytes().into(),
             times: Vec::new(),
+            ticks: Vec::new(),
             may_be_known: false,
         }
     }

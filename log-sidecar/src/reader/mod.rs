@@ -45,7 +45,6 @@ use crate::intent::Intent;
 use crate::lease::Leases;
 use crate::ledger::Ledger;
 use crate::mailbox::Mailbox;
-use crate::parse::millis;
 use crate::recycle::Pool;
 use crate::state::cannot_use;
 
@@ -441,9 +440,9 @@ impl Reader {
             match archive.turn(&self.blocks, &self.config.framing) {
                 Ok(Passage::Segment(mut segment)) => {
                     archive.trouble.is_over();
-                    if let Some(zone) = self.config.zone {
-                        archive.clock.note(&mut segment, zone, millis(SystemTime::now()));
-                    }
+                    archive
+                        .clock
+                        .note(&mut segment, self.config.times, archive.frontier.settled());
                     self.take_in(segment);
                 }
                 Ok(Passage::End) => {
@@ -486,9 +485,8 @@ impl Reader {
         }
         match turn {
             Ok(Turn::Segment(mut segment)) => {
-                if let Some(zone) = self.config.zone {
-                    tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
-                }
+                tail.clock
+                    .note(&mut segment, self.config.times, tail.frontier.settled());
                 if tail.is_unknown() {
                     // How it begins has to be on disk, too.
                     self.save();
@@ -514,7 +512,7 @@ impl Reader {
                     "truncated: read from its start; what was not read before is lost, unless a copy has it"
                 );
                 let is_rotated = !tail.matched && tail.exists;
-                self.files.remember(former);
+                self.files.remember(*former);
                 if is_rotated {
                     self.files.judge_anew(inode);
                 }
@@ -777,9 +775,7 @@ pub(crate) fn segments_of(file: File, config: &Reading) -> io::Result<impl Itera
         loop {
             match tail.turn(&blocks, &config.framing, true) {
                 Ok(Turn::Segment(mut segment)) => {
-                    if let Some(zone) = config.zone {
-                        tail.clock.note(&mut segment, zone, millis(SystemTime::now()));
-                    }
+                    tail.clock.note(&mut segment, config.times, 0);
                     return Some(Ok(segment));
                 }
                 Ok(Turn::More | Turn::Hole(_)) => {}

@@ -12,7 +12,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::pread;
 
 use super::archive::Unpacked;
-use super::clock::{Clock, LOOK_BACK};
+use super::clock::{Clocks, LOOK_BACK};
 use super::ends::Ends;
 use super::files::Held;
 use super::former::Former;
@@ -25,6 +25,7 @@ use crate::frontier::Frontier;
 use crate::identity::{Evidence, GUARD, HEAD, Inode, content_id};
 use crate::lease::{Leases, Writers};
 use crate::ledger::{Lag, Watermark};
+use crate::parse::Zone;
 use crate::recycle::{Pool, Recycled};
 
 /// One read at most, so that files take turns.
@@ -75,7 +76,7 @@ pub(super) struct Tail {
     pub(super) is_let_go: bool,
     /// What stands before this may have been sent by a run that was killed.
     pub(super) sent_up_to: u64,
-    pub(super) clock: Clock,
+    pub(super) clock: Clocks,
     pub(super) trouble: Trouble,
     pub(super) grew_at: Instant,
     watermark: Watermark,
@@ -111,7 +112,7 @@ pub(super) enum Turn {
     /// Passed over so many bytes that nobody has written.
     Hole(u64),
     /// The file was truncated or replaced in place; it is read from its start under a new id.
-    Reset(Former),
+    Reset(Box<Former>),
 }
 
 impl Tail {
@@ -161,6 +162,7 @@ impl Tail {
     pub(super) fn adopt(file: File, inode: Inode, former: Former, scope: &Arc<str>) -> std::io::Result<Self> {
         let offset = former.resume_at;
         let mut tail = Self::at(file, inode, former.source, former.generation, former.frontier, scope)?;
+        tail.clock = former.clock.restart();
         tail.position = offset;
         tail.looked_at = offset;
         tail.head = tail.pread(0, offset.min(HEAD))?;
@@ -196,7 +198,7 @@ impl Tail {
             exists: true,
             is_let_go: false,
             sent_up_to: 0,
-            clock: Clock::default(),
+            clock: Clocks::default(),
             trouble: Trouble::default(),
             grew_at: Instant::now(),
             watermark: Watermark::new(0, Instant::now()),
@@ -502,6 +504,7 @@ impl Tail {
             data: block,
             lines: framed.lines,
             times: Vec::new(),
+            ticks: Vec::new(),
             may_be_known: start < self.sent_up_to,
         }))
     }
@@ -586,6 +589,7 @@ impl Tail {
             data: data.into(),
             lines,
             times: Vec::new(),
+            ticks: Vec::new(),
             may_be_known: start < self.sent_up_to,
         }))
     }
@@ -623,6 +627,7 @@ impl Tail {
             sent: 0,
             resume_at: self.unfinished_from(),
             frontier: std::mem::replace(&mut self.frontier, Frontier::at(0)),
+            clock: std::mem::take(&mut self.clock),
             evidence: if self.long.is_none() {
                 Evidence::of(&self.head, &self.guard)
             } else {
@@ -644,8 +649,7 @@ impl Tail {
         self.evidence = (0, Evidence::none());
         self.begins = None;
         self.sent_up_to = 0;
-        self.clock = Clock::default();
-        Turn::Reset(former)
+        Turn::Reset(Box::new(former))
     }
 
     /// What a checkpoint says of this file. Should the bytes be gone, the last good evidence stands: they were settled.
@@ -691,13 +695,15 @@ impl Tail {
             size,
             modified,
             packed: None,
+            clock: self.clock.saved(settled),
         }
     }
 
-    /// What stands before the position, as far as a time of earlier lines is looked for in it.
-    pub(super) fn before(&self) -> std::io::Result<Vec<u8>> {
+    /// Looks for the time of earlier lines before the position, if the checkpoint does not say it.
+    pub(super) fn wind(&mut self, zone: Zone) -> std::io::Result<()> {
         let length = self.position.min(LOOK_BACK);
-        self.pread(self.position - length, length)
+        self.clock
+            .wind(|| pread_at(&self.file, self.position - length, length), zone)
     }
 
     /// Is so little of it on disk that nobody would know it again under another inode?

@@ -189,6 +189,7 @@ mod tests {
             offset: 42,
             text: b"tab\t quote\" \xff bell\x07 \xc3\xa9",
             mark: Mark::Truncated,
+            tick: None,
             may_be_known: false,
             time: None,
         };

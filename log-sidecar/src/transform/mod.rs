@@ -80,6 +80,8 @@ impl Transform {
         segment.lines.retain(|_| *of_lines.next().unwrap_or(&true));
         let mut of_times = wanted.iter();
         segment.times.retain(|_| *of_times.next().unwrap_or(&true));
+        let mut of_ticks = wanted.iter();
+        segment.ticks.retain(|_| *of_ticks.next().unwrap_or(&true));
         // Nothing of what is left out stays in memory longer than the others.
         if segment.lines.is_empty() {
             drop(mem::take(&mut segment.data));
@@ -113,6 +115,7 @@ mod tests {
             end: data.len() as u64,
             base: 0,
             times: (0..).map(Some).take(found.len()).collect(),
+            ticks: (0..).take(found.len()).collect(),
             data: data.into(),
             lines: found,
             may_be_known: false,

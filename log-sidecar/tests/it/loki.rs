@@ -54,6 +54,29 @@ fn each_line_is_there_once_also_after_kills_and_refusals() {
     assert_eq!(of_other, 100);
 }
 
+/// More of them than there are nanoseconds in a millisecond, and farther from the one that says the time than anybody looks back.
+#[test]
+fn lines_that_do_not_say_when_are_there_once_in_their_order_also_after_kills() {
+    let pod = Pod::new();
+    let loki = Loki::start("team", |_| None).unwrap();
+    pod.append("app.log", "2026-11-26T10:00:00.123Z started\n");
+    let line = |n: usize| format!("\tat org.example.Main.run(Main.java:{})\n", n / 7000);
+    pod.append("app.log", &(0..35_000).map(line).collect::<String>());
+    for kill in 1..4 {
+        let running = ship(&loki, &pod, &["--batch-size", "64KiB", "--in-flight", "512KiB"]);
+        wait_for(&loki, kill * 6000);
+        running.kill();
+    }
+    let running = ship(&loki, &pod, &[]);
+    wait_for(&loki, 35_001);
+    pod.stop(running);
+    let kept = loki.kept();
+    assert_eq!(kept.len(), 35_001);
+    assert!(kept.values().all(|&times| times == 1));
+    let lines: Vec<_> = kept.keys().map(|(_, _, line)| line).collect();
+    assert!(lines[0].ends_with("started") && lines[1..].is_sorted());
+}
+
 #[test]
 fn an_entry_that_is_too_old_is_found_and_kept() {
     let pod = Pod::new();

@@ -31,12 +31,12 @@ use super::tail::Tail;
 use super::trouble::Trouble;
 use crate::batch::{Settled, Source};
 use crate::checkpoint::{Positions, Saved};
+use crate::clock::Times;
 use crate::config::Reading;
 use crate::discover::{Found, Kind, Patterns, is_compressed_name};
 use crate::identity::{Inode, Lasting};
 use crate::lease::Leases;
 use crate::ledger::Ledger;
-use crate::parse::Zone;
 
 /// Of one file.
 const MOST_FORMERS: usize = 16;
@@ -64,8 +64,7 @@ impl Held {
 /// The files of the volume, as the reader knows them.
 pub(super) struct Files {
     patterns: Patterns,
-    /// For the times of lines, if they are wanted.
-    zone: Option<Zone>,
+    times: Times,
     /// How long a deleted file has to be quiet, and how many bytes of such files are held at most.
     hold_deleted: Duration,
     hold_deleted_max: u64,
@@ -149,7 +148,7 @@ impl Files {
         }
         Self {
             patterns: config.patterns.clone(),
-            zone: config.zone,
+            times: config.times,
             hold_deleted: config.hold_deleted,
             hold_deleted_max: config.hold_deleted_max,
             ledger,

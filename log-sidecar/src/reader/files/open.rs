@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::Files;
 use super::format::Format;
@@ -13,7 +12,6 @@ use super::memory::Known;
 use crate::checkpoint::Saved;
 use crate::discover::{Found, Kind, is_compressed_name};
 use crate::identity::Inode;
-use crate::parse::millis;
 use crate::reader::former::Former;
 use crate::reader::tail::Tail;
 
@@ -203,8 +201,8 @@ impl Files {
         self.memory.forget(&inode);
         tail.matched = found.kind == Kind::Matched;
         tail.sent_up_to = self.sent_up_to(&known_as);
-        if let Some(zone) = self.zone {
-            tail.clock.wind(&tail.before()?, zone, millis(SystemTime::now()));
+        if let Some(zone) = self.times.zone {
+            tail.wind(zone)?;
         }
         tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
         self.tails.insert(inode, tail);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use crate::batch::{Record, Source};
-use crate::parse::{Level, Parsed, Shape, Value, millis};
+use crate::parse::{Level, NANOS_OF_MILLI, NANOS_OF_SECOND, Nanos, Parsed, Shape, Value, nanos, system_time};
 use crate::pod;
 use crate::sink::json::string;
 use crate::sink::protobuf::Fields as _;
@@ -177,30 +177,17 @@ fn text_of<'p>(parsed: &'p Parsed<'_>, line: &'p str) -> Cow<'p, str> {
     parsed.message.as_ref().map_or(Cow::Borrowed(line), Value::text)
 }
 
-/// Since 1970.
-pub(in crate::sink) type Nanos = u64;
-
-const NANOS_OF_SECOND: Nanos = 1_000_000_000;
-const NANOS_OF_MILLI: Nanos = 1_000_000;
-const MILLIS_OF_SECOND: Nanos = 1000;
 /// Below `max_structured_metadata_entries_count` and `max_structured_metadata_size`, as they are by default; of more fields, the whole line
 /// tells.
 const MOST_FIELDS: usize = 100;
 const MOST_OF_FIELDS: usize = 48 << 10;
 
-/// The time of a line, and, in what that leaves open, its place in the file: so it is the same whenever it is sent, and no other's. A line
-/// without a time has that of its reading, which another run does not know.
+/// What an entry is known by, beside its line. What was rejected, and what stands for lines that are lost, has no tick.
 pub(super) fn time_of(record: &Record<'_>, read_at: SystemTime) -> Nanos {
-    let time = record.time.unwrap_or_else(|| millis(read_at)).max(0).cast_unsigned();
-    // Programs that tell whole seconds write many lines in each.
-    let room = if time.is_multiple_of(MILLIS_OF_SECOND) {
-        NANOS_OF_SECOND
-    } else {
-        NANOS_OF_MILLI
-    };
-    // What was rotated or truncated has the same offsets once more.
-    let place = record.offset + u64::from(crc32fast::hash(record.source.id.as_bytes()));
-    time * NANOS_OF_MILLI + place % room
+    record.tick.unwrap_or_else(|| {
+        let time = record.time.map_or(read_at, system_time);
+        nanos(time) + record.offset % NANOS_OF_MILLI
+    })
 }
 
 /// By file: what was truncated is the same one with another id.
@@ -232,7 +219,7 @@ fn metadata(out: &mut Vec<u8>, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use testbed::peer::loki::{PushRequest, Timestamp};
+    use testbed::peer::loki::PushRequest;
 
     use super::*;
     use crate::batch::Mark;
@@ -252,25 +239,26 @@ mod tests {
     }
 
     #[test]
-    fn each_file_is_a_stream_and_each_line_has_a_time_of_its_own() {
+    fn each_file_is_a_stream_and_a_tick_is_the_time_of_an_entry() {
         let sources = [
             source("f", "/logs/\"a\".log"),
             source("g", "/logs/b.log"),
             source("h", "/logs/b.log"),
         ];
-        let record = |index: usize, offset, text: &'static str| Record {
+        let record = |index: usize, tick, text: &'static str| Record {
             source: &sources[index],
-            offset,
+            offset: 5,
             text: text.as_bytes(),
             mark: Mark::Whole,
             time: Some(1_795_687_200_123),
+            tick,
             may_be_known: false,
         };
         let records = [
-            record(0, 0, "started"),
-            record(1, 0, "started"),
-            record(0, 8, "started"),
-            record(2, 2_000_009, "on"),
+            record(0, Some(7_000_000_001), "started"),
+            record(1, Some(7_000_000_001), "started"),
+            record(0, Some(7_000_000_002), "started"),
+            record(2, None, "rejected once"),
         ];
         let encoder = Encoder::new(&Shape::default(), &[("job".into(), "shop".into())]);
         let request = written(&encoder, &records);
@@ -284,31 +272,8 @@ mod tests {
         );
         let times = request.streams.iter().flat_map(|stream| &stream.entries);
         let times: Vec<_> = times.map(|entry| entry.timestamp.unwrap()).collect();
-        let is_of_second = |time: &Timestamp| time.seconds == 1_795_687_200 && time.nanos / 1_000_000 == 123;
-        assert!(times.iter().all(is_of_second));
-        assert_eq!(times[1].nanos - times[0].nanos, 8);
-        assert_ne!(times[2].nanos, times[0].nanos, "another file");
-    }
-
-    #[test]
-    fn many_equal_lines_of_one_second_have_times_of_their_own() {
-        let source = source("f", "/logs/a.log");
-        let records: Vec<_> = (0..100_000)
-            .map(|n| Record {
-                source: &source,
-                offset: n * 25,
-                text: b"same",
-                mark: Mark::Whole,
-                time: Some(1_795_687_200_000),
-                may_be_known: false,
-            })
-            .collect();
-        let times: std::collections::BTreeSet<_> = records
-            .iter()
-            .map(|record| time_of(record, SystemTime::UNIX_EPOCH))
-            .collect();
-        assert_eq!(times.len(), records.len());
-        assert!(times.iter().all(|time| time / NANOS_OF_SECOND == 1_795_687_200));
+        let times: Vec<_> = times.iter().map(|time| (time.seconds, time.nanos)).collect();
+        assert_eq!(times, [(7, 1), (7, 2), (7, 1), (1_795_687_200, 123_000_005)]);
     }
 
     #[test]
@@ -334,6 +299,7 @@ mod tests {
             text: line.as_bytes(),
             mark: Mark::Whole,
             time: None,
+            tick: None,
             may_be_known: false,
         });
         let request = written(&encoder, &records);
@@ -361,6 +327,7 @@ mod tests {
             text: br#"{"level":"WARN","msg":"it \"is\"","http.status":500,"x":"y"}"#,
             mark: Mark::Truncated,
             time: None,
+            tick: None,
             may_be_known: false,
         };
         let request = written(&Encoder::new(&shape, &[]), &[record]);

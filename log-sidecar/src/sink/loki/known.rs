@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::encode::Nanos;
+use crate::parse::Nanos;
 use crate::sink::Known;
 use crate::sink::http::excerpt;
 

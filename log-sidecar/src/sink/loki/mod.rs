@@ -12,12 +12,13 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use self::encode::{Encoder, Nanos, streams, time_of};
+use self::encode::{Encoder, streams, time_of};
 pub(super) use self::known::note;
 use self::known::{Entry, MAX_ENTRIES, MAX_PAGES, question};
 use super::http::{Http, excerpt, refused};
 use super::{Answer, Known, Network, Server, Verdict};
 use crate::batch::Record;
+use crate::parse::Nanos;
 use crate::parse::Shape;
 
 const PROTOBUF: &str = "application/x-protobuf";

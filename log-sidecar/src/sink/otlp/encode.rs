@@ -287,6 +287,7 @@ mod tests {
                 text,
                 mark: *mark,
                 time: *time,
+                tick: None,
                 may_be_known: false,
             }).collect();
             let encoder = Encoder::of(&[("k8s.pod.name".into(), name.clone())], &Shape::default());
@@ -327,6 +328,7 @@ mod tests {
             text: line.as_bytes(),
             mark: Mark::Whole,
             time: None,
+            tick: None,
             may_be_known: false,
         };
         let shape = Shape {

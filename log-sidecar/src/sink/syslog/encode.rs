@@ -178,6 +178,7 @@ mod tests {
             text: text.as_bytes(),
             mark,
             time,
+            tick: None,
             may_be_known: false,
         };
         let records = [
