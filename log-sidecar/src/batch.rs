@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use pod_contract::units::hex_digits;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Inode;
 use crate::parse::{Millis, Nanos};
 use crate::recycle::Recycled;
 
@@ -16,6 +17,8 @@ pub(crate) struct Source {
     pub(crate) id: String,
     /// The path under which the file was first seen.
     pub(crate) path: String,
+    /// Which file that was; the content may be in another one by now.
+    pub(crate) inode: Inode,
 }
 
 /// One line inside its segment's data; small, since a block of empty lines has one a byte.

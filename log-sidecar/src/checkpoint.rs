@@ -1,6 +1,7 @@
 //! How far each file is settled, on disk: one small file, replaced as a whole.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ pub(crate) const CLEAN: &str = "json.clean";
 const VERSION: u32 = 1;
 
 /// One file as it was when the checkpoint was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Saved {
     pub(crate) id: String,
     pub(crate) path: String,
@@ -67,7 +68,7 @@ impl Saved {
 }
 
 /// A copy of what was read, which may be compressed later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Copied {
     pub(crate) inode: Inode,
     pub(crate) path: String,
@@ -81,7 +82,7 @@ pub(crate) struct Copied {
 }
 
 /// A file that holds nothing to read as long as it is like this: compressed before the first start, or not by gzip, or a copy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
     pub(crate) inode: Inode,
     pub(crate) path: String,
@@ -92,7 +93,7 @@ pub(crate) struct LeftOut {
 }
 
 /// What a file was before it was truncated, as long as a copy of that may come up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Truncated {
     /// `evidence` is of what stood before `read`.
     pub(crate) file: Saved,
@@ -103,7 +104,7 @@ pub(crate) struct Truncated {
 }
 
 /// A compressed file that is read through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Packed {
     /// Of the file, bytes.
     pub(crate) size: u64,
@@ -112,7 +113,7 @@ pub(crate) struct Packed {
 }
 
 /// All that outlives the process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Positions {
     pub(crate) version: u32,
     /// The run has ended in order: nothing behind the offsets was sent. A file beside this one says so, since that goes also where
@@ -148,8 +149,10 @@ impl Default for Positions {
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     path: Option<PathBuf>,
-    /// What is on disk.
-    written: Option<Positions>,
+    /// Of what is on disk.
+    written: Option<u64>,
+    /// What is on disk, as long as nothing newer can be written.
+    left: Option<Positions>,
     /// Says "in use" to another process; ends with this one, however that ends. None as long as the directory cannot be made.
     lock: Option<File>,
 }
@@ -162,6 +165,7 @@ impl Checkpoint {
         let mut checkpoint = Self {
             path: state.map(|dir| dir.join(NAME)),
             written: None,
+            left: None,
             lock: None,
         };
         let Some(path) = checkpoint.path.clone() else {
@@ -180,7 +184,7 @@ impl Checkpoint {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        checkpoint.written.clone_from(&found);
+        checkpoint.written = found.as_ref().map(digest);
         // Proves now, not at the first acknowledgement, that the directory can be written.
         match checkpoint.stage(found.as_ref()) {
             Err(error) if is_full(&error) => tracing::error!(
@@ -193,35 +197,43 @@ impl Checkpoint {
     }
 
     /// Writes `positions`, unless they are there.
-    pub(crate) fn save(&mut self, positions: Positions) -> io::Result<()> {
-        if self.written.as_ref() == Some(&positions) {
+    pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
+        if self.written == Some(digest(positions)) {
             Ok(())
         } else {
             self.write(positions)
         }
     }
 
-    fn write(&mut self, positions: Positions) -> io::Result<()> {
-        if let Some(staged) = self.stage(Some(&positions))? {
-            staged.publish(0o640)?;
-            self.written = Some(positions);
+    fn write(&mut self, positions: &Positions) -> io::Result<()> {
+        let staged = self.stage(Some(positions));
+        match staged.and_then(|staged| staged.map(|staged| staged.publish(0o640)).transpose()) {
+            Ok(_) => {
+                self.written = Some(digest(positions));
+                self.left = None;
+                Ok(())
+            }
+            Err(error) => {
+                let dir = self.path.as_deref().and_then(Path::parent);
+                self.left = self.left.take().or_else(|| peek(dir?).ok());
+                Err(error)
+            }
         }
-        Ok(())
     }
 
     /// Writes `positions` for good; nothing behind them was sent, if they are clean.
-    pub(crate) fn end(&mut self, positions: Positions) -> io::Result<()> {
-        let is_clean = positions.is_clean;
+    pub(crate) fn end(&mut self, positions: &Positions) -> io::Result<()> {
         self.write(positions)?;
         match &self.path {
-            Some(path) if is_clean => File::create(path.with_extension(CLEAN))?.sync_all(),
+            Some(path) if positions.is_clean => File::create(path.with_extension(CLEAN))?.sync_all(),
             _ => Ok(()),
         }
     }
 
-    /// Would the next run, if this one ended now, give `file` the same id? `initial` is the id of a file that nobody knows.
+    /// After a failed save, would the next run, if this one ended now, give `file` the same id? `initial` is the id of a file that nobody
+    /// knows.
     pub(crate) fn would_find(&self, file: &Saved, initial: &str) -> bool {
-        let mut written = self.written.iter().flat_map(|positions| &positions.files);
+        let mut written = self.left.iter().flat_map(|positions| &positions.files);
         match written.find(|known| known.inode.lasting() == file.inode.lasting()) {
             _ if self.path.is_none() => true,
             // The next one sees that it is not what it was, and makes it the next generation.
@@ -243,6 +255,12 @@ impl Checkpoint {
         drop(file);
         Ok(Some(staged))
     }
+}
+
+fn digest(positions: &Positions) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    positions.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What the checkpoint of `state` says, whoever writes it.
@@ -311,7 +329,7 @@ mod tests {
         let (mut checkpoint, positions) = Checkpoint::open(Some(&state)).unwrap();
         assert_eq!(positions, None);
         let positions = of_files(vec![saved(7)]);
-        checkpoint.save(positions.clone()).unwrap();
+        checkpoint.save(&positions).unwrap();
         assert!(
             Checkpoint::open(Some(&state))
                 .unwrap_err()
@@ -346,7 +364,9 @@ mod tests {
         };
         assert!(checkpoint.would_find(&file, "initial"));
         assert!(!checkpoint.would_find(&of("adopted", 0), "initial"));
-        checkpoint.save(of_files(vec![of("initial", 2)])).unwrap();
+        checkpoint.save(&of_files(vec![of("initial", 2)])).unwrap();
+        // No more than this can be written from now on.
+        checkpoint.left = peek(dir.path()).ok();
         for (id, generation, finds) in [("initial", 2, true), ("next", 3, true), ("later", 4, false)] {
             assert_eq!(checkpoint.would_find(&of(id, generation), "initial"), finds, "{id}");
         }

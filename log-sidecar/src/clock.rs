@@ -21,7 +21,7 @@ pub(crate) struct Times {
 }
 
 /// The time that a file has come to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Clock {
     /// Of the last line that has said it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::batch::{Batch, Mark, Segment, Source};
 use crate::checkpoint;
+use crate::identity::Inode;
 use crate::intent::Intent;
 use crate::ledger::Ledger;
 use crate::parse::{Parser, Shape, Zone, begins_with_time, of_line};
@@ -58,6 +59,7 @@ pub fn lines(data: &[u8]) {
         source: Arc::new(Source {
             id: "f".into(),
             path: "/logs/a.log".into(),
+            inode: Inode::default(),
         }),
         start: 0,
         end: consumed as u64,

@@ -106,7 +106,7 @@ pub(crate) fn content_id(scope: &str, inode: &Inode, generation: u32) -> String 
 }
 
 /// Digests of the file's head and of the bytes before an offset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Evidence {
     head: String,
     guard: String,

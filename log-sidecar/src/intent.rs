@@ -14,7 +14,7 @@ use crate::batch::Segment;
 const NAME: usize = 8;
 
 /// A batch that is not settled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Intent {
     /// That of the object, whatever is left of the ranges, and whatever the settings have become.
     pub(crate) name: Box<str>,
@@ -25,7 +25,7 @@ pub(crate) struct Intent {
 }
 
 /// A part of a file; not all lines in it need to be in the batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Span {
     /// Of the file's content.
     pub(crate) id: String,
@@ -80,6 +80,7 @@ impl Intent {
 mod tests {
     use super::*;
     use crate::batch::Source;
+    use crate::identity::Inode;
 
     #[test]
     fn an_intent_has_one_range_a_file_and_outlives_the_process() {
@@ -87,6 +88,7 @@ mod tests {
             Arc::new(Source {
                 id: id.into(),
                 path: "/logs/a".into(),
+                inode: Inode::default(),
             })
         };
         let (a, b) = (source("a"), source("b"));

@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 use crate::batch::{Batch, Line, Segment, Source};
 use crate::config;
 use crate::deliver::{AllRefused, Entry, path_in};
+use crate::identity::Inode;
 use crate::ledger::{Ledger, Ledgers};
 use crate::parse::millis;
 use crate::pipeline::{both, outcome};
@@ -225,6 +226,7 @@ fn read(line: &[u8]) -> serde_json::Result<Segment> {
     let source = Arc::new(Source {
         id,
         path: entry.path.into_owned(),
+        inode: Inode::default(),
     });
     Ok(Segment {
         source,

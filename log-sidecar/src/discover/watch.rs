@@ -20,8 +20,8 @@ const AWAKE: Duration = Duration::from_millis(1);
 /// Names that are told at a time; of more, it is told that anything may have changed.
 const MAX_TOUCHED: usize = 1024;
 
-/// Passes an event on; false for one that nobody needs.
-fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
+/// Passes an event on, if somebody needs it.
+fn tell(event: notify::Result<Event>, mailbox: &Mailbox) {
     let paths = match event {
         // Nothing is to be done about it now.
         Ok(Event {
@@ -34,13 +34,13 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
                     news.closed.extend(paths);
                 }
             });
-            return false;
+            return;
         }
         // Reading the files makes access events; to react to them would never end.
         Ok(Event {
             kind: EventKind::Access(_),
             ..
-        }) => return false,
+        }) => return,
         Ok(Event {
             kind: EventKind::Modify(ModifyKind::Data(_)),
             paths,
@@ -55,7 +55,6 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) -> bool {
             news.touched.extend(paths);
         }
     });
-    true
 }
 
 /// Watches directories while it lives.
@@ -91,7 +90,8 @@ impl Watch {
         let mut rested = Instant::now();
         let watcher = notify::recommended_watcher(move |event| {
             // What is written meanwhile waits in the kernel's queue, which is read as a whole before the next rest.
-            if tell(event, &mailbox) && rested.elapsed() >= AWAKE {
+            tell(event, &mailbox);
+            if rested.elapsed() >= AWAKE {
                 thread::sleep(TOGETHER);
                 rested = Instant::now();
             }

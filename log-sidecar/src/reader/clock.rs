@@ -93,6 +93,7 @@ mod tests {
 
     use super::*;
     use crate::batch::{Line, Mark, Source};
+    use crate::identity::Inode;
     use crate::parse::{Millis, NANOS_OF_MILLI, NANOS_OF_SECOND, Nanos, system_time};
 
     /// 2026-11-26T10:00:00Z.
@@ -105,6 +106,7 @@ mod tests {
             source: Arc::new(Source {
                 id: id.into(),
                 path: "/logs/a".into(),
+                inode: Inode::default(),
             }),
             start,
             end: start + 30,

@@ -64,6 +64,7 @@ impl Former {
             source: Arc::new(Source {
                 id: saved.id.clone(),
                 path: saved.path.clone(),
+                inode: saved.inode,
             }),
             inode: saved.inode,
             generation: saved.generation,
@@ -120,6 +121,7 @@ impl Former {
             source: Arc::new(Source {
                 id: content_id(scope, &inode, generation),
                 path: path.to_string_lossy().into_owned(),
+                inode,
             }),
             inode,
             generation,

@@ -45,6 +45,7 @@ impl Loss {
             source: Arc::new(Source {
                 id: self.source.id.clone(),
                 path: self.source.path.clone(),
+                inode: self.source.inode,
             }),
             start: self.from,
             end: self.from,

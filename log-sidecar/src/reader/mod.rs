@@ -63,7 +63,7 @@ const SHARE: u32 = 4;
 /// And no farther than this, however long it takes to write it.
 const MAX_SAVE: Duration = Duration::from_secs(10);
 /// A look at all files, or the checkpoint, takes one part in so many of the time.
-const RARE: u32 = 500;
+const RARE: u32 = 1000;
 const OFTEN: u32 = 20;
 const MAX_POLL: Duration = Duration::from_secs(10);
 /// Between two looks at files that are written to all the time.
@@ -235,7 +235,7 @@ impl Reader {
             is_clean: !self.is_abandoned,
             ..self.positions()
         };
-        if let Err(error) = self.checkpoint.end(positions.clone()) {
+        if let Err(error) = self.checkpoint.end(&positions) {
             tracing::error!(%error, "cannot write the checkpoint");
         }
         self.files.measure_each();
@@ -743,7 +743,7 @@ impl Reader {
     fn save(&mut self) {
         let started = Instant::now();
         let positions = self.positions();
-        match self.checkpoint.save(positions) {
+        match self.checkpoint.save(&positions) {
             Ok(()) => {
                 if self.unsaved.take().is_some() {
                     tracing::info!("the checkpoint is written again");

@@ -154,6 +154,7 @@ impl Tail {
         let source = Source {
             id: content_id(scope, &inode, generation),
             path: saved.path.clone(),
+            inode,
         };
         Self::at(file, inode, Arc::new(source), generation, Frontier::at(0), scope).map(|tail| (tail, Some(former)))
     }
@@ -616,6 +617,7 @@ impl Tail {
         let source = Arc::new(Source {
             id,
             path: self.source.path.clone(),
+            inode: self.inode,
         });
         let former = Former {
             source: std::mem::replace(&mut self.source, source),

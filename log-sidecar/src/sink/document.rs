@@ -176,12 +176,14 @@ mod tests {
 
     use super::*;
     use crate::batch::Mark;
+    use crate::identity::Inode;
 
     #[test]
     fn a_document_is_one_line_of_json_whatever_the_bytes() {
         let source = Source {
             id: "f".into(),
             path: "/logs/\"a\".log".into(),
+            inode: Inode::default(),
         };
         let mut out = Vec::new();
         let record = Record {
@@ -201,6 +203,7 @@ mod tests {
         let other = Source {
             id: "g".into(),
             path: "/logs/b.log".into(),
+            inode: Inode::default(),
         };
         let mut documents = encoder.documents(SystemTime::UNIX_EPOCH);
         documents.add(&mut out, &record);

@@ -97,6 +97,7 @@ mod tests {
 
     use super::*;
     use crate::batch::{Batch, Mark, Source};
+    use crate::identity::Inode;
 
     fn segment(lines: &[&str]) -> Segment {
         let (mut data, mut found) = (Vec::new(), Vec::new());
@@ -108,6 +109,7 @@ mod tests {
         let source = Arc::new(Source {
             id: "f".into(),
             path: "/logs/a".into(),
+            inode: Inode::default(),
         });
         Segment {
             source,

@@ -345,6 +345,11 @@ impl Files {
 
     /// Notes a range as settled. One of a file that was truncated since belongs to content that is gone.
     pub(super) fn settle(&mut self, range: &Settled) {
+        // Nearly always it is where it was.
+        let tail = self.tails.get_mut(&range.source.inode);
+        if let Some(tail) = tail.filter(|tail| Arc::ptr_eq(&tail.source, &range.source)) {
+            return tail.frontier.settle(range.start, range.end);
+        }
         let tails = self.tails.values_mut().map(|tail| (&tail.source, &mut tail.frontier));
         let formers = self
             .formers
@@ -471,6 +476,7 @@ impl Files {
                     source: Arc::new(Source {
                         id: saved.id,
                         path: saved.path,
+                        inode: saved.inode,
                     }),
                 });
             }

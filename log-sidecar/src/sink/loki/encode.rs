@@ -223,12 +223,14 @@ mod tests {
 
     use super::*;
     use crate::batch::Mark;
+    use crate::identity::Inode;
     use crate::parse::Parser;
 
     fn source(id: &str, path: &str) -> Source {
         Source {
             id: id.into(),
             path: path.into(),
+            inode: Inode::default(),
         }
     }
 

@@ -256,6 +256,7 @@ mod tests {
 
     use super::*;
     use crate::batch::{Mark, Source};
+    use crate::identity::Inode;
     use crate::parse::Parser;
 
     fn texts(attributes: &[KeyValue]) -> Vec<(&str, &str)> {
@@ -277,7 +278,7 @@ mod tests {
             lines in prop::collection::vec((any::<Vec<u8>>(), prop::option::of(0i64..4_000_000_000_000), 0usize..4), 0..20),
             name in "[a-z]{0,200}",
         ) {
-            let source = Source { id: "abc".into(), path: format!("/logs/{name}") };
+            let source = Source { id: "abc".into(), path: format!("/logs/{name}"), inode: Inode::default() };
             let marks = [Mark::Whole, Mark::Truncated, Mark::Split, Mark::Partial];
             let record = |(text, time, mark): &(Vec<u8>, Option<i64>, usize)| (text.clone(), *time, marks[*mark]);
             let owned: Vec<_> = lines.iter().map(record).collect();
@@ -320,6 +321,7 @@ mod tests {
         let source = Source {
             id: "abc".into(),
             path: "/logs/a".into(),
+            inode: Inode::default(),
         };
         let line = r#"{"level":"warn","msg":"it is","n":-3,"f":1.5,"b":true,"o":{"p":1},"s":"t\"","z":null}"#;
         let record = Record {

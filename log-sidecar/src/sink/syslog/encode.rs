@@ -155,6 +155,7 @@ fn parameter(out: &mut Vec<u8>, name: &str, value: &str) {
 mod tests {
     use super::*;
     use crate::batch::Mark;
+    use crate::identity::Inode;
     use crate::parse::Parser;
 
     #[test]
@@ -162,6 +163,7 @@ mod tests {
         let source = Source {
             id: "f".into(),
             path: "/logs/app.log".into(),
+            inode: Inode::default(),
         };
         let shape = Shape {
             parsers: vec![Parser::Json],
@@ -215,6 +217,7 @@ mod tests {
             app_of(&Source {
                 id: String::new(),
                 path: path.into(),
+                inode: Inode::default(),
             })
         };
         assert_eq!(app("/logs/my app.log.1"), "myapp");
