@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::identity::{Evidence, Inode};
 use crate::intent::Intent;
+use crate::loss::Loss;
 
 /// In the state directory.
 pub(crate) const NAME: &str = "checkpoint.json";
@@ -129,6 +130,9 @@ pub(crate) struct Positions {
     pub(crate) truncated: Vec<Truncated>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) intents: Vec<Intent>,
+    /// Those that the sink has not been told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) losses: Vec<Loss>,
 }
 
 impl Default for Positions {
@@ -141,6 +145,7 @@ impl Default for Positions {
             left_out: Vec::new(),
             truncated: Vec::new(),
             intents: Vec::new(),
+            losses: Vec::new(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod identity;
 mod intent;
 mod lease;
 mod ledger;
+mod loss;
 mod mailbox;
 mod parse;
 mod pipeline;

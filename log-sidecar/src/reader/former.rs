@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::archive::Unpacked;
 use super::clock::Clocks;
 use super::ends::Ends;
-use super::loss::{Loss, Why};
 use super::tail::may_be_copy;
 use crate::batch::Source;
 use crate::checkpoint::{Saved, Truncated};
 use crate::frontier::Frontier;
 use crate::identity::{Evidence, HEAD, Inode, content_id};
+use crate::loss::{Loss, Why};
 
 /// A file that a young one equals.
 #[derive(Debug, Clone, Copy)]
@@ -195,12 +195,7 @@ impl Former {
     /// What nobody has read, if a copy holds so many bytes, or none.
     pub(super) fn loss(&self, copied: u64) -> Option<Loss> {
         let from = self.offset.max(self.sent).max(copied);
-        (self.size > from).then(|| Loss {
-            source: Arc::clone(&self.source),
-            from,
-            bytes: self.size - from,
-            why: Why::Truncated,
-        })
+        (self.size > from).then(|| Loss::of(&self.source, from, self.size - from, Why::Truncated))
     }
 
     /// May a copy still come up? `exists` if the file still has a name.

@@ -7,7 +7,6 @@ mod ends;
 mod files;
 mod former;
 mod framing;
-mod loss;
 mod pace;
 mod pending;
 mod tail;
@@ -32,7 +31,6 @@ use self::collect::Collecting;
 use self::files::Files;
 pub(crate) use self::files::{Held, Start};
 pub(crate) use self::framing::{Framing, Join, framed};
-use self::loss::Loss;
 use self::pace::Pace;
 use self::pending::Pending;
 use self::tail::{Tail, Turn};
@@ -44,6 +42,7 @@ use crate::identity::Inode;
 use crate::intent::Intent;
 use crate::lease::Leases;
 use crate::ledger::Ledger;
+use crate::loss::Loss;
 use crate::mailbox::Mailbox;
 use crate::recycle::Pool;
 use crate::state::cannot_use;
@@ -263,6 +262,9 @@ impl Reader {
         }
         if self.first_scan.take().is_some() {
             self.send_what_was_out();
+            // Counted by the run that has noticed them.
+            let untold = std::mem::take(&mut self.files.untold);
+            untold.into_iter().for_each(|loss| self.tell_sink(loss));
         }
         self.tell_losses();
         self.judge_lag();
@@ -279,16 +281,20 @@ impl Reader {
     fn tell_losses(&mut self) {
         for loss in self.files.take_losses() {
             let Loss {
-                source,
-                from,
-                bytes,
-                why,
+                path, from, bytes, why, ..
             } = &loss;
-            tracing::error!(path = source.path, from, bytes, "lines are lost: {}", why.text());
+            tracing::error!(path, from, bytes, "lines are lost: {}", why.text());
             self.ledger.lost_bytes.inc_by(*bytes);
-            self.ledger.read.inc();
-            self.collect(loss.segment());
+            self.tell_sink(loss);
         }
+    }
+
+    /// The record of a loss is in the checkpoint until it is settled.
+    fn tell_sink(&mut self, loss: Loss) {
+        let segment = loss.segment();
+        self.files.gaps.push((Arc::clone(&segment.source), loss));
+        self.ledger.read.inc();
+        self.collect(segment);
     }
 
     fn judge_lag(&mut self) {

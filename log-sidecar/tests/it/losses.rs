@@ -137,3 +137,27 @@ fn what_is_deleted_while_nobody_holds_it_is_told() {
     let (lost, delivered) = told(&pod, running);
     assert!(lost > 0 && lost < size && delivered == 0, "{lost} of {size}");
 }
+
+/// The run that has noticed it is killed before the sink takes anything.
+#[test]
+fn a_loss_is_told_by_the_next_run_if_need_be_and_once() {
+    let (pod, running, _) = pod_with_backlog();
+    truncate(&pod, "app.log");
+    running.wait_for_log("truncated: read from its start");
+    fs::rename(pod.log("app.log"), pod.dir.path().join("away")).unwrap();
+    running.wait_for_log("lines are lost");
+    let waits = || fs::read_to_string(pod.state("checkpoint.json")).is_ok_and(|text| text.contains("\"losses\""));
+    wait::until("the checkpoint", || waits().then_some(()));
+    running.kill();
+    pod.store.refuse_all(None);
+    for _ in 0..2 {
+        let mut running = pod.start_with(&SMALL);
+        running.wait_for_log("the sink is there");
+        wait::until("the record", || (gaps(&pod).len() == 1).then_some(()));
+        wait::until("the checkpoint", || (!waits()).then_some(()));
+        running.terminate();
+        // It was counted by the run that has noticed it.
+        assert_eq!(running.exit().code(), Some(0), "{:#?}", running.stderr());
+    }
+    assert_eq!(gaps(&pod).len(), 1);
+}

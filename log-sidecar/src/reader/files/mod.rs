@@ -26,7 +26,6 @@ use self::memory::{Known, Memory};
 use self::rotated::Young;
 use super::archive::Archive;
 use super::former::Former;
-use super::loss::{Loss, Why};
 use super::tail::Tail;
 use super::trouble::Trouble;
 use crate::batch::{Settled, Source};
@@ -37,6 +36,7 @@ use crate::discover::{Found, Kind, Patterns, is_compressed_name};
 use crate::identity::{Inode, Lasting};
 use crate::lease::Leases;
 use crate::ledger::Ledger;
+use crate::loss::{Loss, Why};
 
 /// Of one file.
 const MOST_FORMERS: usize = 16;
@@ -105,6 +105,10 @@ pub(super) struct Files {
     inherited: Vec<Held>,
     /// What is lost, and not told.
     losses: Vec<Loss>,
+    /// By a run before, which did not get so far as to tell the sink.
+    pub(super) untold: Vec<Loss>,
+    /// What the sink is told, and has not taken yet.
+    pub(super) gaps: Vec<(Arc<Source>, Loss)>,
     /// An archive was broken.
     pub(super) has_lost: bool,
     /// Files of the checkpoint that are gone have been told.
@@ -172,6 +176,8 @@ impl Files {
             first_look: true,
             has_missed: false,
             losses: Vec::new(),
+            untold: positions.losses,
+            gaps: Vec::new(),
             inherited: held,
             has_lost: false,
             is_gone_told: false,
@@ -350,6 +356,10 @@ impl Files {
         if let Some(tail) = tail.filter(|tail| Arc::ptr_eq(&tail.source, &range.source)) {
             return tail.frontier.settle(range.start, range.end);
         }
+        // It stands for a loss.
+        if range.start == range.end {
+            return self.gaps.retain(|(source, _)| !Arc::ptr_eq(source, &range.source));
+        }
         let tails = self.tails.values_mut().map(|tail| (&tail.source, &mut tail.frontier));
         let formers = self
             .formers
@@ -383,6 +393,13 @@ impl Files {
             copies,
             left_out,
             truncated: self.formers.iter().map(Former::saved).collect(),
+            losses: self
+                .losses
+                .iter()
+                .chain(&self.untold)
+                .chain(self.gaps.iter().map(|(_, loss)| loss))
+                .cloned()
+                .collect(),
             ..Positions::default()
         }
     }
@@ -469,16 +486,12 @@ impl Files {
             // What was on its way may be delivered.
             let from = offset.max(self.sent_up_to(&saved.inode));
             if saved.packed.is_none() && saved.size > from {
-                self.losses.push(Loss {
-                    from,
-                    bytes: saved.size - from,
-                    why: Why::Gone,
-                    source: Arc::new(Source {
-                        id: saved.id,
-                        path: saved.path,
-                        inode: saved.inode,
-                    }),
-                });
+                let source = Source {
+                    id: saved.id,
+                    path: saved.path,
+                    inode: saved.inode,
+                };
+                self.losses.push(Loss::of(&source, from, saved.size - from, Why::Gone));
             }
         }
     }

@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::batch::{Line, Mark, Segment, Source};
+use crate::identity::Inode;
 
 /// Bytes of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Loss {
-    pub(super) source: Arc<Source>,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Loss {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    inode: Inode,
     /// Where they stood.
-    pub(super) from: u64,
+    pub(crate) from: u64,
     /// At least.
-    pub(super) bytes: u64,
-    pub(super) why: Why,
+    pub(crate) bytes: u64,
+    pub(crate) why: Why,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Why {
     /// And no copy has it.
     Truncated,
     /// While nobody held it.
@@ -24,7 +30,7 @@ pub(super) enum Why {
 }
 
 impl Why {
-    pub(super) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Truncated => "it was truncated before they were read, and no copy has them",
             Self::Gone => "it was deleted before they were read",
@@ -33,8 +39,19 @@ impl Why {
 }
 
 impl Loss {
+    pub(crate) fn of(source: &Source, from: u64, bytes: u64, why: Why) -> Self {
+        Self {
+            id: source.id.clone(),
+            path: source.path.clone(),
+            inode: source.inode,
+            from,
+            bytes,
+            why,
+        }
+    }
+
     /// The record that says it, in the place of what is lost.
-    pub(super) fn segment(&self) -> Segment {
+    pub(crate) fn segment(&self) -> Segment {
         let text = format!(
             "log-sidecar: about {} bytes of this file are lost: {}",
             self.bytes,
@@ -43,9 +60,9 @@ impl Loss {
         Segment {
             // Nothing of the file is settled with it.
             source: Arc::new(Source {
-                id: self.source.id.clone(),
-                path: self.source.path.clone(),
-                inode: self.source.inode,
+                id: self.id.clone(),
+                path: self.path.clone(),
+                inode: self.inode,
             }),
             start: self.from,
             end: self.from,
