@@ -19,7 +19,7 @@ use crate::transform::{Redact, Sample};
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
-%Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; logs in protobuf), loki+https://HOST:PORT (also http),
+%Y %m %d %H in INDEX are of the time of each line), otlp+https://HOST:PORT (also http; in protobuf, or ?encoding=json), loki+https://HOST:PORT (also http),
 ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
 syslog+tls://HOST:PORT (also tcp, and udp, of which nobody knows what arrives), forward+tls://HOST:PORT/TAG (also tcp; Fluentd, Fluent Bit),
 s3://BUCKET/FOLDER (%Y %m %d %H in FOLDER are of the time of reading; each batch is an object; keys are in AWS_ACCESS_KEY_ID and

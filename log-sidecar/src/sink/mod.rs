@@ -142,7 +142,7 @@ impl Sink {
             Target::Elasticsearch(cluster) => {
                 Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape)))
             }
-            Target::Otlp(server) => Self::Otlp(Box::new(Otlp::new(server, network, shape))),
+            Target::Otlp(server, encoding) => Self::Otlp(Box::new(Otlp::new(server, *encoding, network, shape))),
             Target::Loki(server) => Self::Loki(Box::new(Loki::new(server, network, shape))),
             Target::Syslog(server) => Self::Syslog(Box::new(Syslog::new(&server.address, &network, shape))),
             Target::Datagrams(server) => Self::Syslog(Box::new(Syslog::in_datagrams(&server.address, &network, shape))),

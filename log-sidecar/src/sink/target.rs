@@ -6,6 +6,7 @@ use pod_contract::units::{HostPort, Url};
 
 use super::dated::Dated;
 use super::index::Index;
+use super::otlp::Encoding;
 use super::web::Form;
 
 /// Where records go.
@@ -13,7 +14,7 @@ use super::web::Form;
 pub(crate) enum Target {
     Stdout,
     Elasticsearch(Cluster),
-    Otlp(Server),
+    Otlp(Server, Encoding),
     Loki(Server),
     Syslog(Server),
     /// Syslog, too.
@@ -77,7 +78,7 @@ impl Target {
         match self {
             Self::Stdout | Self::S3(_) => None,
             Self::Elasticsearch(cluster) => Some(&cluster.server),
-            Self::Otlp(server)
+            Self::Otlp(server, _)
             | Self::Loki(server)
             | Self::Syslog(server)
             | Self::Datagrams(server)
@@ -136,7 +137,7 @@ const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp and udp; forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; or stdout";
+        otlp+https://HOST:PORT, with ?encoding=json, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp and udp; forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
@@ -167,8 +168,11 @@ impl Setting for Target {
                 return Err("forward takes a tag: forward+tls://HOST:PORT/TAG".into());
             }
             "forward" => return Ok(Self::Forward(server())),
-            "otlp" | "loki" if !query.is_empty() => return Err(format!("{kind} takes no query")),
-            "otlp" => return Ok(Self::Otlp(server())),
+            "otlp" => {
+                let encoding = option(query, "encoding")?.map(Encoding::parse).transpose()?;
+                return Ok(Self::Otlp(server(), encoding.unwrap_or(Encoding::Protobuf)));
+            }
+            "loki" if !query.is_empty() => return Err("loki takes no query".into()),
             "loki" => return Ok(Self::Loki(server())),
             "ndjson" | "json" => {
                 let form = if kind == "json" { Form::Array } else { Form::Lines };
@@ -179,16 +183,21 @@ impl Setting for Target {
         }
         let (prefix, index) = path.rsplit_once('/').unwrap_or(("", path));
         let index = Index::parse(index)?;
-        let pipeline = match query.split_once('=') {
-            _ if query.is_empty() => None,
-            Some(("pipeline", name)) if !name.is_empty() && !name.contains('&') => Some(name.to_owned()),
-            _ => return Err(format!("{query:?} is not pipeline=NAME")),
-        };
+        let pipeline = option(query, "pipeline")?.map(str::to_owned);
         Ok(Self::Elasticsearch(Cluster {
             server: Server::of(&url, prefix),
             index,
             pipeline,
         }))
+    }
+}
+
+/// The value of `name`, which is all that `query` may say.
+fn option<'q>(query: &'q str, name: &str) -> Result<Option<&'q str>, String> {
+    match query.split_once('=') {
+        _ if query.is_empty() => Ok(None),
+        Some((known, value)) if known == name && !value.is_empty() && !value.contains('&') => Ok(Some(value)),
+        _ => Err(format!("{query:?} is not {name}=VALUE")),
     }
 }
 
@@ -220,6 +229,7 @@ mod tests {
         for (text, url) in [
             ("otlp+http://collector:4318", "http://collector:4318/v1/logs"),
             ("otlp+https://collector/", "https://collector:443/v1/logs"),
+            ("otlp+https://collector?encoding=json", "https://collector:443/v1/logs"),
             ("otlp+https://loki/otlp/v1/logs", "https://loki:443/otlp/v1/logs"),
             ("loki+http://loki:3100", "http://loki:3100/loki/api/v1/push"),
             (
@@ -237,6 +247,7 @@ mod tests {
             "",
             "otlp://collector",
             "otlp+http://collector?x=y",
+            "otlp+http://collector?encoding=xml",
             "loki+http://loki?x=y",
             "ndjson://logs",
             "syslog+tcp://logs",

@@ -42,11 +42,13 @@ impl Collector {
             if request.method == "HEAD" {
                 return Reply::text(404, "");
             }
-            assert_eq!(
-                (request.target.as_str(), request.header("content-type")),
-                ("/v1/logs", Some(PROTOBUF))
-            );
-            let request = ExportLogsServiceRequest::decode(request.body.as_slice()).unwrap();
+            assert_eq!(request.target, "/v1/logs");
+            let body = request.body.as_slice();
+            let request: ExportLogsServiceRequest = match request.header("content-type") {
+                Some(PROTOBUF) => prost::Message::decode(body).unwrap(),
+                Some("application/json") => serde_json::from_slice(body).unwrap(),
+                other => panic!("{other:?}"),
+            };
             let messages = messages(&request);
             if let Some(reply) = judge.lock().unwrap()(&messages) {
                 return reply;
@@ -83,15 +85,17 @@ impl Collector {
 
 #[test]
 fn lines_arrive_as_records() {
-    let pod = Pod::new();
-    let collector = Collector::start(|_| None);
-    pod.append_lines("app.log", 0..10_000);
-    let running = collector.ship(&pod, &[]);
-    collector.wait_for(10_000);
-    pod.append_lines("app.log", 10_000..10_100);
-    collector.wait_for(10_100);
-    pod.stop(running);
-    collector.assert_lines(0..10_100);
+    for query in ["", "?encoding=json"] {
+        let pod = Pod::new();
+        let collector = Collector::start(|_| None);
+        pod.append_lines("app.log", 0..10_000);
+        let running = pod.start_to(&format!("otlp+http://{}{query}", collector.server.address()), &[]);
+        collector.wait_for(10_000);
+        pod.append_lines("app.log", 10_000..10_100);
+        collector.wait_for(10_100);
+        pod.stop(running);
+        collector.assert_lines(0..10_100);
+    }
 }
 
 #[test]

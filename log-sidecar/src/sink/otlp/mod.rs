@@ -1,20 +1,40 @@
-//! OpenTelemetry logs over HTTP, in protobuf: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
+//! OpenTelemetry logs over HTTP, in protobuf or JSON: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
 //!
 //! Most stores keep no record's identity, so a repeat after a lost answer or a kill may be there twice; `log.record.uid` tells.
 
-mod encode;
+mod binary;
+mod json;
+mod record;
 mod reply;
+mod resource;
 
 use std::time::SystemTime;
 
-use self::encode::Encoder;
+use pod_contract::config::Word;
+
 pub(super) use self::reply::judge;
 use super::http::Http;
 use super::{Answer, Network, Server};
 use crate::batch::Record;
 use crate::parse::Shape;
 
-const PROTOBUF: &str = "application/x-protobuf";
+/// How requests are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Word for Encoding {
+    const FORM: &'static str = "proto or json";
+    const WORDS: &'static [(&'static str, Self)] = &[("proto", Self::Protobuf), ("json", Self::Json)];
+}
+
+#[derive(Debug)]
+enum Encoder {
+    Protobuf(binary::Encoder),
+    Json(json::Encoder),
+}
 
 #[derive(Debug)]
 pub(crate) struct Otlp {
@@ -25,12 +45,16 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    pub(crate) fn new(server: &Server, network: Network, shape: &Shape) -> Self {
+    pub(crate) fn new(server: &Server, encoding: Encoding, network: Network, shape: &Shape) -> Self {
+        let attributes = resource::attributes(shape);
         Self {
             origin: format!("{}/", server.origin),
             url: server.url(),
             http: Http::new(network),
-            encoder: Encoder::new(shape),
+            encoder: match encoding {
+                Encoding::Protobuf => Encoder::Protobuf(binary::Encoder::new(&attributes, shape)),
+                Encoding::Json => Encoder::Json(json::Encoder::new(&attributes, shape)),
+            },
         }
     }
 
@@ -39,9 +63,22 @@ impl Otlp {
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let mut body = self.http.bodies.take(self.encoder.size(records));
-        self.encoder.write(&mut body, records, read_at);
-        match self.http.send(&self.url, PROTOBUF, body).await {
+        let size = match &self.encoder {
+            Encoder::Protobuf(encoder) => encoder.size(records),
+            Encoder::Json(encoder) => encoder.size(records),
+        };
+        let mut body = self.http.bodies.take(size);
+        let kind = match &self.encoder {
+            Encoder::Protobuf(encoder) => {
+                encoder.write(&mut body, records, read_at);
+                "application/x-protobuf"
+            }
+            Encoder::Json(encoder) => {
+                encoder.write(&mut body, records, read_at);
+                "application/json"
+            }
+        };
+        match self.http.send(&self.url, kind, body).await {
             Ok((status, headers, body)) => judge(status, &headers, &body, records.len()),
             Err(unanswered) => unanswered.into(),
         }

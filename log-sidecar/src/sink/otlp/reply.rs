@@ -1,6 +1,8 @@
 //! What a reply says: <https://opentelemetry.io/docs/specs/otlp/#otlphttp-response>.
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 
 use crate::sink::http::{excerpt, refused};
 use crate::sink::protobuf::{Value, take_field};
@@ -14,13 +16,53 @@ const MESSAGE: u64 = 2;
 /// `google.rpc.Status.message`, which explains an error.
 const STATUS_MESSAGE: u64 = 2;
 
+/// The same in JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    partial_success: Option<Partial>,
+    message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Partial {
+    /// As a text; some write it as a number.
+    #[serde(default)]
+    rejected_log_records: serde_json::Value,
+    #[serde(default)]
+    error_message: String,
+}
+
+impl Reply {
+    fn partial(&self) -> Option<(u64, String)> {
+        let Partial {
+            rejected_log_records: rejected,
+            error_message: why,
+        } = self.partial_success.as_ref()?;
+        let number = |text: &str| text.parse().ok();
+        let rejected = rejected.as_u64().or_else(|| rejected.as_str().and_then(number));
+        Some((rejected.unwrap_or_default(), why.clone()))
+    }
+}
+
 pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], sent: usize) -> Answer {
+    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    let json = kind.starts_with(b"application/json");
+    let json = json.then(|| serde_json::from_slice::<Reply>(body).unwrap_or_default());
     let why = || {
-        let text = member(body, STATUS_MESSAGE).map_or_else(|| excerpt(body), excerpt);
-        format!("status {status}: {text}")
+        let text = match &json {
+            Some(reply) => reply.message.clone(),
+            None => member(body, STATUS_MESSAGE).map(excerpt),
+        };
+        format!("status {status}: {}", text.unwrap_or_else(|| excerpt(body)))
+    };
+    let partial = match &json {
+        Some(reply) => reply.partial(),
+        None => partial(body),
     };
     match status.as_u16() {
-        200..=299 => match partial(body) {
+        200..=299 => match partial {
             Some((rejected, why)) if rejected > 0 => Answer::Partial {
                 rejected: sent.min(usize::try_from(rejected).unwrap_or(sent)),
                 why: format!("partial success: {why}"),
@@ -100,6 +142,28 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
+        let judged = |code, body: &str| judge(StatusCode::from_u16(code).unwrap(), &headers, body.as_bytes(), 10);
+        for body in [
+            "{}",
+            r#"{"partialSuccess":{}}"#,
+            r#"{"partialSuccess":null}"#,
+            "odd",
+            "",
+        ] {
+            assert!(matches!(judged(200, body), Answer::Each(_)), "{body}");
+        }
+        for rejected in ["\"3\"", "3"] {
+            let body = format!(r#"{{"partialSuccess":{{"rejectedLogRecords":{rejected},"errorMessage":"too old"}}}}"#);
+            assert!(matches!(judged(200, &body), Answer::Partial { rejected: 3, why } if why.contains("too old")));
+        }
+        let answer = judged(400, r#"{"code":3,"message":"no such tenant"}"#);
+        assert!(matches!(answer, Answer::Smaller { why, .. } if why.ends_with("no such tenant")));
     }
 
     #[test]

@@ -1,15 +1,12 @@
-//! Records as `ExportLogsServiceRequest`:
-//! <https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/opentelemetry/proto/logs/v1/logs.proto>, with the attributes of
-//! <https://opentelemetry.io/docs/specs/semconv/general/logs/>.
+//! Records as `ExportLogsServiceRequest` in protobuf:
+//! <https://github.com/open-telemetry/opentelemetry-proto/blob/v1.9.0/opentelemetry/proto/logs/v1/logs.proto>.
 
-use std::borrow::Cow;
-use std::env;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use super::record::{Any, Said, observed, say};
 use crate::batch::Record;
-use crate::parse::{Level, Shape, Value};
-use crate::pod;
+use crate::parse::{Level, NANOS_OF_MILLI, Shape};
 use crate::sink::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
 
 /// Fields, by message.
@@ -50,7 +47,6 @@ mod field {
     }
 }
 
-const NANOS_OF_MILLI: u64 = 1_000_000;
 /// What stands around the text of a record, bytes, about.
 const AROUND: usize = 192;
 
@@ -64,16 +60,16 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(shape: &Shape) -> Self {
-        let mut attributes = resource_attributes(&pod::fields(), |name| env::var(name).ok());
-        attributes.extend(shape.fields.iter().cloned());
-        Self::of(&attributes, shape)
-    }
-
-    fn of(attributes: &[(String, String)], shape: &Shape) -> Self {
+    /// `attributes` are of the resource.
+    pub(super) fn new(attributes: &[(String, String)], shape: &Shape) -> Self {
         let (mut resource, mut scope) = (Vec::new(), Vec::new());
         for (key, value) in attributes {
-            attribute(&mut resource, field::resource::ATTRIBUTES, key, value.as_bytes());
+            attribute(
+                &mut resource,
+                field::resource::ATTRIBUTES,
+                key,
+                &Any::Text(value.as_bytes()),
+            );
         }
         scope.bytes(field::scope::NAME, env!("CARGO_PKG_NAME").as_bytes());
         scope.bytes(field::scope::VERSION, env!("CARGO_PKG_VERSION").as_bytes());
@@ -91,8 +87,7 @@ impl Encoder {
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>, records: &[Record<'_>], read_at: SystemTime) {
-        let observed = read_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let observed = u64::try_from(observed).unwrap_or_default();
+        let observed = observed(read_at);
         // The lengths of all messages come before what is in them.
         let mut attributes = Vec::with_capacity(records.len() * AROUND);
         let mut id = Vec::new();
@@ -128,28 +123,9 @@ impl Parts {
     /// Appends its attributes; `id` is for whatever.
     fn of(record: &Record<'_>, shape: &Shape, attributes: &mut Vec<u8>, id: &mut Vec<u8>) -> Self {
         let start = attributes.len();
-        attribute(
-            attributes,
-            field::record::ATTRIBUTES,
-            "log.file.path",
-            record.source.path.as_bytes(),
-        );
-        id.clear();
-        record.write_id(id);
-        attribute(attributes, field::record::ATTRIBUTES, "log.record.uid", id);
-        if let Some(flag) = record.mark.flag() {
-            attribute(attributes, field::record::ATTRIBUTES, "log.flags", flag.as_bytes());
-        }
-        let line = String::from_utf8_lossy(record.text);
-        let (mut level, mut text) = (None, None);
-        if let Some(parsed) = shape.of(&line, record.time.is_some()) {
-            for (name, value) in &parsed.fields {
-                field_attribute(attributes, &shape.flat(name), value);
-            }
-            // Of a record of fields alone, the whole line is what people read.
-            (level, text) = (parsed.level, parsed.message.map(|message| message.text().into_owned()));
-        }
-        let text = text.or_else(|| matches!(line, Cow::Owned(_)).then(|| line.into_owned()));
+        let Said { text, level } = say(record, shape, id, |key, value| {
+            attribute(attributes, field::record::ATTRIBUTES, key, &value);
+        });
         let length = text.as_ref().map_or(record.text.len(), String::len);
         let times = SIZE_OF_FIXED64 * (1 + usize::from(record.time.is_some()));
         let severity = level.map_or(0, |level| SIZE_OF_SMALL + size_of_bytes(level.name().len()));
@@ -178,33 +154,21 @@ impl Parts {
     }
 }
 
-/// A `KeyValue` with a text.
-fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &[u8]) {
-    let mut any = Vec::with_capacity(value.len() + 4);
-    any.bytes(field::any_value::STRING, value);
-    key_value(out, field, key, &any);
-}
-
-/// One with what was read of a line: numbers and truth values as such, nothing for `null`, and JSON with parts as a text.
-fn field_attribute(out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
+/// A `KeyValue`.
+fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &Any<'_>) {
     let mut any = Vec::new();
     match value {
-        Value::Json("null") => return,
-        Value::Json(json @ ("true" | "false")) => any.number(field::any_value::BOOL, u64::from(*json == "true")),
-        Value::Json(json) => match (json.parse::<i64>(), json.parse::<f64>()) {
-            (Ok(number), _) => any.number(field::any_value::INT, number.cast_unsigned()),
-            (_, Ok(number)) => any.fixed64(field::any_value::DOUBLE, number.to_bits()),
-            _ => any.bytes(field::any_value::STRING, value.text().as_bytes()),
-        },
-        Value::Text(text) => any.bytes(field::any_value::STRING, text.as_bytes()),
+        Any::Text(text) => {
+            any.reserve_exact(text.len() + 4);
+            any.bytes(field::any_value::STRING, text);
+        }
+        Any::Bool(is_so) => any.number(field::any_value::BOOL, u64::from(*is_so)),
+        Any::Int(number) => any.number(field::any_value::INT, number.cast_unsigned()),
+        Any::Double(number) => any.fixed64(field::any_value::DOUBLE, number.to_bits()),
     }
-    key_value(out, field::record::ATTRIBUTES, key, &any);
-}
-
-fn key_value(out: &mut Vec<u8>, field: u32, key: &str, any: &[u8]) {
     out.message(field, size_of_bytes(key.len()) + size_of_bytes(any.len()));
     out.bytes(field::key_value::KEY, key.as_bytes());
-    out.bytes(field::key_value::VALUE, any);
+    out.bytes(field::key_value::VALUE, &any);
 }
 
 fn field_of(field: u32, message: &[u8]) -> Vec<u8> {
@@ -213,41 +177,9 @@ fn field_of(field: u32, message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Of the pod, and as SDKs take them from the environment:
-/// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
-fn resource_attributes(
-    pod: &[(&'static str, String)],
-    variable: impl Fn(&str) -> Option<String>,
-) -> Vec<(String, String)> {
-    let names = [
-        ("kubernetes.pod.name", "k8s.pod.name"),
-        ("kubernetes.namespace", "k8s.namespace.name"),
-        ("kubernetes.pod.uid", "k8s.pod.uid"),
-        ("kubernetes.node.name", "k8s.node.name"),
-    ];
-    let mut attributes: Vec<(String, String)> = Vec::new();
-    for (field, value) in pod {
-        let name = names
-            .iter()
-            .find(|(ours, _)| ours == field)
-            .map_or(*field, |(_, name)| name);
-        attributes.push((name.to_owned(), value.clone()));
-    }
-    let listed = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-    let listed = listed.split(',').filter_map(|pair| pair.split_once('='));
-    let service = variable("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
-    let listed = listed.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
-    for (key, value) in listed.chain(service.map(|name| ("service.name".to_owned(), name))) {
-        // What is said last counts.
-        attributes.retain(|(known, _)| *known != key);
-        attributes.push((key, value));
-    }
-    attributes
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
@@ -291,7 +223,7 @@ mod tests {
                 tick: None,
                 may_be_known: false,
             }).collect();
-            let encoder = Encoder::of(&[("k8s.pod.name".into(), name.clone())], &Shape::default());
+            let encoder = Encoder::new(&[("k8s.pod.name".into(), name.clone())], &Shape::default());
             let mut out = Vec::new();
             encoder.write(&mut out, &records, UNIX_EPOCH + Duration::from_nanos(123));
             let request = ExportLogsServiceRequest::decode(out.as_slice()).unwrap();
@@ -339,7 +271,7 @@ mod tests {
             ..Shape::default()
         };
         let mut out = Vec::new();
-        Encoder::of(&[], &shape).write(&mut out, &[record, record], UNIX_EPOCH);
+        Encoder::new(&[], &shape).write(&mut out, &[record, record], UNIX_EPOCH);
         let request = ExportLogsServiceRequest::decode(out.as_slice()).unwrap();
         let found = &request.resource_logs[0].scope_logs[0].log_records[1];
         assert_eq!((found.severity_number, found.severity_text.as_str()), (13, "warn"));
@@ -359,32 +291,5 @@ mod tests {
             ("app.s", text("t\"")),
         ];
         assert_eq!(attributes, expected);
-    }
-
-    #[test]
-    fn the_resource_is_the_pod_and_what_the_environment_says() {
-        let pod = [
-            ("kubernetes.pod.name", "app-1".to_owned()),
-            ("kubernetes.namespace", "shop".to_owned()),
-        ];
-        let variable = |name: &str| match name {
-            "OTEL_RESOURCE_ATTRIBUTES" => {
-                Some("service.name=a, deployment.environment=prod,k8s.pod.name=mine,odd".to_owned())
-            }
-            "OTEL_SERVICE_NAME" => Some("orders".to_owned()),
-            _ => None,
-        };
-        let found = resource_attributes(&pod, variable);
-        let found: Vec<_> = found
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        let expected = [
-            ("k8s.namespace.name", "shop"),
-            ("deployment.environment", "prod"),
-            ("k8s.pod.name", "mine"),
-            ("service.name", "orders"),
-        ];
-        assert_eq!(found, expected);
     }
 }
