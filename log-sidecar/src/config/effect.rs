@@ -52,9 +52,9 @@ pub(super) fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
             .for_each(|name| s.pointless(name, "the sink is no bucket"));
     }
     match target.server() {
-        None if *target == Target::Stdout => {
+        None if matches!(target, Target::Stdout | Target::File(_)) => {
             let of_network = OF_THE_NETWORK.iter().chain(&OF_TLS);
-            of_network.for_each(|name| s.pointless(name, "stdout answers at once and refuses nothing"));
+            of_network.for_each(|name| s.pointless(name, "stdout and files answer at once and refuse nothing"));
         }
         Some(server) if !server.is_encrypted => {
             OF_TLS

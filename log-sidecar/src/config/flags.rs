@@ -23,7 +23,8 @@ Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path befo
 ndjson+https://HOST:PORT/PATH and json+https://HOST:PORT/PATH (also http; objects a line, or an array),
 syslog+tls://HOST:PORT (also tcp, and udp, of which nobody knows what arrives), forward+tls://HOST:PORT/TAG (also tcp; Fluentd, Fluent Bit),
 s3://BUCKET/FOLDER (%Y %m %d %H in FOLDER are of the time of reading; each batch is an object; keys are in AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY, or of a service account or agent, as the AWS tools have them), and stdout (one JSON object a line).
+AWS_SECRET_ACCESS_KEY, or of a service account or agent, as the AWS tools have them), file:///PATH?max-size=64MiB&keep=5 (one JSON object a line;
+rotated to PATH.1 and so on), and stdout (the same).
 Without --state, positions are lost when the container restarts. Put it on a volume, such as the one that holds the logs.
 Several sinks at once: `sinks: {NAME: {to: …}, …}` in the file of --config. What one does not say is as it stands beside `sinks`. Each has its
 own positions and rejected records in STATE/sinks/NAME, and its own --in-flight; none waits for another.

@@ -1,6 +1,6 @@
 //! One sink, or several by name; what one of them does not say is as it stands beside them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use pod_contract::config::Settings;
 
 use super::reading::Wanted;
 use super::{Delivery, Reading, Route};
+use crate::discover::Kind;
+use crate::sink::Target;
 use crate::state;
 
 /// What is the same for all of them.
@@ -106,6 +108,22 @@ impl Route {
             ends_with_writers: common.ends_with_writers,
             ..reading
         });
+        if let (
+            Some(reading),
+            Some(Delivery {
+                target: Target::File(place),
+                ..
+            }),
+        ) = (&reading, &delivery)
+        {
+            let is_read = |path: &Path| reading.patterns.kind(path) != Kind::Other;
+            if is_read(&place.path) || is_read(&place.rotated(1)) {
+                return s.refuse_together(
+                    &["to", "include"],
+                    "to is among the files that are read: what is written there would be read again; name one elsewhere, or --exclude it",
+                );
+            }
+        }
         let state = match (&common.state, &name) {
             (Some(state), Some(name)) => Some(state.join(state::SINKS).join(&**name)),
             (state, _) => state.clone(),

@@ -12,6 +12,7 @@ mod json;
 mod loki;
 mod otlp;
 mod protobuf;
+mod rotating;
 mod s3;
 mod stdout;
 mod stream;
@@ -35,6 +36,7 @@ use elasticsearch::Elasticsearch;
 use forward::Forward;
 use loki::Loki;
 use otlp::Otlp;
+use rotating::Rotating;
 use s3::S3;
 use stdout::Stdout;
 use syslog::Syslog;
@@ -126,6 +128,7 @@ pub(crate) struct Network {
 #[derive(Debug)]
 pub(crate) enum Sink {
     Stdout(Stdout),
+    Rotating(Box<Rotating>),
     Elasticsearch(Box<Elasticsearch>),
     Otlp(Box<Otlp>),
     Loki(Box<Loki>),
@@ -139,6 +142,7 @@ impl Sink {
     pub(crate) fn new(target: &Target, network: Network, shape: &Shape) -> Self {
         match target {
             Target::Stdout => Self::Stdout(Stdout::new(shape)),
+            Target::File(place) => Self::Rotating(Box::new(Rotating::new(place, shape))),
             Target::Elasticsearch(cluster) => {
                 Self::Elasticsearch(Box::new(Elasticsearch::new(cluster, network, shape)))
             }
@@ -159,13 +163,17 @@ impl Sink {
 
     /// Do records have to arrive in their order, or batches to be settled in theirs? Then one is sent after the other.
     pub(crate) fn keeps_order(&self) -> bool {
-        matches!(self, Self::Stdout(_) | Self::Syslog(_) | Self::S3(_))
+        matches!(
+            self,
+            Self::Stdout(_) | Self::Rotating(_) | Self::Syslog(_) | Self::S3(_)
+        )
     }
 
     /// Memory that is kept for the next request.
     pub(crate) fn spare(&self) -> Option<&Pool> {
         match self {
             Self::Stdout(_) => None,
+            Self::Rotating(sink) => Some(&sink.bodies),
             Self::Elasticsearch(sink) => Some(&sink.http.bodies),
             Self::Otlp(sink) => Some(&sink.http.bodies),
             Self::Loki(sink) => Some(&sink.http.bodies),
@@ -180,6 +188,7 @@ impl Sink {
     pub(crate) async fn greet(&self) -> Result<(), String> {
         match self {
             Self::Stdout(_) => Ok(()),
+            Self::Rotating(sink) => sink.greet(),
             Self::Elasticsearch(sink) => sink.greet().await,
             Self::Otlp(sink) => sink.greet().await,
             Self::Loki(sink) => sink.greet().await,
@@ -204,6 +213,7 @@ impl Sink {
         let read_at = lot.read_at;
         match self {
             Self::Stdout(sink) => sink.send(records, read_at).await,
+            Self::Rotating(sink) => sink.send(records, read_at).await,
             Self::Elasticsearch(sink) => sink.send(records, read_at).await,
             Self::Otlp(sink) => sink.send(records, read_at).await,
             Self::Loki(sink) => sink.send(records, read_at).await,

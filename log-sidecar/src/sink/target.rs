@@ -7,12 +7,14 @@ use pod_contract::units::{HostPort, Url};
 use super::dated::Dated;
 use super::index::Index;
 use super::otlp::Encoding;
+use super::rotating::Place;
 use super::web::Form;
 
 /// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Stdout,
+    File(Place),
     Elasticsearch(Cluster),
     Otlp(Server, Encoding),
     Loki(Server),
@@ -76,7 +78,7 @@ impl Target {
     /// Who is spoken to, if that is over the network and the target says it.
     pub(crate) fn server(&self) -> Option<&Server> {
         match self {
-            Self::Stdout | Self::S3(_) => None,
+            Self::Stdout | Self::File(_) | Self::S3(_) => None,
             Self::Elasticsearch(cluster) => Some(&cluster.server),
             Self::Otlp(server, _)
             | Self::Loki(server)
@@ -137,11 +139,14 @@ const LOKI_PATH: &str = "loki/api/v1/push";
 
 impl Setting for Target {
     const FORM: &'static str = "elasticsearch+https://HOST:PORT/INDEX, also opensearch and http, with ?pipeline=NAME; \
-        otlp+https://HOST:PORT, with ?encoding=json, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp and udp; forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; or stdout";
+        otlp+https://HOST:PORT, with ?encoding=json, loki+https://HOST:PORT, ndjson+https://HOST:PORT/PATH or json+https://HOST:PORT/PATH, also http; syslog+tls://HOST:PORT, also tcp and udp; forward+tls://HOST:PORT/TAG, also tcp; s3://BUCKET/FOLDER; file:///PATH, with ?max-size=SIZE&keep=COUNT; or stdout";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout" {
             return Ok(Self::Stdout);
+        }
+        if let Some(place) = text.strip_prefix("file://") {
+            return Place::parse(place).map(Self::File);
         }
         if let Some(place) = text.strip_prefix("s3://") {
             let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));

@@ -21,6 +21,7 @@ mod otlp;
 mod refusals;
 mod reload;
 mod rollover;
+mod rotating;
 mod s3;
 mod secure;
 mod sinks;

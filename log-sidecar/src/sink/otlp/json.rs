@@ -139,7 +139,7 @@ mod tests {
                 may_be_known: false,
             }).collect();
             let shape = Shape { parsers: vec![Parser::Json], ..Shape::default() };
-            let attributes = [("k8s.pod.name".to_owned(), name.clone()), ("env".to_owned(), "prod".to_owned())];
+            let attributes = [("k8s.pod.name".to_owned(), name), ("env".to_owned(), "prod".to_owned())];
             let (mut json, mut protobuf) = (Vec::new(), Vec::new());
             Encoder::new(&attributes, &shape).write(&mut json, &records, UNIX_EPOCH);
             binary::Encoder::new(&attributes, &shape).write(&mut protobuf, &records, UNIX_EPOCH);
