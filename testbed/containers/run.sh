@@ -2,7 +2,7 @@
 # Runs the story of examples/all-four with a real Tomcat and a real Prometheus, under `podman kube play` and Docker Compose,
 # and asserts each step from outside. As root, on Debian 12. Starts its own engines in a temporary folder, and ends them.
 #
-# The part `examples` does the same with the examples of examples/init-copy.
+# The part `examples` does the same with the examples of examples/init-copy, and under Docker Compose with those of examples/log-sidecar.
 #
 #   testbed/containers/run.sh [specs|podman|compose|examples]...   without arguments: all of them
 #
@@ -128,6 +128,10 @@ for part in "$@"; do
         start_docker
         build_example_images docker
         init_copy_examples
+        # shellcheck source=logs-compose.sh
+        . "$here/logs-compose.sh"
+        build_one docker peers "$here/peers.Dockerfile" "$BIN_DIR/peers"
+        log_examples
         stop_docker
         docker_pid=
         ;;

@@ -12,7 +12,6 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, StatusCode, Uri};
 use humantime::format_rfc3339_seconds;
@@ -21,6 +20,7 @@ use pod_contract::units::hex;
 use sha2::{Digest as _, Sha256};
 
 use self::keys::Keys;
+use super::bodies::LEVEL;
 use super::document::Encoder;
 use super::http::{Http, excerpt, refused};
 use super::target::Folder;
@@ -147,7 +147,7 @@ impl S3 {
             return body;
         }
         // The whole is never there unpacked.
-        let mut packer = GzEncoder::new(bodies.take(size / 8), Compression::fast());
+        let mut packer = GzEncoder::new(bodies.take(size / 8), LEVEL);
         let mut part = bodies.take(PART);
         let mut pack = |part: &mut Vec<u8>| packer.write_all(part).expect("memory can be written to");
         for record in records {
