@@ -26,6 +26,8 @@ pub(crate) struct Source {
 pub(crate) struct Line {
     pub(crate) start: u32,
     pub(crate) end: u32,
+    /// Where it starts in the file, from where the data does: the same, unless it was moved.
+    at: u32,
     pub(crate) mark: Mark,
 }
 
@@ -36,7 +38,16 @@ impl Line {
         Self {
             start: narrow(start),
             end: narrow(end),
+            at: narrow(start),
             mark,
+        }
+    }
+
+    /// The same line, with its text elsewhere in the data.
+    pub(crate) fn moved(self, start: usize, end: usize) -> Self {
+        Self {
+            at: self.at,
+            ..Self::new(start, end, self.mark)
         }
     }
 
@@ -95,6 +106,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// Where `line` starts in the file, bytes.
+    pub(crate) fn offset_of(&self, line: &Line) -> u64 {
+        self.base + u64::from(line.at)
+    }
+
     /// Memory in use.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -197,7 +213,7 @@ impl Batch {
         self.segments.iter().flat_map(|segment| {
             segment.lines.iter().enumerate().map(|(index, line)| Record {
                 source: &segment.source,
-                offset: segment.base + u64::from(line.start),
+                offset: segment.offset_of(line),
                 text: &segment.data[line.range()],
                 mark: line.mark,
                 time: segment.times.get(index).copied().flatten(),

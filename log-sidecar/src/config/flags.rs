@@ -15,7 +15,7 @@ use crate::ending::ExitWhen;
 use crate::parse::{Expression, Parser, Timestamp, Zone};
 use crate::reader::{Join, Start};
 use crate::sink::{Compress, Target};
-use crate::transform::{Redact, Sample};
+use crate::transform::{Encoding, Redact, Sample};
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
@@ -162,6 +162,11 @@ fn reading_flags() -> Vec<Flag> {
             "multiline-wait",
             "DURATION",
             "A line to be joined is waited for so long [default: 1s]",
+        ),
+        setting::<Encoding>(
+            "encoding",
+            "NAME",
+            "Of lines that are not UTF-8: latin1 or windows-1252 [default: what is no UTF-8 becomes U+FFFD]",
         ),
         setting::<Bytes>(
             "max-record",

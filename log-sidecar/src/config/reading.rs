@@ -12,7 +12,7 @@ use crate::discover::{Pattern, Patterns};
 use crate::parse::{Expression, Shape, Timestamp, Zone};
 use crate::reader::{Framing, Join, Start};
 use crate::sink::Target;
-use crate::transform::{Redact, Sample, Transform};
+use crate::transform::{Encoding, Redact, Sample, Transform};
 
 /// For the reader thread.
 #[derive(Debug, Clone)]
@@ -197,9 +197,11 @@ fn prove_framing(s: &mut Settings<'_>, wanted: Wanted) -> Option<Framing> {
 /// All but what the framing says.
 fn prove_transform(s: &mut Settings<'_>) -> Option<Transform> {
     let (keep, drop) = (s.values::<Expression>("keep"), s.values::<Expression>("drop"));
+    let encoding = s.optional::<Encoding>("encoding");
     let (sample, redact) = (s.values::<Sample>("sample"), s.values::<Redact>("redact"));
     Some(Transform {
         is_cri: false,
+        encoding: encoding?,
         keep: keep?,
         drop: drop?,
         sample: sample?,

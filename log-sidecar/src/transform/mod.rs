@@ -1,11 +1,13 @@
 //! What is left out of what was read, and what nobody is to see of it; before anything else has it.
 
+mod encoding;
 mod redact;
 mod sample;
 
 use std::mem;
 use std::ops::Range;
 
+pub(crate) use self::encoding::Encoding;
 pub(crate) use self::redact::Redact;
 pub(crate) use self::sample::Sample;
 use crate::batch::{Line, Segment};
@@ -17,6 +19,8 @@ use crate::parse::{Expression, cri};
 pub(crate) struct Transform {
     /// What a container runtime has cut is put together, and what stands before its lines is not looked at.
     pub(crate) is_cri: bool,
+    /// Of lines that are not UTF-8.
+    pub(crate) encoding: Option<Encoding>,
     /// If there are any, only lines that one of them matches are sent.
     pub(crate) keep: Vec<Expression>,
     pub(crate) drop: Vec<Expression>,
@@ -26,13 +30,16 @@ pub(crate) struct Transform {
 }
 
 impl Transform {
-    /// Leaves lines out, and masks what is in the others, in their place: the length stays.
+    /// Makes text of lines, leaves some out, and masks what is in the others, in their place: the length stays.
     pub(crate) fn apply(&self, segment: &mut Segment, ledger: &Ledger) {
         if self.is_cri {
             for line in &mut segment.lines {
                 let length = cri::compact(&mut segment.data[line.range()]);
-                *line = Line::new(line.start as usize, line.start as usize + length, line.mark);
+                *line = line.moved(line.start as usize, line.start as usize + length);
             }
+        }
+        if let Some(encoding) = self.encoding {
+            encoding.decode(segment);
         }
         if !self.keep.is_empty() || !self.drop.is_empty() || !self.sample.is_empty() {
             let before = segment.lines.len();
@@ -73,7 +80,7 @@ impl Transform {
             let sample = || self.sample.iter().find(|sample| sample.of.is_in(text));
             (self.keep.is_empty() || is_in(&self.keep, text))
                 && !is_in(&self.drop, text)
-                && sample().is_none_or(|sample| sample.sends(&segment.source.id, segment.base + u64::from(line.start)))
+                && sample().is_none_or(|sample| sample.sends(&segment.source.id, segment.offset_of(line)))
         };
         let wanted: Vec<bool> = segment.lines.iter().map(is_wanted).collect();
         let mut of_lines = wanted.iter();
@@ -122,6 +129,37 @@ mod tests {
             lines: found,
             may_be_known: false,
         }
+    }
+
+    #[test]
+    fn lines_that_are_not_utf8_are_made_text_and_stay_where_they_are() {
+        let all: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
+        let text = |encoding| {
+            let mut segment = segment(&["é", "x"]);
+            let before = segment.data.len();
+            segment.data.extend_from_slice(&all);
+            let last = segment.data.len();
+            segment.lines.insert(1, Line::new(before, last, Mark::Whole));
+            let transform = Transform {
+                encoding,
+                ..Transform::default()
+            };
+            transform.apply(&mut segment, &Ledger::default());
+            let batch = Batch::new(vec![segment], std::time::UNIX_EPOCH);
+            let of =
+                |record: crate::batch::Record<'_>| (record.offset, String::from_utf8_lossy(record.text).into_owned());
+            batch.records().map(of).collect::<Vec<_>>()
+        };
+        let latin1: String = all.iter().map(|&byte| char::from(byte)).collect();
+        let found = text(Some(Encoding::Latin1));
+        assert_eq!(found, [(0, "é".into()), (5, latin1.clone()), (3, "x".into())]);
+        let found = &text(Some(Encoding::Windows1252))[1].1;
+        let differ: Vec<_> = found.chars().zip(latin1.chars()).filter(|(a, b)| a != b).collect();
+        assert_eq!(differ.len(), 27);
+        assert!(
+            differ.contains(&('€', '\u{80}')) && differ.contains(&('Ÿ', '\u{9f}')) && differ.contains(&('’', '\u{92}'))
+        );
+        assert!(text(None)[1].1.contains('\u{fffd}'));
     }
 
     #[test]
