@@ -1,5 +1,6 @@
 //! One sink: the thread that reads for it, the delivery of what was read, and the order in which they end.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub(crate) struct Route {
     checkpoint: (Checkpoint, Option<Positions>, Vec<Held>),
     ready: Ready,
     scanned: Latch,
-    greeted: Latch,
+    /// None if the sink was met before.
+    greeted: Option<Latch>,
 }
 
 impl Route {
@@ -65,12 +67,15 @@ impl Route {
             Some(name) => format!("{what} {name}"),
             None => what.to_owned(),
         };
-        let (scanned, greeted) = (ready.latch(of("first look at the files")), ready.latch(of("sink")));
+        let met = before.as_ref().and_then(|before| before.met.as_ref());
+        let is_met = met == Some(&config.delivery.target);
+        let scanned = ready.latch(of("first look at the files"));
+        let greeted = (!is_met).then(|| ready.latch(of("sink")));
         warn_of_what_is_open(&config.delivery, &ledger);
         let (checkpoint, positions) = open_checkpoint(config.state.as_deref())?;
         let checkpoint = match before {
             // Whatever is on disk, and whatever was to be at the start: it goes on.
-            Some(Legacy { positions, held }) => {
+            Some(Legacy { positions, held, .. }) => {
                 config.reading.start = Start::Checkpoint;
                 (checkpoint, Some(positions), held)
             }
@@ -112,9 +117,15 @@ impl Route {
         let thread = thread.map_err(|e| Failure::failed(format!("cannot start the reader thread: {e}")))?;
 
         let mut side = JoinSet::new();
-        let (greeting, greeted) = (Rc::clone(&delivery), self.greeted);
-        let greeted = greet(greeted, async move || greeting.sink.greet().await);
-        side.spawn_local(greeted.in_current_span());
+        let is_met = Rc::new(Cell::new(self.greeted.is_none()));
+        if let Some(latch) = self.greeted {
+            let (greeting, is_met) = (Rc::clone(&delivery), Rc::clone(&is_met));
+            let greeted = async move {
+                greet(latch, async || greeting.sink.greet().await).await;
+                is_met.set(true);
+            };
+            side.spawn_local(greeted.in_current_span());
+        }
         let mut shipped = Box::pin(deliver_all(delivery, receiver, mailbox.clone(), blocks));
 
         let is_over = tokio::select! {
@@ -144,7 +155,8 @@ impl Route {
         } else {
             conclude(&ledger)?;
         }
-        Ok((config.name, legacy))
+        let met = is_met.get().then_some(config.delivery.target);
+        Ok((config.name, Legacy { met, ..legacy }))
     }
 }
 

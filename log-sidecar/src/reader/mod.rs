@@ -45,6 +45,7 @@ use crate::ledger::Ledger;
 use crate::loss::Loss;
 use crate::mailbox::Mailbox;
 use crate::recycle::Pool;
+use crate::sink::Target;
 use crate::state::cannot_use;
 
 /// More batches than this are never out: the byte budget ends first, and tiny batches wait for each other.
@@ -98,6 +99,8 @@ enum Phase {
 pub(crate) struct Legacy {
     pub(crate) positions: Positions,
     pub(crate) held: Vec<Held>,
+    /// The sink, if it was there.
+    pub(crate) met: Option<Target>,
 }
 
 impl Legacy {
@@ -106,6 +109,7 @@ impl Legacy {
         let held: io::Result<_> = self.held.iter().map(Held::again).collect();
         Ok(Self {
             positions: self.positions.clone(),
+            met: self.met.clone(),
             held: held.map_err(|error| Failure::failed(format!("cannot hold a deleted file any longer: {error}")))?,
         })
     }
@@ -245,6 +249,7 @@ impl Reader {
             } else {
                 Vec::new()
             },
+            met: None,
         }
     }
 

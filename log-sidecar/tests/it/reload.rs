@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
 use rustix::process::Signal;
+use testbed::http::{Reply, Server};
 use testbed::peer::Store;
 use testbed::process::{Running, command};
 use testbed::{client, wait};
@@ -299,4 +300,30 @@ fn what_is_lost_meanwhile_hangs_nothing() {
     running.terminate();
     let mut running = running;
     assert!(running.exit().code().is_some_and(|code| code < 2));
+}
+
+/// A pod does not lose its traffic since its settings change while a sink is away.
+#[test]
+fn a_sink_that_was_there_is_not_waited_for_again() {
+    let pod = Pod::new();
+    let server = Server::start("127.0.0.1:0", |_| Reply::text(200, "")).unwrap();
+    let address = server.address();
+    let running = start(&pod, &format!("to: ndjson+http://{address}/in\n"));
+    running.wait_for_log("the sink is there");
+    let admin = running.address("admin listening");
+    let is_ready = || client::get(&admin, "/readyz").unwrap().status == 200;
+    wait::until("readiness", || is_ready().then_some(()));
+    drop(server);
+    reload(
+        &pod,
+        &running,
+        &format!("to: ndjson+http://{address}/in\nfield: {{a: b}}\n"),
+    );
+    wait_until_taken(&running, 1);
+    wait::until("readiness", || is_ready().then_some(()));
+    // Whether another one is right shows only when it answers.
+    reload(&pod, &running, "to: ndjson+http://127.0.0.1:9/in\n");
+    wait_until_taken(&running, 2);
+    running.wait_for_log("the sink is not there yet");
+    assert!(!is_ready());
 }
