@@ -145,18 +145,25 @@ impl Tail {
         saved: &Saved,
         scope: &Arc<str>,
     ) -> std::io::Result<(Self, Option<Former>)> {
-        let former = Former::of(saved);
         let (length, evidence) = saved.known_by();
-        if evidence.agrees(&file, length) {
-            return Self::adopt(file, inode, former, scope).map(|tail| (tail, None));
-        }
+        let Self { file, .. } = match Self::adopt(file, inode, Former::of(saved), scope)? {
+            tail if tail.position > 0 && tail.holds(evidence) => return Ok((tail, None)),
+            tail if tail.position == 0 && evidence.agrees(&tail.file, length) => return Ok((tail, None)),
+            tail => tail,
+        };
         let generation = saved.generation + 1;
         let source = Source {
             id: content_id(scope, &inode, generation),
             path: saved.path.clone(),
             inode,
         };
-        Self::at(file, inode, Arc::new(source), generation, Frontier::at(0), scope).map(|tail| (tail, Some(former)))
+        let anew = Self::at(file, inode, Arc::new(source), generation, Frontier::at(0), scope)?;
+        Ok((anew, Some(Former::of(saved))))
+    }
+
+    /// Is what it goes by, and will be compared with, what `evidence` was taken of? What a file holds may be another thing a moment later.
+    pub(super) fn holds(&self, evidence: &Evidence) -> bool {
+        Evidence::of(&self.head, &self.guard) == *evidence
     }
 
     /// A file that holds what a former one held: from where that was read to, as if it were that one.

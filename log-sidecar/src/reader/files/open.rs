@@ -185,10 +185,17 @@ impl Files {
             }
             tail
         } else if let Some(index) = self.former_of(&found.path, &file, &inode) {
-            let former = self.formers.swap_remove(index);
+            let former = self.formers[index].clone();
+            let size = file.metadata()?.len();
+            let tail = Tail::adopt(file, inode, former.clone(), &self.scope)?;
+            if former.resume_at == former.offset && former.offset > 0 && !tail.holds(&former.evidence) {
+                // Written over just now: the next look knows what it is.
+                return Ok(false);
+            }
+            self.formers.swap_remove(index);
             known_as = former.inode;
-            self.losses.extend(former.loss(file.metadata()?.len()));
-            Tail::adopt(file, inode, former, &self.scope)?
+            self.losses.extend(former.loss(size));
+            tail
         } else if found.kind == Kind::Matched && self.history.as_ref().is_some_and(|h| h.passes_over(found)) {
             self.pass_over(found, "there at the first start; followed from its end");
             Tail::at_end(file, inode, &path, &self.scope)?
