@@ -66,7 +66,7 @@ pub(crate) enum Mark {
     Truncated,
     /// Joined of lines up to the record limit; the next record goes on.
     Split,
-    /// Without its newline: the process stopped before the writer ended it.
+    /// Without its newline: its writer is gone, or the process stopped before it was ended.
     Partial,
     /// It stands for lines that are lost.
     Gap,

@@ -130,6 +130,9 @@ pub(crate) struct Positions {
     pub(crate) truncated: Vec<Truncated>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) intents: Vec<Intent>,
+    /// The pod in which something was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begun_in: Option<String>,
     /// Those that the sink has not been told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) losses: Vec<Loss>,
@@ -145,6 +148,7 @@ impl Default for Positions {
             left_out: Vec::new(),
             truncated: Vec::new(),
             intents: Vec::new(),
+            begun_in: None,
             losses: Vec::new(),
         }
     }

@@ -32,9 +32,19 @@ pub(crate) struct Clock {
     /// The highest.
     #[serde(default, skip_serializing_if = "is_default")]
     tick: Nanos,
-    /// Of the last line that was too late for its place, how often that was so, and is it so now?
+    /// Of lines that are too late for their place.
     #[serde(default, skip_serializing_if = "is_default")]
-    late: (Nanos, u64, bool),
+    late: Late,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Late {
+    /// Of the last one.
+    tick: Nanos,
+    /// How often the time was set back.
+    times: u64,
+    /// The last line is one.
+    is_now: bool,
 }
 
 impl Clock {
@@ -54,29 +64,31 @@ impl Clock {
     pub(crate) fn tick(&mut self, said: Option<Millis>, place: Nanos, now: Nanos) -> Nanos {
         // Programs that tell whole seconds write many lines in each.
         let room = if self.is_fine { NANOS_OF_MILLI } else { NANOS_OF_SECOND };
-        let (late, times, is_late) = &mut self.late;
-        let wanted = |times: u64| match (said, self.last) {
-            (None, Some(_)) if self.tick > 0 => 0,
+        // None of what follows the line before. After a jump, another place keeps what says the same time once more apart.
+        let wanted = |jumps: u64| match (said, self.last) {
+            (None, Some(_)) if self.tick > 0 => None,
             (Some(time), _) | (None, Some(time)) => {
-                let place = place.wrapping_add(times.wrapping_mul(APART));
-                time.max(0).cast_unsigned() * NANOS_OF_MILLI + place % room
+                let place = place.wrapping_add(jumps.wrapping_mul(APART));
+                Some(time.max(0).cast_unsigned() * NANOS_OF_MILLI + place % room)
             }
-            (None, None) => now,
+            (None, None) => Some(now),
         };
-        if wanted(0) > 0 {
-            *is_late = wanted(0) + LATE < self.tick;
+        let late = &mut self.late;
+        if let Some(wanted) = wanted(0) {
+            late.is_now = wanted + LATE < self.tick;
         }
-        if !*is_late {
-            self.tick = wanted(0).max(self.tick + 1);
+        if !late.is_now {
+            self.tick = wanted(0).unwrap_or_default().max(self.tick + 1);
             return self.tick;
         }
-        if wanted(0) > 0 && wanted(*times) + LATE < *late || *late == 0 {
-            *times += 1;
-            *late = wanted(*times);
+        let is_back = |wanted: Nanos| late.times == 0 || wanted + LATE < late.tick;
+        if wanted(late.times).is_some_and(is_back) {
+            late.times += 1;
+            late.tick = wanted(late.times).unwrap_or_default();
         } else {
-            *late = wanted(*times).max(*late + 1);
+            late.tick = wanted(late.times).unwrap_or_default().max(late.tick + 1);
         }
-        *late
+        late.tick
     }
 }
 

@@ -36,7 +36,7 @@ impl ExitWhen {
     fn is_so(&self, ledgers: &Ledgers) -> bool {
         match self {
             Self::File(path) => path.exists(),
-            Self::WritersGone => ledgers.are_forsaken(),
+            Self::WritersGone => ledgers.have_no_writers_left(),
         }
     }
 }

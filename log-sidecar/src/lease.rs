@@ -2,7 +2,7 @@
 //!
 //! Source: <https://man7.org/linux/man-pages/man2/F_SETLEASE.2const.html>. It gives them on local file systems, to the owner of the file
 //! and to who has `CAP_LEASE`; what is asked of others is [`Writers::Unknown`]. Whoever opens the file for writing while the lease is
-//! held waits until it is given back, which is at once; only with `O_NONBLOCK` it gets `EWOULDBLOCK`, so files at rest are asked for alone.
+//! held waits until it is given back, which is at once; only with `O_NONBLOCK` it gets `EWOULDBLOCK`.
 
 use std::fs::File;
 use std::io;

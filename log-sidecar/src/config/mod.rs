@@ -3,6 +3,7 @@
 mod delivery;
 mod effect;
 mod flags;
+mod own_files;
 mod reading;
 mod shaping;
 mod sinks;

@@ -1,15 +1,13 @@
 //! One sink, or several by name; what one of them does not say is as it stands beside them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pod_contract::config::Settings;
 
 use super::reading::Wanted;
-use super::{Delivery, Reading, Route};
-use crate::discover::Kind;
-use crate::sink::Target;
+use super::{Delivery, Reading, Route, own_files};
 use crate::state;
 
 /// What is the same for all of them.
@@ -83,7 +81,8 @@ impl Route {
     pub(super) fn prove_all(s: &mut Settings<'_>, common: &Common, chosen: Option<&str>) -> Option<Vec<Self>> {
         let sections = sections(s, chosen)?;
         if sections.is_empty() {
-            return Some(vec![Self::prove(s, None, common)?]);
+            let routes = vec![Self::prove(s, None, common)?];
+            return own_files::prove(s, &routes).map(|()| routes);
         }
         // Collected first: the mistakes of every section are noted.
         let proved: Vec<_> = sections
@@ -94,7 +93,9 @@ impl Route {
                 route
             })
             .collect();
-        proved.into_iter().collect()
+        let routes: Option<Vec<_>> = proved.into_iter().collect();
+        let routes = routes?;
+        own_files::prove(s, &routes).map(|()| routes)
     }
 
     fn prove(s: &mut Settings<'_>, name: Option<Arc<str>>, common: &Common) -> Option<Self> {
@@ -108,22 +109,6 @@ impl Route {
             ends_with_writers: common.ends_with_writers,
             ..reading
         });
-        if let (
-            Some(reading),
-            Some(Delivery {
-                target: Target::File(place),
-                ..
-            }),
-        ) = (&reading, &delivery)
-        {
-            let is_read = |path: &Path| reading.patterns.kind(path) != Kind::Other;
-            if is_read(&place.path) || is_read(&place.rotated(1)) {
-                return s.refuse_together(
-                    &["to", "include"],
-                    "to is among the files that are read: what is written there would be read again; name one elsewhere, or --exclude it",
-                );
-            }
-        }
         let state = match (&common.state, &name) {
             (Some(state), Some(name)) => Some(state.join(state::SINKS).join(&**name)),
             (state, _) => state.clone(),

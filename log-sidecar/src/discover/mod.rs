@@ -6,6 +6,6 @@ mod scan;
 mod watch;
 
 pub(crate) use names::{Kind, is_compressed_name, is_rotation_of};
-pub(crate) use patterns::{Pattern, Patterns};
+pub(crate) use patterns::{Pattern, Patterns, resolved};
 pub(crate) use scan::{Found, Scan};
 pub(crate) use watch::{Watch, is_remote};

@@ -1,5 +1,6 @@
 //! Globs: which files to read, and where to look for them.
 
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -100,6 +101,19 @@ impl Patterns {
         OWN_FILES.iter().any(|own| name.starts_with(own)) && (dir == Some(state) || is_sinks())
     }
 
+    /// Would what is written at `path` be looked at, under whatever name?
+    pub(crate) fn lead_to(&self, path: &Path) -> bool {
+        let real = resolved(path);
+        let under = |base: &Base| {
+            let rest = real.strip_prefix(resolved(&base.dir)).ok()?;
+            Some(base.dir.join(rest))
+        };
+        let names = self.bases.iter().filter_map(under);
+        names
+            .chain([path.to_owned()])
+            .any(|name| self.kind(&name) != Kind::Other)
+    }
+
     pub(crate) fn kind(&self, path: &Path) -> Kind {
         if self.matches(path) {
             return Kind::Matched;
@@ -137,6 +151,18 @@ fn base_of(pattern: &str) -> Base {
         dir,
         depth: if any { MAX_DEPTH } else { rest.len().saturating_sub(1) },
     }
+}
+
+/// Where links lead to, as far as there is something.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let of_parent = || {
+        let dir = fs::canonicalize(path.parent()?).ok()?;
+        Some(dir.join(path.file_name()?))
+    };
+    fs::canonicalize(path)
+        .ok()
+        .or_else(of_parent)
+        .unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]

@@ -49,9 +49,10 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) {
         _ => Vec::new(),
     };
     mailbox.hint(|news| {
-        news.changed |= paths.is_empty() || news.touched.len() + paths.len() > MAX_TOUCHED;
+        let has_room = news.touched.len() + paths.len() <= MAX_TOUCHED;
+        news.changed |= paths.is_empty() || !has_room;
         news.closed.retain(|path| !paths.contains(path));
-        if !news.changed {
+        if has_room {
             news.touched.extend(paths);
         }
     });

@@ -42,8 +42,10 @@ pub(crate) struct Ledger {
     pub(crate) lags: Lags,
     /// Reading was ended by the clock while files still grew.
     pub(crate) cut_off: Arc<AtomicBool>,
-    /// All files are read, and nobody is left who could write more.
-    pub(crate) is_forsaken: Arc<AtomicBool>,
+    /// Something was written in this pod.
+    pub(crate) has_begun: Arc<AtomicBool>,
+    /// Nobody is left who could write more.
+    pub(crate) has_no_writers: Arc<AtomicBool>,
 }
 
 impl Ledger {
@@ -109,10 +111,12 @@ impl Ledgers {
         *self.lock() = ledgers.to_vec();
     }
 
-    /// Is no file left, in any of them, that somebody could write to?
-    pub(crate) fn are_forsaken(&self) -> bool {
+    /// Was something written, for one of them, and is no file left, for any, that somebody could write to?
+    pub(crate) fn have_no_writers_left(&self) -> bool {
         let ledgers = self.lock();
-        ledgers.iter().all(|ledger| ledger.is_forsaken.load(Ordering::Relaxed))
+        let has_begun = |ledger: &Ledger| ledger.has_begun.load(Ordering::Relaxed);
+        let has_no_writers = |ledger: &Ledger| ledger.has_no_writers.load(Ordering::Relaxed);
+        ledgers.iter().any(has_begun) && ledgers.iter().all(has_no_writers)
     }
 
     /// For the deadline.

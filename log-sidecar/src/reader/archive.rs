@@ -190,7 +190,7 @@ impl Archive {
             rest: Vec::new(),
             is_read: false,
             sent_up_to: 0,
-            clock: known.clock.restart(),
+            clock: known.clock,
             trouble: Trouble::default(),
             size,
         })
@@ -328,6 +328,7 @@ mod tests {
     use super::*;
     use crate::batch::Batch;
     use crate::reader::framing::Join;
+    use crate::reader::tail::Expected;
     use crate::reader::tail::{Tail, Turn};
 
     const MAX: usize = 300_000;
@@ -386,7 +387,7 @@ mod tests {
         let mut tail = Tail::new(file, inode, "a", &Arc::from("pod")).unwrap();
         let (blocks, mut segments) = (Pool::new(1, 1), Vec::new());
         loop {
-            match tail.turn(&blocks, framing, true).unwrap() {
+            match tail.turn(&blocks, framing, Expected::Whatever).unwrap() {
                 Turn::Segment(segment) => segments.push(segment),
                 Turn::More => {}
                 Turn::Idle => return records(segments),

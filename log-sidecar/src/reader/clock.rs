@@ -30,11 +30,6 @@ impl Clocks {
         }
     }
 
-    /// Where everything before was read.
-    pub(super) fn restart(&self) -> Self {
-        Self::from(Some(&self.now))
-    }
-
     /// As it was at `settled`, for the checkpoint.
     pub(super) fn saved(&self, settled: u64) -> Option<Clock> {
         let reached = self.after.iter().take_while(|(end, _)| *end <= settled).last();

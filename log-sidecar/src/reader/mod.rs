@@ -33,7 +33,7 @@ pub(crate) use self::files::{Held, Start};
 pub(crate) use self::framing::{Framing, Join, framed};
 use self::pace::Pace;
 use self::pending::Pending;
-use self::tail::{Tail, Turn};
+use self::tail::{Expected, Tail, Turn};
 use crate::batch::{Batch, Mark, Segment};
 use crate::checkpoint::{Checkpoint, Positions};
 use crate::config::Reading;
@@ -269,13 +269,14 @@ impl Reader {
             self.send_what_was_out();
             // Counted by the run that has noticed them.
             let untold = std::mem::take(&mut self.files.untold);
-            untold.into_iter().for_each(|loss| self.tell_sink(loss));
+            self.tell_sink(untold);
         }
         self.tell_losses();
         self.judge_lag();
         if self.config.ends_with_writers {
-            let is_forsaken = self.files.are_forsaken();
-            self.ledger.is_forsaken.store(is_forsaken, Ordering::Relaxed);
+            let has_no_writers = self.files.have_no_writers();
+            self.ledger.has_no_writers.store(has_no_writers, Ordering::Relaxed);
+            self.ledger.has_begun.fetch_or(self.files.has_begun, Ordering::Relaxed);
         }
         // Where hints tell of everything, a look at thousands of files is for what they missed.
         let share = if self.watch.is_complete() { RARE } else { OFTEN };
@@ -284,22 +285,26 @@ impl Reader {
     }
 
     fn tell_losses(&mut self) {
-        for loss in self.files.take_losses() {
-            let Loss {
-                path, from, bytes, why, ..
-            } = &loss;
+        let losses = self.files.take_losses();
+        for Loss {
+            path, from, bytes, why, ..
+        } in &losses
+        {
             tracing::error!(path, from, bytes, "lines are lost: {}", why.text());
             self.ledger.lost_bytes.inc_by(*bytes);
-            self.tell_sink(loss);
         }
+        self.tell_sink(losses);
     }
 
-    /// The record of a loss is in the checkpoint until it is settled.
-    fn tell_sink(&mut self, loss: Loss) {
-        let segment = loss.segment();
-        self.files.gaps.push((Arc::clone(&segment.source), loss));
-        self.ledger.read.inc();
-        self.collect(segment);
+    /// The records of losses are in the checkpoint until they are settled.
+    fn tell_sink(&mut self, losses: Vec<Loss>) {
+        let segments: Vec<Segment> = losses.iter().map(Loss::segment).collect();
+        let gaps = segments.iter().map(|segment| Arc::clone(&segment.source)).zip(losses);
+        self.files.gaps.extend(gaps);
+        for segment in segments {
+            self.ledger.read.inc();
+            self.collect(segment);
+        }
     }
 
     fn judge_lag(&mut self) {
@@ -488,9 +493,14 @@ impl Reader {
         if self.unsaved.is_some() && !self.checkpoint.would_find(&tail.saved(), &tail.initial_id()) {
             return false;
         }
-        let last =
-            matches!(self.phase, Phase::Ending(_)) || tail.is_abandoned(self.config.hold_deleted) || tail.is_forsaken();
-        let turn = tail.turn(&self.blocks, &self.config.framing, last);
+        let expected = if matches!(self.phase, Phase::Ending(_)) {
+            Expected::Whatever
+        } else if tail.is_abandoned(self.config.hold_deleted) || tail.ends_unfinished() {
+            Expected::Nothing
+        } else {
+            Expected::More
+        };
+        let turn = tail.turn(&self.blocks, &self.config.framing, expected);
         if turn.is_ok() {
             tail.trouble.is_over();
         }
@@ -784,7 +794,7 @@ pub(crate) fn segments_of(file: File, config: &Reading) -> io::Result<impl Itera
     let blocks = Pool::new(LEAST_BLOCK, 1);
     Ok(std::iter::from_fn(move || {
         loop {
-            match tail.turn(&blocks, &config.framing, true) {
+            match tail.turn(&blocks, &config.framing, Expected::Whatever) {
                 Ok(Turn::Segment(mut segment)) => {
                     tail.clock.note(&mut segment, config.times, 0);
                     return Some(Ok(segment));

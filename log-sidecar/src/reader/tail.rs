@@ -101,6 +101,16 @@ pub(super) struct Tail {
     pub(super) stop_at: Option<u64>,
 }
 
+/// What may still be written to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    More,
+    /// Nobody is left who could, as it was at the last look.
+    Nothing,
+    /// It is not waited for.
+    Whatever,
+}
+
 /// What one turn of reading found.
 #[derive(Debug)]
 pub(super) enum Turn {
@@ -170,7 +180,7 @@ impl Tail {
     pub(super) fn adopt(file: File, inode: Inode, former: Former, scope: &Arc<str>) -> std::io::Result<Self> {
         let offset = former.resume_at;
         let mut tail = Self::at(file, inode, former.source, former.generation, former.frontier, scope)?;
-        tail.clock = former.clock.restart();
+        tail.clock = former.clock;
         tail.position = offset;
         tail.looked_at = offset;
         tail.head = tail.pread(0, offset.min(HEAD))?;
@@ -292,6 +302,16 @@ impl Tail {
         !is_as_it_was || !self.matched || self.is_open || self.in_nuls || self.trouble.is_there()
     }
 
+    /// Takes in how long it is when it is taken up.
+    pub(super) fn is_found(&mut self, size: u64) {
+        self.measured = size;
+    }
+
+    /// Is it longer than at the last look?
+    pub(super) fn has_grown(&self, size: u64) -> bool {
+        size > self.measured
+    }
+
     /// The backlog of a file of that size, and how far it is behind.
     pub(super) fn measure(&mut self, size: u64, now: Instant) -> (u64, Option<Lag>) {
         self.measured = size;
@@ -331,37 +351,30 @@ impl Tail {
     }
 
     /// Does it end with the start of a line, and nobody is left who could go on with it?
-    pub(super) fn is_forsaken(&self) -> bool {
-        self.writers == Writers::Gone && self.is_cut_off()
+    pub(super) fn ends_unfinished(&self) -> bool {
+        self.writers == Writers::Gone && self.rests_in_line()
     }
 
-    fn is_cut_off(&self) -> bool {
+    fn rests_in_line(&self) -> bool {
         self.looked_at > self.unfinished_from() && !self.in_nuls && self.has_rested(QUIET)
     }
 
     /// Looks for who writes to it, if that matters: it may be let go, or ends in the middle of a line.
     pub(super) fn look_for_writers(&mut self, leases: Leases) {
-        if self.measured == self.looked_at && (!self.matched || self.is_cut_off()) {
+        if self.measured == self.looked_at && (!self.matched || self.rests_in_line()) {
             self.writers = leases.writers(&self.file);
         }
-    }
-
-    /// Was something written to it that is new to this pod?
-    pub(super) fn has_begun(&self) -> bool {
-        self.position > 0 && self.source.id == content_id(&self.scope, &self.inode, self.generation)
     }
 
     /// Can nobody write to it any more, as far as that can be known? Where nobody says, whoever closed it after the last line was the last,
     /// and `patience` is enough without that.
     pub(super) fn has_no_writer(&mut self, leases: Option<Leases>, patience: Duration) -> bool {
-        if !self.is_at_end() {
-            return false;
-        }
         self.writers = leases.map_or(Writers::Unknown, |leases| leases.writers(&self.file));
         match self.writers {
             Writers::Gone => true,
             Writers::There => false,
-            Writers::Unknown => self.has_rested(if self.is_closed { QUIET } else { patience }),
+            // What is not read may have been written just now.
+            Writers::Unknown => self.is_at_end() && self.has_rested(if self.is_closed { QUIET } else { patience }),
         }
     }
 
@@ -399,12 +412,16 @@ impl Tail {
         self.position
     }
 
-    /// Reads one block. With `last`, the start of a line without end is a record too.
-    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, framing: &Framing, last: bool) -> std::io::Result<Turn> {
+    /// Reads one block. If nothing more is expected, the start of a line without end is a record too.
+    pub(super) fn turn(&mut self, blocks: &Arc<Pool>, framing: &Framing, expected: Expected) -> std::io::Result<Turn> {
         let max_record = framing.max_record;
         let meta = self.file.metadata()?;
         let (size, modified) = (self.up_to_stop(meta.len()), modified(&meta));
-        let last = last || self.stop_at.is_some();
+        let last = match expected {
+            Expected::More => self.stop_at.is_some(),
+            Expected::Nothing => self.stop_at.is_some() || size == self.looked_at,
+            Expected::Whatever => true,
+        };
         if size < self.position {
             self.seen = self.seen.max(self.measured);
             return Ok(self.reset());
@@ -704,7 +721,8 @@ impl Tail {
             size,
             modified,
             packed: None,
-            clock: self.clock.saved(settled),
+            // Of that offset, or of none.
+            clock: self.clock.saved(settled).filter(|_| offset == settled),
         }
     }
 
@@ -815,7 +833,7 @@ mod tests {
                 } else {
                     join_wait
                 };
-                let gives = (0..20).filter(|_| match tail.turn(&blocks, &framing, false).unwrap() {
+                let gives = (0..20).filter(|_| match tail.turn(&blocks, &framing, Expected::More).unwrap() {
                     Turn::Idle => false,
                     Turn::Segment(segment) => {
                         records += segment.lines.len();
@@ -824,7 +842,7 @@ mod tests {
                     _ => true,
                 });
                 assert!(gives.count() < 4);
-                assert!(matches!(tail.turn(&blocks, &framing, false), Ok(Turn::Idle)));
+                assert!(matches!(tail.turn(&blocks, &framing, Expected::More), Ok(Turn::Idle)));
             }
         }
         assert_eq!(records, 3);
@@ -849,7 +867,7 @@ mod tests {
             file.write_all(&start).unwrap();
             assert!(measure(&mut tail).1.is_some_and(|lag| lag.bytes > start.len() as u64));
             loop {
-                match tail.turn(&blocks, &framing, false).unwrap() {
+                match tail.turn(&blocks, &framing, Expected::More).unwrap() {
                     Turn::Idle => break,
                     Turn::Segment(segment) => tail.frontier.settle(segment.start, segment.end),
                     _ => {}
@@ -883,11 +901,11 @@ mod tests {
             file.as_file().write_all(more).unwrap();
             tail.file = open(false);
             for _ in 0..3 {
-                tail.turn(&blocks, &framing, false).unwrap_err();
+                tail.turn(&blocks, &framing, Expected::More).unwrap_err();
             }
             tail.file = open(true);
             loop {
-                match tail.turn(&blocks, &framing, false).unwrap() {
+                match tail.turn(&blocks, &framing, Expected::More).unwrap() {
                     Turn::Idle => break,
                     Turn::Segment(segment) => {
                         texts.extend(segment.lines.iter().map(|line| segment.data[line.range()].to_vec()));

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use pod_contract::config::Setting as _;
 use pod_contract::files::publish::{parent, sync_dir};
 use pod_contract::units::Bytes;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 
 use super::bodies::bodies;
@@ -29,6 +29,7 @@ const MODE: u32 = 0o640;
 const AROUND: usize = 256;
 const USUAL_MAX: Bytes = Bytes(64 << 20);
 const USUAL_KEEP: u32 = 5;
+const MOST_KEPT: u32 = 1000;
 const STEP: u64 = 64 << 10;
 
 /// Where it is, and how it is rotated.
@@ -53,13 +54,14 @@ impl Place {
             match option.split_once('=') {
                 Some(("max-size", size)) => max = Bytes::parse(size)?,
                 Some(("keep", count)) => {
-                    keep = count.parse().map_err(|_| format!("{count:?} is no number of files"))?;
+                    let count = count.parse().ok().filter(|count| (1..=MOST_KEPT).contains(count));
+                    keep = count.ok_or_else(|| format!("keep is 1 to {MOST_KEPT} files"))?;
                 }
                 _ => return Err(format!("{option:?} is neither max-size=SIZE nor keep=COUNT")),
             }
         }
-        if max.0 == 0 || keep == 0 {
-            return Err("max-size and keep have to be more than 0".into());
+        if max.0 == 0 {
+            return Err("max-size has to be more than 0".into());
         }
         Ok(Self {
             path: path.into(),
@@ -68,8 +70,13 @@ impl Place {
         })
     }
 
+    /// Every file that is written to, or made by rotation.
+    pub(crate) fn all(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(self.path.clone()).chain((1..=self.keep).map(|number| self.rotated(number)))
+    }
+
     /// The rotated file of this number.
-    pub(crate) fn rotated(&self, number: u32) -> PathBuf {
+    fn rotated(&self, number: u32) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".{number}"));
         name.into()
@@ -79,30 +86,36 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Rotating {
     writer: Arc<Mutex<Writer>>,
-    dir: PathBuf,
+    path: PathBuf,
     pub(super) bodies: Arc<Pool>,
     encoder: Encoder,
 }
 
 impl Rotating {
     pub(crate) fn new(place: &Place, shape: &Shape) -> Self {
+        // What a link leads to is what grows and is rotated.
+        let path = fs::canonicalize(&place.path).unwrap_or_else(|_| place.path.clone());
         let writer = Writer {
-            place: place.clone(),
+            place: Place { path, ..place.clone() },
             open: None,
         };
         Self {
             writer: Arc::new(Mutex::new(writer)),
-            dir: parent(&place.path).to_owned(),
+            path: place.path.clone(),
             bodies: bodies(),
             encoder: Encoder::new(shape).with_ids(),
         }
     }
 
     pub(crate) fn greet(&self) -> Result<(), String> {
-        match fs::metadata(&self.dir) {
-            Ok(found) if found.is_dir() => Ok(()),
-            Ok(_) => Err(format!("{} is no directory", self.dir.display())),
-            Err(error) => Err(format!("{}: {error}", self.dir.display())),
+        let dir = parent(&self.path);
+        match (
+            fs::metadata(&self.path),
+            access(dir, Access::WRITE_OK | Access::EXEC_OK),
+        ) {
+            (Ok(found), _) if !found.is_file() => Err(format!("{} is no file", self.path.display())),
+            (_, Err(error)) => Err(format!("{}: {error}", dir.display())),
+            _ => Ok(()),
         }
     }
 
@@ -148,7 +161,8 @@ impl Writer {
             Some(open) => open,
             None => Open::at(path)?,
         };
-        if open.length > 0 && open.length + lines.len() as u64 > self.place.max {
+        let length = open.file.metadata()?.len();
+        if length > 0 && length + lines.len() as u64 > self.place.max {
             drop(open);
             self.rotate()?;
             open = Open::at(&self.place.path)?;
@@ -163,11 +177,10 @@ impl Writer {
             0 => self.place.path.clone(),
             number => self.place.rotated(number),
         };
-        for number in (0..self.place.keep).rev() {
-            match fs::rename(named(number), named(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        // A number may be free, also in the middle: a crash was faster than the last renames.
+        let free = (1..self.place.keep).find(|number| !named(*number).exists());
+        for number in (0..free.unwrap_or(self.place.keep)).rev() {
+            fs::rename(named(number), named(number + 1))?;
         }
         sync_dir(parent(&self.place.path))
     }
@@ -176,8 +189,6 @@ impl Writer {
 #[derive(Debug)]
 struct Open {
     file: File,
-    /// Bytes; all of it is lines.
-    length: u64,
 }
 
 impl Open {
@@ -191,7 +202,11 @@ impl Open {
             locked => locked?,
         }
         sync_dir(parent(path))?;
-        let size = file.metadata()?.len();
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("it is no file that can be rotated"));
+        }
+        let size = found.len();
         let length = end_of_lines(&file, size)?;
         if length < size {
             tracing::warn!(
@@ -201,7 +216,7 @@ impl Open {
             );
             file.set_len(length)?;
         }
-        Ok(Self { file, length })
+        Ok(Self { file })
     }
 
     /// Did nobody take it away?
@@ -211,13 +226,13 @@ impl Open {
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        // Others may have made it shorter.
+        let length = self.file.metadata()?.len();
         let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            self.file.set_len(self.length)?;
-            return Err(error);
+        if written.is_err() {
+            self.file.set_len(length)?;
         }
-        self.length += lines.len() as u64;
-        Ok(())
+        written
     }
 }
 
@@ -266,6 +281,7 @@ mod tests {
             "/",
             "/a/",
             "/a?keep=0",
+            "/a?keep=1001",
             "/a?max-size=0B",
             "/a?max-size=5",
             "/a?x=1",
@@ -287,6 +303,29 @@ mod tests {
         assert_eq!(text(&writer.place.rotated(1)), "more than all\n");
         assert_eq!(text(&writer.place.rotated(2)), "4\n");
         assert!(!writer.place.rotated(3).exists());
+    }
+
+    #[test]
+    fn a_kill_in_the_middle_of_a_rotation_loses_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app");
+        let mut writer = writer(path.clone(), 2, 3);
+        for (number, line) in [(0, "now\n"), (2, "before\n"), (3, "long before\n")] {
+            let path = if number == 0 {
+                path.clone()
+            } else {
+                writer.place.rotated(number)
+            };
+            fs::write(path, line).unwrap();
+        }
+        writer.append(b"next\n").unwrap();
+        let found = writer.place.all().map(|path| text(&path)).collect::<Vec<_>>();
+        assert_eq!(found, ["next\n", "now\n", "before\n", "long before\n"]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_written_to() {
+        writer("/dev/null".into(), 1000, 2).append(b"1\n").unwrap_err();
     }
 
     #[test]

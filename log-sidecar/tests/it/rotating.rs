@@ -7,6 +7,7 @@ use serde_json::Value;
 use testbed::wait;
 
 use crate::Pod;
+use crate::sinks::start;
 
 /// How often each line is there, in all files, by its id.
 fn lines(pod: &Pod) -> BTreeMap<String, (String, usize)> {
@@ -78,9 +79,23 @@ fn a_directory_that_is_not_there_is_waited_for() {
 #[test]
 fn it_does_not_read_what_it_writes() {
     let pod = Pod::new();
-    for name in ["out.log", "app.log.1"] {
-        let mut running = pod.start_to(&format!("file://{}", pod.log(name).display()), &[]);
-        assert_eq!(running.exit().code(), Some(2), "{name}");
+    let link = pod.dir.path().join("link");
+    std::os::unix::fs::symlink(pod.log(""), &link).unwrap();
+    for path in [
+        pod.log("out.log"),
+        pod.log("app.log.1"),
+        link.join("out.log"),
+        pod.log("../logs/out.log"),
+    ] {
+        let mut running = pod.start_to(&format!("file://{}", path.display()), &[]);
+        assert_eq!(running.exit().code(), Some(2), "{path:?}");
         running.wait_for_log("would be read again");
+    }
+    for other in ["archive", "archive.1"] {
+        let to = |name: &str| format!("{{to: \"file://{}\"}}", pod.dir.path().join(name).display());
+        let text = format!("sinks:\n  one: {}\n  other: {}\n", to("archive"), to(other));
+        let mut running = start(&pod, &text);
+        assert_eq!(running.exit().code(), Some(2), "{other}");
+        running.wait_for_log("two sinks would write");
     }
 }

@@ -7,6 +7,7 @@ use testbed::process::Running;
 use testbed::wait;
 
 use crate::Pod;
+use crate::sinks::start;
 
 #[test]
 fn idle_it_stops_at_once() {
@@ -195,6 +196,47 @@ fn it_ends_when_nobody_is_left_who_could_write() {
     drop(writer);
     assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
     assert_eq!(pod.store.messages("app"), ["old", "line 0", "line 1", "panicked at"]);
+}
+
+/// A later pod writes on in the file of an earlier one, on volumes that outlive both.
+#[test]
+fn what_is_added_to_an_old_file_is_a_begin() {
+    let pod = Pod::new();
+    let to = format!("elasticsearch+http://{}/app", pod.store.address());
+    pod.append("app.log", "old\n");
+    let running = Running::spawn(pod.command_to(&to, &[]).env("HOSTNAME", "an-earlier-one"));
+    pod.wait_for(1);
+    pod.stop(running);
+    pod.append("app.log", "new\n");
+    let mut running = pod.start_with(&["--exit-when", "writers-gone"]);
+    assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
+    assert_eq!(pod.store.messages("app"), ["old", "new"]);
+    // The container alone is started again, and nobody writes.
+    let mut running = pod.start_with(&["--exit-when", "writers-gone"]);
+    assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
+}
+
+/// What is there at a first start and old is of others; a sink for which nothing is written holds up nobody.
+#[test]
+fn what_is_old_is_no_begin_and_one_of_two_sinks_is_enough() {
+    let pod = Pod::new();
+    pod.append("old.log", "old\n");
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let old = fs::File::options().write(true).open(pod.log("old.log")).unwrap();
+    old.set_modified(long_ago).unwrap();
+    drop(old);
+    let store = pod.store.address();
+    let text = format!(
+        "exit-when: writers-gone\nsinks:\n  one: {{to: \"elasticsearch+http://{store}/app\"}}\n  other: {{to: \"elasticsearch+http://{store}/other\", include: {}}}\n",
+        pod.log("none*").display()
+    );
+    let mut running = start(&pod, &text);
+    pod.wait_for(1);
+    std::thread::sleep(Duration::from_secs(12));
+    assert!(!running.has_ended(), "the application has not begun");
+    // It says nothing, and ends.
+    drop(fs::File::create(pod.log("app.log")).unwrap());
+    assert_eq!(running.exit().code(), Some(0), "{:?}", running.stderr());
 }
 
 /// As after a crash, in a pod that goes on.

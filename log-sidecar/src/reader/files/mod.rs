@@ -11,7 +11,7 @@ mod room;
 mod rotated;
 mod writers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +65,7 @@ impl Held {
 pub(super) struct Files {
     patterns: Patterns,
     times: Times,
+    start: Start,
     /// How long a deleted file has to be quiet, and how many bytes of such files are held at most.
     hold_deleted: Duration,
     hold_deleted_max: u64,
@@ -116,9 +117,11 @@ pub(super) struct Files {
     /// The end is near: what waits for evidence waits no longer.
     pub(super) is_ending: bool,
     /// Something was written in this pod.
-    has_begun: bool,
+    pub(super) has_begun: bool,
+    /// Files that somebody has closed, of names that are not known yet.
+    closed: HashSet<PathBuf>,
     /// Since when nobody is left who could write.
-    forsaken_since: Option<Instant>,
+    unwritten_since: Option<Instant>,
 }
 
 impl Files {
@@ -153,6 +156,7 @@ impl Files {
         Self {
             patterns: config.patterns.clone(),
             times: config.times,
+            start: config.start,
             hold_deleted: config.hold_deleted,
             hold_deleted_max: config.hold_deleted_max,
             ledger,
@@ -182,8 +186,9 @@ impl Files {
             has_lost: false,
             is_gone_told: false,
             is_ending: false,
-            has_begun: false,
-            forsaken_since: None,
+            has_begun: positions.begun_in.is_some() && positions.begun_in == Some(crate::pod::scope()),
+            closed: HashSet::new(),
+            unwritten_since: None,
         }
     }
 
@@ -249,6 +254,10 @@ impl Files {
         self.measure(Some(&look));
         let name = |file: Found| (file.path, (file.inode, file.kind));
         self.names = scan.files.into_iter().map(name).collect();
+        for path in std::mem::take(&mut self.closed) {
+            self.note_closed(&path);
+        }
+        self.closed.clear();
         opened
     }
 
@@ -259,6 +268,8 @@ impl Files {
         for (inode, tail) in &mut self.tails {
             let found = look.and_then(|look| look.of(inode));
             let size = found.map_or_else(|| tail.size(), |found| found.size);
+            // On a volume that outlives pods, there is what others have written.
+            self.has_begun |= tail.has_grown(size);
             let (unread, lag) = tail.measure(size, now);
             backlog += unread;
             lags.extend(lag);
@@ -392,6 +403,7 @@ impl Files {
             files,
             copies,
             left_out,
+            begun_in: self.has_begun.then(|| self.scope.to_string()),
             truncated: self.formers.iter().map(Former::saved).collect(),
             losses: self
                 .losses
@@ -420,6 +432,7 @@ impl Files {
     /// Notes that the file of this name was written to; false when it may have to be opened.
     pub(super) fn touch(&mut self, path: &Path) -> bool {
         let Some((inode, kind)) = self.names.get(path) else {
+            self.closed.remove(path);
             return false;
         };
         if let Some(tail) = self.tails.get_mut(inode) {

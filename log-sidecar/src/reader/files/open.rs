@@ -204,6 +204,8 @@ impl Files {
             let former = Former::unread(inode, &found.path, &self.scope, generation);
             Tail::adopt(file, inode, former, &self.scope)?
         };
+        self.note_begin(found, saved);
+        tail.is_found(found.size);
         // Only now: what could not be opened is still known by its position.
         self.memory.forget(&inode);
         tail.matched = found.kind == Kind::Matched;

@@ -1,12 +1,16 @@
 //! Whether anybody is left who could write more.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::Files;
+use super::{Files, Start, nanos_now};
 use crate::checkpoint::Saved;
-use crate::identity::content_id;
-use crate::reader::tail::{QUIET, Tail};
+use crate::discover::Found;
+use crate::reader::archive::Archive;
+use crate::reader::tail::QUIET;
+
+/// At a first start, what was written to within this time is of this pod: its application may have ended before.
+const RECENT: Duration = Duration::from_secs(600);
 
 impl Files {
     /// Asks for those of which it matters now; what ends in the middle of a line that nobody will end is read.
@@ -14,7 +18,7 @@ impl Files {
         let Some(leases) = self.leases else { return };
         for (inode, tail) in &mut self.tails {
             tail.look_for_writers(leases);
-            if tail.is_forsaken() {
+            if tail.ends_unfinished() {
                 self.dirty.insert(*inode);
             }
         }
@@ -22,26 +26,36 @@ impl Files {
 
     /// Notes that somebody who may have written to the file of this name has closed it.
     pub(in crate::reader) fn note_closed(&mut self, path: &Path) {
-        let tail = self.names.get(path).and_then(|(inode, _)| self.tails.get_mut(inode));
-        if let Some(tail) = tail {
-            tail.is_closed = true;
+        match self.names.get(path).and_then(|(inode, _)| self.tails.get_mut(inode)) {
+            Some(tail) => tail.is_closed = true,
+            // Bounded by the news of it between two looks.
+            None => drop(self.closed.insert(path.to_owned())),
         }
     }
 
-    /// Was something written, is all of it read, and has nobody been there for a while who could write more?
-    pub(in crate::reader) fn are_forsaken(&mut self) -> bool {
-        let is_of_pod =
-            |saved: &Saved| saved.read > 0 && saved.id == content_id(&self.scope, &saved.inode, saved.generation);
-        // On a volume that outlives pods, there is what others have written.
-        self.has_begun =
-            self.has_begun || self.tails.values().any(Tail::has_begun) || self.memory.all_read().any(is_of_pod);
-        let is_waiting =
-            self.awaits_archives() || !self.young.is_empty() || self.archives.iter().any(|archive| !archive.is_read);
+    /// Takes in whether a file that is taken up shows that something was written in this pod.
+    pub(super) fn note_begin(&mut self, found: &Found, saved: Option<&Saved>) {
+        let is_first = self.first_look && self.history.is_some();
+        let is_recent = || {
+            let age = nanos_now().saturating_sub(found.modified);
+            u128::try_from(age).is_ok_and(|age| age < RECENT.as_nanos())
+        };
+        self.has_begun |= match saved {
+            Some(saved) => found.size > saved.size.max(saved.read),
+            None if is_first => self.start != Start::Tail && is_recent(),
+            None => true,
+        };
+    }
+
+    /// Has nobody been there for a while who could write more?
+    pub(in crate::reader) fn have_no_writers(&mut self) -> bool {
+        let is_read = |archive: &Archive| archive.is_read;
+        let is_waiting = self.awaits_archives() || !self.young.is_empty() || !self.archives.iter().all(is_read);
         let (leases, patience) = (self.leases, self.hold_deleted.max(QUIET));
-        let is_forsaken =
-            self.has_begun && !is_waiting && self.tails.values_mut().all(|tail| tail.has_no_writer(leases, patience));
+        let mut tails = self.tails.values_mut();
+        let are_gone = !is_waiting && tails.all(|tail| tail.has_no_writer(leases, patience));
         let now = Instant::now();
-        self.forsaken_since = is_forsaken.then(|| self.forsaken_since.unwrap_or(now));
-        self.forsaken_since.is_some_and(|since| since.elapsed() >= QUIET)
+        self.unwritten_since = are_gone.then(|| self.unwritten_since.unwrap_or(now));
+        self.unwritten_since.is_some_and(|since| since.elapsed() >= QUIET)
     }
 }

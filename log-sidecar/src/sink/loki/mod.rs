@@ -1,7 +1,8 @@
 //! Loki's push API, in protobuf: <https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs>.
 //!
 //! Loki keeps two lines of one time and one text once, if it notices. So a time is the same whenever a line is sent, and another for each
-//! line: below the millisecond, it is made of the line's place in its file.
+//! line: below the millisecond, it is made of the line's place in its file, see [`crate::clock`]. A record that stands for lost lines has none, and may
+//! be there twice after a kill.
 
 mod encode;
 mod known;
@@ -18,8 +19,7 @@ use self::known::{Entry, MAX_ENTRIES, MAX_PAGES, question};
 use super::http::{Http, excerpt, refused};
 use super::{Answer, Known, Network, Server, Verdict};
 use crate::batch::Record;
-use crate::parse::Nanos;
-use crate::parse::Shape;
+use crate::parse::{Nanos, Shape};
 
 const PROTOBUF: &str = "application/x-protobuf";
 

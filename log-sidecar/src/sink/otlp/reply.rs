@@ -20,6 +20,7 @@ const STATUS_MESSAGE: u64 = 2;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reply {
+    #[serde(alias = "partial_success")]
     partial_success: Option<Partial>,
     message: Option<String>,
 }
@@ -28,10 +29,10 @@ struct Reply {
 #[serde(rename_all = "camelCase")]
 struct Partial {
     /// As a text; some write it as a number.
-    #[serde(default)]
+    #[serde(default, alias = "rejected_log_records")]
     rejected_log_records: serde_json::Value,
-    #[serde(default)]
-    error_message: String,
+    #[serde(alias = "error_message")]
+    error_message: Option<String>,
 }
 
 impl Reply {
@@ -42,7 +43,8 @@ impl Reply {
         } = self.partial_success.as_ref()?;
         let number = |text: &str| text.parse().ok();
         let rejected = rejected.as_u64().or_else(|| rejected.as_str().and_then(number));
-        Some((rejected.unwrap_or_default(), why.clone()))
+        let why = excerpt(why.as_deref().unwrap_or_default().as_bytes());
+        Some((rejected.unwrap_or_default(), why))
     }
 }
 
@@ -52,7 +54,7 @@ pub(in crate::sink) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8
     let json = json.then(|| serde_json::from_slice::<Reply>(body).unwrap_or_default());
     let why = || {
         let text = match &json {
-            Some(reply) => reply.message.clone(),
+            Some(reply) => reply.message.as_ref().map(|text| excerpt(text.as_bytes())),
             None => member(body, STATUS_MESSAGE).map(excerpt),
         };
         format!("status {status}: {}", text.unwrap_or_else(|| excerpt(body)))
@@ -162,6 +164,8 @@ mod tests {
             let body = format!(r#"{{"partialSuccess":{{"rejectedLogRecords":{rejected},"errorMessage":"too old"}}}}"#);
             assert!(matches!(judged(200, &body), Answer::Partial { rejected: 3, why } if why.contains("too old")));
         }
+        let odd = r#"{"partial_success":{"rejected_log_records":"3","error_message":null,"more":[1]}}"#;
+        assert!(matches!(judged(200, odd), Answer::Partial { rejected: 3, .. }));
         let answer = judged(400, r#"{"code":3,"message":"no such tenant"}"#);
         assert!(matches!(answer, Answer::Smaller { why, .. } if why.ends_with("no such tenant")));
     }
