@@ -848,6 +848,32 @@ mod tests {
         assert_eq!(records, 3);
     }
 
+    /// That nobody writes any more was known before the last look at its size.
+    #[test]
+    fn a_line_that_has_gone_on_is_not_torn() {
+        let framing = Framing {
+            max_record: 1000,
+            joins: Vec::new(),
+            join_wait: Duration::ZERO,
+        };
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let inode = Inode::of(file.as_file()).unwrap();
+        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let blocks = Pool::new(1, 1);
+        for part in ["a line", " that goes", " on"] {
+            file.write_all(part.as_bytes()).unwrap();
+            let turn = tail.turn(&blocks, &framing, Expected::Nothing).unwrap();
+            assert!(matches!(turn, Turn::Idle), "{part}: {turn:?}");
+        }
+        match tail.turn(&blocks, &framing, Expected::Nothing).unwrap() {
+            Turn::Segment(segment) => {
+                assert_eq!(segment.data[segment.lines[0].range()], *b"a line that goes on");
+                assert_eq!(segment.lines[0].mark, Mark::Partial);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Nobody waits for it, so nobody is behind with it.
     #[test]
     fn the_start_of_a_line_is_not_behind() {
