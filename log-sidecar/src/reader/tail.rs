@@ -426,6 +426,8 @@ impl Tail {
             self.seen = self.seen.max(self.measured);
             return Ok(self.reset());
         }
+        // Written anew after the look, before anything of it was read: a copy of what that has seen is a file of its own.
+        self.measured = self.measured.min(meta.len());
         // Written anew, and as long as before.
         let is_touched = std::mem::replace(&mut self.modified, modified) != modified;
         if is_touched && size == self.looked_at && self.is_changed() {
@@ -846,6 +848,30 @@ mod tests {
             }
         }
         assert_eq!(records, 3);
+    }
+
+    /// A look has seen more than was there when it was read: nobody knows what that was.
+    #[test]
+    fn what_was_never_read_of_a_former_content_is_no_loss_of_this_one() {
+        let framing = Framing {
+            max_record: 1000,
+            joins: Vec::new(),
+            join_wait: Duration::ZERO,
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let inode = Inode::of(file.as_file()).unwrap();
+        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let blocks = Pool::new(1, 1);
+        let turn = |tail: &mut Tail| tail.turn(&blocks, &framing, Expected::More).unwrap();
+        std::fs::write(file.path(), "much that is copied, truncated and seen by a look\n").unwrap();
+        tail.measure(tail.size(), Instant::now());
+        std::fs::write(file.path(), "something new\n").unwrap();
+        assert!(matches!(turn(&mut tail), Turn::Segment(_)));
+        std::fs::write(file.path(), "").unwrap();
+        match turn(&mut tail) {
+            Turn::Reset(former) => assert_eq!(former.loss(0), None, "all of it was read"),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// That nobody writes any more was known before the last look at its size.
