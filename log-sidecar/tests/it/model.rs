@@ -9,7 +9,7 @@ use testbed::process::Running;
 
 use crate::Pod;
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 48;
 /// At a time.
 const THREADS: u64 = 6;
 const STEPS: usize = 16;
