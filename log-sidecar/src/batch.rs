@@ -191,6 +191,11 @@ impl Record<'_> {
     }
 }
 
+/// Bytes of the texts of all of them.
+pub(crate) fn text_bytes(records: &[Record<'_>]) -> usize {
+    records.iter().map(|record| record.text.len()).sum()
+}
+
 /// A range of one file that is settled.
 #[derive(Debug)]
 pub(crate) struct Settled {

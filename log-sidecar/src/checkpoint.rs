@@ -207,18 +207,19 @@ impl Checkpoint {
 
     /// Writes `positions`, unless they are there.
     pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
-        if self.written == Some(digest(positions)) {
+        let digest = digest(positions);
+        if self.written == Some(digest) {
             Ok(())
         } else {
-            self.write(positions)
+            self.write(positions, digest)
         }
     }
 
-    fn write(&mut self, positions: &Positions) -> io::Result<()> {
+    fn write(&mut self, positions: &Positions, digest: u64) -> io::Result<()> {
         let staged = self.stage(Some(positions));
         match staged.and_then(|staged| staged.map(|staged| staged.publish(0o640)).transpose()) {
             Ok(_) => {
-                self.written = Some(digest(positions));
+                self.written = Some(digest);
                 self.left = None;
                 Ok(())
             }
@@ -232,7 +233,7 @@ impl Checkpoint {
 
     /// Writes `positions` for good; nothing behind them was sent, if they are clean.
     pub(crate) fn end(&mut self, positions: &Positions) -> io::Result<()> {
-        self.write(positions)?;
+        self.write(positions, digest(positions))?;
         match &self.path {
             Some(path) if positions.is_clean => File::create(path.with_extension(CLEAN))?.sync_all(),
             _ => Ok(()),

@@ -51,7 +51,9 @@ fn tell(event: notify::Result<Event>, mailbox: &Mailbox) {
     mailbox.hint(|news| {
         let has_room = news.touched.len() + paths.len() <= MAX_TOUCHED;
         news.changed |= paths.is_empty() || !has_room;
-        news.closed.retain(|path| !paths.contains(path));
+        for path in &paths {
+            news.closed.remove(path);
+        }
         if has_room {
             news.touched.extend(paths);
         }

@@ -812,6 +812,20 @@ mod tests {
     use super::*;
     use crate::reader::framing::Join;
 
+    /// Each line is a record.
+    fn lines() -> Framing {
+        Framing {
+            max_record: 1000,
+            joins: Vec::new(),
+            join_wait: Duration::ZERO,
+        }
+    }
+
+    fn followed(file: &tempfile::NamedTempFile) -> Tail {
+        let inode = Inode::of(file.as_file()).unwrap();
+        Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap()
+    }
+
     /// Nothing that rests gives something at each turn: that would never end.
     #[test]
     fn what_rests_is_idle_however_it_is_joined() {
@@ -821,8 +835,7 @@ mod tests {
             join_wait: Duration::ZERO,
         };
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let inode = Inode::of(file.as_file()).unwrap();
-        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let mut tail = followed(&file);
         let (blocks, long) = (Pool::new(1, 1), vec![b'x'; BLOCK + 1]);
         let mut records = 0;
         // The start of a line, which outgrows a block, and its end; then a whole line, and one that it may be joined with.
@@ -853,14 +866,9 @@ mod tests {
     /// A look has seen more than was there when it was read: nobody knows what that was.
     #[test]
     fn what_was_never_read_of_a_former_content_is_no_loss_of_this_one() {
-        let framing = Framing {
-            max_record: 1000,
-            joins: Vec::new(),
-            join_wait: Duration::ZERO,
-        };
+        let framing = lines();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let inode = Inode::of(file.as_file()).unwrap();
-        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let mut tail = followed(&file);
         let blocks = Pool::new(1, 1);
         let turn = |tail: &mut Tail| tail.turn(&blocks, &framing, Expected::More).unwrap();
         std::fs::write(file.path(), "much that is copied, truncated and seen by a look\n").unwrap();
@@ -877,14 +885,9 @@ mod tests {
     /// That nobody writes any more was known before the last look at its size.
     #[test]
     fn a_line_that_has_gone_on_is_not_torn() {
-        let framing = Framing {
-            max_record: 1000,
-            joins: Vec::new(),
-            join_wait: Duration::ZERO,
-        };
+        let framing = lines();
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let inode = Inode::of(file.as_file()).unwrap();
-        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let mut tail = followed(&file);
         let blocks = Pool::new(1, 1);
         for part in ["a line", " that goes", " on"] {
             file.write_all(part.as_bytes()).unwrap();
@@ -903,14 +906,9 @@ mod tests {
     /// Nobody waits for it, so nobody is behind with it.
     #[test]
     fn the_start_of_a_line_is_not_behind() {
-        let framing = Framing {
-            max_record: 1000,
-            joins: Vec::new(),
-            join_wait: Duration::ZERO,
-        };
+        let framing = lines();
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let inode = Inode::of(file.as_file()).unwrap();
-        let mut tail = Tail::new(file.reopen().unwrap(), inode, "a", &Arc::from("pod")).unwrap();
+        let mut tail = followed(&file);
         let blocks = Pool::new(1, 1);
         let measure = |tail: &mut Tail| tail.measure(tail.size(), Instant::now());
         // Also one that does not fit into a block.

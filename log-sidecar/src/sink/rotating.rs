@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::bodies::bodies;
 use super::document::Encoder;
 use super::{Answer, Verdict};
-use crate::batch::Record;
+use crate::batch::{Record, text_bytes};
 use crate::parse::Shape;
 use crate::recycle::Pool;
 
@@ -121,7 +121,7 @@ impl Rotating {
 
     /// A slow disk blocks a thread of the blocking pool, not the runtime.
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         let mut body = self.bodies.take(text + records.len() * AROUND);
         let mut documents = self.encoder.documents(read_at);
         for record in records {

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::document::Encoder;
 use super::http::{Http, excerpt, refused};
 use super::{Answer, Network, Server, Verdict};
-use crate::batch::Record;
+use crate::batch::{Record, text_bytes};
 use crate::parse::Shape;
 
 /// How documents stand in a body.
@@ -45,7 +45,7 @@ impl Web {
     }
 
     pub(crate) async fn send(&self, records: &[Record<'_>], read_at: SystemTime) -> Answer {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         let mut body = self.http.bodies.take(text + records.len() * AROUND);
         let mut documents = self.encoder.documents(read_at);
         if self.form == Form::Array {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::nanos_now;
+use super::age_of;
 use super::rotated::COPY_AFTER;
 use crate::discover::Found;
 use crate::identity::{Evidence, HEAD, Inode};
@@ -72,8 +72,7 @@ impl Walk {
 
 /// Was it written to last so long ago that nobody is still at it?
 pub(super) fn is_at_rest(modified: i64) -> bool {
-    let age = nanos_now().saturating_sub(modified);
-    u128::try_from(age).is_ok_and(|age| age >= QUIET.as_nanos())
+    age_of(modified).is_some_and(|age| age >= QUIET)
 }
 
 /// Held open, since it may be gone by the time that it is known.
@@ -166,6 +165,7 @@ impl Growing {
 mod tests {
     use super::*;
     use crate::discover::Kind;
+    use crate::reader::files::nanos_now;
 
     #[test]
     fn it_is_waited_for_as_long_as_it_grows_and_not_for_ever() {

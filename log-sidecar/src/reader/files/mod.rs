@@ -153,6 +153,7 @@ impl Files {
             positions.left_out.clear();
             positions.truncated.clear();
         }
+        let scope = crate::pod::scope();
         Self {
             patterns: config.patterns.clone(),
             times: config.times,
@@ -161,7 +162,8 @@ impl Files {
             hold_deleted_max: config.hold_deleted_max,
             ledger,
             leases,
-            scope: crate::pod::scope().into(),
+            has_begun: positions.begun_in.as_deref() == Some(&scope),
+            scope: scope.into(),
             capacity: room::capacity(),
             tails: BTreeMap::new(),
             dirty: BTreeSet::new(),
@@ -186,7 +188,6 @@ impl Files {
             has_lost: false,
             is_gone_told: false,
             is_ending: false,
-            has_begun: positions.begun_in.is_some() && positions.begun_in == Some(crate::pod::scope()),
             closed: HashSet::new(),
             unwritten_since: None,
         }
@@ -508,6 +509,12 @@ impl Files {
             }
         }
     }
+}
+
+/// How long ago a file was written to last, by its nanoseconds since 1970; none of what is yet to come.
+fn age_of(modified: i64) -> Option<Duration> {
+    let age = nanos_now().saturating_sub(modified);
+    u64::try_from(age).ok().map(Duration::from_nanos)
 }
 
 pub(super) fn nanos_now() -> i64 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Files, Start, nanos_now};
+use super::{Files, Start, age_of};
 use crate::checkpoint::Saved;
 use crate::discover::Found;
 use crate::reader::archive::Archive;
@@ -36,10 +36,7 @@ impl Files {
     /// Takes in whether a file that is taken up shows that something was written in this pod.
     pub(super) fn note_begin(&mut self, found: &Found, saved: Option<&Saved>) {
         let is_first = self.first_look && self.history.is_some();
-        let is_recent = || {
-            let age = nanos_now().saturating_sub(found.modified);
-            u128::try_from(age).is_ok_and(|age| age < RECENT.as_nanos())
-        };
+        let is_recent = || age_of(found.modified).is_some_and(|age| age < RECENT);
         self.has_begun |= match saved {
             Some(saved) => found.size > saved.size.max(saved.read),
             None if is_first => self.start != Start::Tail && is_recent(),

@@ -17,7 +17,7 @@ use super::document::Encoder;
 use super::http::Http;
 use super::index::{Index, Names};
 use super::{Answer, Cluster, Known, Network};
-use crate::batch::Record;
+use crate::batch::{Record, text_bytes};
 use crate::parse::{Shape, millis};
 use crate::recycle::Recycled;
 
@@ -95,7 +95,7 @@ impl Elasticsearch {
     }
 
     fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Recycled {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         let mut body = self.http.bodies.take(text + records.len() * AROUND);
         let mut documents = self.encoder.documents(read_at);
         let mut names = self.index.is_dated().then(|| Names::new(&self.index));

@@ -12,7 +12,7 @@ use rmp::encode::{
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
-use crate::batch::Record;
+use crate::batch::{Record, text_bytes};
 use crate::parse::{Shape, Value, system_time};
 use crate::recycle::{Pool, Recycled};
 use crate::sink::bodies::gzip;
@@ -53,7 +53,7 @@ impl Encoder {
 
     /// The message, and the chunk that is to be acknowledged: the same for the same records.
     pub(super) fn encode(&self, bodies: &Arc<Pool>, records: &[Record<'_>], read_at: SystemTime) -> (Recycled, String) {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         let mut entries = bodies.take(text + records.len() * AROUND);
         let mut digest = Sha256::new();
         for record in records {

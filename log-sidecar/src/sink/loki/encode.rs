@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use crate::batch::{Record, Source};
+use crate::batch::{Record, Source, text_bytes};
 use crate::parse::{Level, NANOS_OF_MILLI, NANOS_OF_SECOND, Nanos, Parsed, Shape, Value, nanos, system_time};
 use crate::pod;
 use crate::sink::json::string;
@@ -69,7 +69,7 @@ impl Encoder {
 
     /// Of a request before it is packed, bytes, about.
     pub(super) fn size(&self, records: &[Record<'_>]) -> usize {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         text + records.len() * (AROUND + self.fields.len())
     }
 

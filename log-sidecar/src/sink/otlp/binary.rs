@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 use super::record::{Any, Said, observed, say};
-use crate::batch::Record;
+use crate::batch::{Record, text_bytes};
 use crate::parse::{Level, NANOS_OF_MILLI, Shape};
 use crate::sink::protobuf::{Fields as _, SIZE_OF_FIXED64, SIZE_OF_SMALL, size_of_bytes};
 
@@ -82,7 +82,7 @@ impl Encoder {
 
     /// Of a request, bytes, about.
     pub(super) fn size(&self, records: &[Record<'_>]) -> usize {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         text + records.len() * AROUND + self.resource.len() + self.scope.len()
     }
 

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use super::record::{Any, Said, observed, say};
-use crate::batch::Record;
+use crate::batch::{Record, text_bytes};
 use crate::parse::{NANOS_OF_MILLI, Shape};
 use crate::sink::json::string;
 
@@ -39,7 +39,7 @@ impl Encoder {
 
     /// Of a request, bytes, about.
     pub(super) fn size(&self, records: &[Record<'_>]) -> usize {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         text + records.len() * AROUND + self.start.len()
     }
 

@@ -25,7 +25,7 @@ use super::document::Encoder;
 use super::http::{Http, excerpt, refused};
 use super::target::Folder;
 use super::{Answer, Compress, Network, Verdict};
-use crate::batch::{Lot, Record};
+use crate::batch::{Lot, Record, text_bytes};
 use crate::parse::{Shape, millis};
 use crate::recycle::Recycled;
 
@@ -137,7 +137,7 @@ impl S3 {
     }
 
     fn encode(&self, records: &[Record<'_>], read_at: SystemTime) -> Recycled {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         let size = text + records.len() * AROUND;
         let bodies = &self.http.bodies;
         let mut documents = self.encoder.documents(read_at);

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
 
-use crate::batch::{Record, Source};
+use crate::batch::{Record, Source, text_bytes};
 use crate::parse::{Level, Shape, Value, system_time};
 
 /// User-level messages.
@@ -45,7 +45,7 @@ impl Encoder {
 
     /// Of messages, bytes, about.
     pub(super) fn size(&self, records: &[Record<'_>]) -> usize {
-        let text: usize = records.iter().map(|record| record.text.len()).sum();
+        let text = text_bytes(records);
         text + records.len() * (AROUND + self.pod.len())
     }
 
