@@ -1,5 +1,6 @@
 //! Lines on their way: slices of the blocks they were read in, from the reader to the encoder without a copy.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -51,7 +52,12 @@ impl Line {
         }
     }
 
-    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+    /// Where it starts in the file, from where its data does.
+    pub(crate) fn at(self) -> usize {
+        self.at as usize
+    }
+
+    pub(crate) fn range(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
@@ -106,6 +112,27 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// As it was read; what stands before `sent_up_to` may have been sent by a run that was killed.
+    pub(crate) fn new(
+        source: &Arc<Source>,
+        range: Range<u64>,
+        base: u64,
+        (data, lines): (Recycled, Vec<Line>),
+        sent_up_to: u64,
+    ) -> Self {
+        Self {
+            source: Arc::clone(source),
+            may_be_known: range.start < sent_up_to,
+            start: range.start,
+            end: range.end,
+            base,
+            data,
+            lines,
+            times: Vec::new(),
+            ticks: Vec::new(),
+        }
+    }
+
     /// Where `line` starts in the file, bytes.
     pub(crate) fn offset_of(&self, line: &Line) -> u64 {
         self.base + u64::from(line.at)

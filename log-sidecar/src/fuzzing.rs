@@ -14,7 +14,7 @@ use crate::identity::Inode;
 use crate::intent::Intent;
 use crate::ledger::Ledger;
 use crate::parse::{Parser, Shape, Zone, begins_with_time, of_line};
-use crate::reader::{Framing, Join, framed};
+use crate::reader::{Framing, Join, Utf16, framed};
 use crate::sink::{Encoder, read_replies};
 use crate::transform::{Redact, Transform};
 
@@ -37,17 +37,18 @@ pub fn lines(data: &[u8]) {
         max_record: 1000,
         joins: joins.map(|(_, name)| join(name)).collect(),
         join_wait: Duration::ZERO,
+        utf16: Some(Utf16::Marked),
     };
-    let (lines, consumed) = framed(&framing, block);
+    let ((data, lines), consumed) = framed(&framing, block.to_vec());
     assert!(consumed <= block.len());
-    let mut last = 0;
+    let (mut last, mut last_at) = (0, None);
     for line in &lines {
-        let range = line.range();
+        let (range, at) = (line.range(), Some(line.at()));
         assert!(
-            last <= range.start && range.end <= consumed,
-            "{range:?} after {last} of {consumed}"
+            last <= range.start && range.end <= data.len() && last_at < at && at < Some(consumed),
+            "{range:?} at {at:?} after {last} of {consumed}"
         );
-        last = range.end;
+        (last, last_at) = (range.end, at);
     }
     let redact = ["bearer", "cloud-keys", "cards"].map(|name| Redact::parse(name).expect("it is a name"));
     let transform = Transform {
@@ -55,21 +56,12 @@ pub fn lines(data: &[u8]) {
         redact: redact.to_vec(),
         ..Transform::default()
     };
-    let mut segment = Segment {
-        source: Arc::new(Source {
-            id: "f".into(),
-            path: "/logs/a.log".into(),
-            inode: Inode::default(),
-        }),
-        start: 0,
-        end: consumed as u64,
-        base: 0,
-        data: block.to_vec().into(),
-        lines,
-        times: Vec::new(),
-        ticks: Vec::new(),
-        may_be_known: false,
-    };
+    let source = Arc::new(Source {
+        id: "f".into(),
+        path: "/logs/a.log".into(),
+        inode: Inode::default(),
+    });
+    let mut segment = Segment::new(&source, 0..consumed as u64, 0, (data, lines), 0);
     let is_json =
         |text: &[u8]| serde_json::from_slice::<&RawValue>(text).is_ok_and(|value| value.get().starts_with('{'));
     let before: Vec<bool> = segment

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use pod_contract::units::hex;
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, StatxTimestamp, statx};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// The head that is remembered, bytes.
@@ -106,10 +106,10 @@ pub(crate) fn content_id(scope: &str, inode: &Inode, generation: u32) -> String 
 }
 
 /// Digests of the file's head and of the bytes before an offset.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Evidence {
-    head: String,
-    guard: String,
+    head: Digest,
+    guard: Digest,
 }
 
 impl Evidence {
@@ -121,8 +121,8 @@ impl Evidence {
     /// Of bytes that were read: the first of a file, and the last before an offset.
     pub(crate) fn of(head: &[u8], guard: &[u8]) -> Self {
         Self {
-            head: digest(head),
-            guard: digest(guard),
+            head: Digest::of(head),
+            guard: Digest::of(guard),
         }
     }
 
@@ -145,7 +145,7 @@ impl Evidence {
 
     /// Is it of a file that begins with `head`? That has to be as long as what it was taken of, or [`HEAD`].
     pub(crate) fn has_head(&self, head: &[u8]) -> bool {
-        self.head == digest(head)
+        self.head == Digest::of(head)
     }
 
     /// Does `file` still hold the same before `offset`? A shorter file does not.
@@ -160,8 +160,33 @@ fn read_exact(file: &File, offset: u64, length: u64) -> std::io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes)[..16])
+/// The first half of a SHA-256; in hexadecimal digits where it is written. Small, since thousands of files have some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+struct Digest([u8; 16]);
+
+impl Digest {
+    fn of(bytes: &[u8]) -> Self {
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&Sha256::digest(bytes)[..16]);
+        Self(digest)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", u128::from_be_bytes(self.0)))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digest = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32);
+        let digest = digest.ok_or_else(|| format!("{text:?} is no digest"))?;
+        Ok(Self(digest.to_be_bytes()))
+    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,14 @@ use pod_contract::tls;
 use pod_contract::units::Bytes;
 use pod_contract::{admin, aws};
 
+use super::encoding::Encoding;
 use crate::deliver::AllRefused;
 use crate::discover::Pattern;
 use crate::ending::ExitWhen;
 use crate::parse::{Expression, Parser, Timestamp, Zone};
 use crate::reader::{Join, Start};
 use crate::sink::{Compress, Target};
-use crate::transform::{Encoding, Redact, Sample};
+use crate::transform::{Redact, Sample};
 
 pub(crate) const AFTER_HELP: &str = "\
 Sinks: elasticsearch+https://HOST:PORT/INDEX (also opensearch, http, a path before INDEX, ?pipeline=NAME;
@@ -166,7 +167,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Encoding>(
             "encoding",
             "NAME",
-            "Of lines that are not UTF-8: latin1 or windows-1252 [default: what is no UTF-8 becomes U+FFFD]",
+            "Of what is not UTF-8: latin1 or windows-1252, for lines; utf-16, for files that begin with a byte order mark; utf-16le or utf-16be, for all files [default: what is no UTF-8 becomes U+FFFD]",
         ),
         setting::<Bytes>(
             "max-record",

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod effect;
+mod encoding;
 mod flags;
 mod own_files;
 mod reading;

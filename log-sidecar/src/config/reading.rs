@@ -6,13 +6,14 @@ use std::time::Duration;
 use pod_contract::config::{Setting as _, Settings};
 use pod_contract::units::Bytes;
 
+use super::encoding::Encoding;
 use super::{KIB, MIB};
 use crate::clock::Times;
 use crate::discover::{Pattern, Patterns};
 use crate::parse::{Expression, Shape, Timestamp, Zone};
 use crate::reader::{Framing, Join, Start};
 use crate::sink::Target;
-use crate::transform::{Encoding, Redact, Sample, Transform};
+use crate::transform::{Redact, Sample, Transform};
 
 /// For the reader thread.
 #[derive(Debug, Clone)]
@@ -74,8 +75,9 @@ impl Reading {
         let start = s.or("start", Start::Checkpoint);
         let ignore_older = s.optional::<Duration>("ignore-older");
         let zone = prove_zone(s, wanted);
-        let framing = prove_framing(s, wanted);
-        let transform = prove_transform(s);
+        let encoding = s.optional::<Encoding>("encoding");
+        let framing = prove_framing(s, encoding.flatten(), wanted);
+        let transform = prove_transform(s, encoding.flatten());
         let rate = s.optional::<Bytes>("rate");
         let batches = prove_batches(s, framing.as_ref(), wanted);
         let poll = s.or("poll", Duration::from_secs(1));
@@ -87,6 +89,7 @@ impl Reading {
         if include.is_empty() && !may_be_none {
             return s.refuse(format!("include is missing: {}", Pattern::FORM));
         }
+        encoding?;
         let (framing, poll, rate, ready_lag) = (framing?, poll?, rate?, ready_lag?);
         if poll < Duration::from_millis(10) || rate == Some(Bytes(0)) {
             return s.refuse_together(&["poll", "rate"], "poll has to be at least 10ms, and rate at least 1B");
@@ -176,7 +179,7 @@ fn prove_batches(s: &mut Settings<'_>, framing: Option<&Framing>, wanted: Wanted
     })
 }
 
-fn prove_framing(s: &mut Settings<'_>, wanted: Wanted) -> Option<Framing> {
+fn prove_framing(s: &mut Settings<'_>, encoding: Option<Encoding>, wanted: Wanted) -> Option<Framing> {
     let joins = s.list::<Join>("multiline");
     let join_wait = s.or("multiline-wait", Duration::from_secs(1));
     let max_record = s.or("max-record", Bytes(256 * KIB));
@@ -191,17 +194,17 @@ fn prove_framing(s: &mut Settings<'_>, wanted: Wanted) -> Option<Framing> {
         joins,
         join_wait: join_wait?,
         max_record: max_record?.as_usize(),
+        utf16: encoding.and_then(Encoding::utf16),
     })
 }
 
 /// All but what the framing says.
-fn prove_transform(s: &mut Settings<'_>) -> Option<Transform> {
+fn prove_transform(s: &mut Settings<'_>, encoding: Option<Encoding>) -> Option<Transform> {
     let (keep, drop) = (s.values::<Expression>("keep"), s.values::<Expression>("drop"));
-    let encoding = s.optional::<Encoding>("encoding");
     let (sample, redact) = (s.values::<Sample>("sample"), s.values::<Redact>("redact"));
     Some(Transform {
         is_cri: false,
-        encoding: encoding?,
+        charset: encoding.and_then(Encoding::charset),
         keep: keep?,
         drop: drop?,
         sample: sample?,

@@ -9,12 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use memchr::memchr;
 
 use super::clock::Clocks;
 use super::former::Former;
-use super::framing::{Framing, frame, line};
-use super::tail::{BLOCK, hole_at};
+use super::framing::{Framing, LINE_END, Units, frame, hole_at};
+use super::tail::BLOCK;
 use super::trouble::Trouble;
 use crate::batch::{Mark, Segment, Source};
 use crate::checkpoint::{Packed, Saved};
@@ -93,20 +92,22 @@ impl Unpacked {
 
     /// Passes over the rest of a line, and puts what was read of the next into `rest`; returns how many bytes the line had. What is broken
     /// ends it.
-    fn pass_line(&mut self, rest: &mut Vec<u8>) -> io::Result<usize> {
+    fn pass_line(&mut self, rest: &mut Vec<u8>, units: Units) -> io::Result<usize> {
         let mut passed = 0;
         loop {
             rest.clear();
             match self.read(rest, STEP as u64) {
                 Err(error) if error.raw_os_error().is_some() => return Err(error),
                 Err(_) | Ok(0) => return Ok(passed),
-                Ok(count) => match memchr(b'\n', rest) {
-                    Some(newline) => {
-                        rest.drain(..=newline);
-                        return Ok(passed + newline + 1);
+                Ok(count) => {
+                    let first = units.breaks(rest).next();
+                    if let Some(at) = first {
+                        let line = at + units.width();
+                        rest.drain(..line);
+                        return Ok(passed + line);
                     }
-                    None => passed += count,
-                },
+                    passed += count;
+                }
             }
         }
     }
@@ -209,8 +210,7 @@ impl Archive {
                 self.unpacked.insert(Unpacked::of(&self.file))
             }
         };
-        // One more than the longest record with its newline: a block that is full is not the last.
-        let (start, want) = (self.position, BLOCK.max(max_record + 2));
+        let (start, want) = (self.position, BLOCK.max(max_record.next_multiple_of(2) + LINE_END));
         let mut block = blocks.take(want);
         let read = unpacked.advance_to(start).and_then(|_| {
             block.append(&mut self.rest);
@@ -229,28 +229,20 @@ impl Archive {
             Ok(_) => {}
         }
         let is_last = block.len() < want;
-        let hole = hole_at(&block);
-        let mut framed = frame(&block, hole, max_record);
-        // A hole that a truncation left is no line; the next turn begins with it.
-        let next_hole = framed
-            .lines
-            .iter()
-            .position(|line| hole_at(&block[line.start as usize..]) > 0);
-        if let Some(index) = next_hole {
-            framed.consumed = framed.lines[index].start as usize - hole;
-            framed.lines.truncate(index);
-        }
+        let units = framing.units_of(if start == 0 { &block } else { &unpacked.head });
+        let hole = hole_at(&block, units);
+        let mut framed = frame(&block, hole, max_record, units);
         // A hole ends what stands before it.
-        let is_end = (is_last && framed.complete) || next_hole.is_some();
+        let is_end = (is_last && framed.complete) || framed.ends_at_hole;
         framed.join(framing, &block, hole, is_end, true);
         let mut consumed = hole + framed.consumed;
         if consumed == hole && hole < block.len() {
             let mark = if is_last { Mark::Partial } else { Mark::Truncated };
-            framed.lines.push(line(&block, hole, block.len(), max_record, mark));
+            framed.add(&block, hole, block.len(), max_record, mark);
             consumed = block.len();
             if !is_last {
                 consumed += unpacked
-                    .pass_line(&mut self.rest)
+                    .pass_line(&mut self.rest, units)
                     .inspect_err(|_| self.unpacked = None)?;
             }
         }
@@ -259,18 +251,18 @@ impl Archive {
             self.rest.extend_from_slice(&block[consumed..]);
         }
         block.truncate(consumed);
+        if start == 0 && hole == 0 {
+            framed.unmark(&block);
+        }
         self.position = end;
-        Ok(Passage::Segment(Segment {
-            source: Arc::clone(&self.source),
+        let parts = framed.into_parts(block);
+        Ok(Passage::Segment(Segment::new(
+            &self.source,
+            start..end,
             start,
-            end,
-            base: start,
-            data: block,
-            lines: framed.lines,
-            times: Vec::new(),
-            ticks: Vec::new(),
-            may_be_known: start < self.sent_up_to,
-        }))
+            parts,
+            self.sent_up_to,
+        )))
     }
 
     fn end(&mut self, passage: Passage) -> Passage {
@@ -301,7 +293,7 @@ impl Archive {
             inode: self.inode,
             generation: self.generation,
             offset: self.frontier.settled(),
-            evidence: self.evidence.clone(),
+            evidence: self.evidence,
             begins: None,
             read: self.position,
             size: 0,
@@ -327,7 +319,7 @@ mod tests {
 
     use super::*;
     use crate::batch::Batch;
-    use crate::reader::framing::Join;
+    use crate::reader::framing::{Join, Utf16};
     use crate::reader::tail::Expected;
     use crate::reader::tail::{Tail, Turn};
 
@@ -337,6 +329,7 @@ mod tests {
             max_record: MAX,
             joins: joins.iter().map(|join| Join::parse(join).unwrap()).collect(),
             join_wait: std::time::Duration::from_secs(1),
+            utf16: None,
         }
     }
 
@@ -404,6 +397,7 @@ mod tests {
             members in prop::collection::vec(0usize..1000, 0..4),
             is_ended in any::<bool>(),
             joins in 0usize..3,
+            utf16 in prop_oneof![Just(None), Just(Some(Utf16::Little)), Just(Some(Utf16::Big))],
         ) {
             let mut text = Vec::new();
             for (length, letter) in lines {
@@ -415,11 +409,18 @@ mod tests {
             if !is_ended {
                 text.pop();
             }
+            let little = |byte| [byte, 0];
+            let big = |byte| [0, byte];
+            match utf16 {
+                Some(Utf16::Big) => text = text.into_iter().flat_map(big).collect(),
+                Some(_) => text = text.into_iter().flat_map(little).collect(),
+                None => {}
+            }
             let mut cuts: Vec<_> = members.iter().map(|at| at * text.len() / 1000).collect();
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
             let parts: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
-            let framing = framing(&["java", "/^[a-m]/"][..joins]);
+            let framing = Framing { utf16, ..framing(&["java", "/^[a-m]/"][..joins]) };
             prop_assert_eq!(read(&mut packed(&parts), &framing), read_plain(&text, &framing));
         }
     }

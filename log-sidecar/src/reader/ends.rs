@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 
-use memchr::memrchr_iter;
-
+use super::framing::Units;
 use super::tail::pread_at;
 use crate::identity::{GUARD, HEAD};
 
@@ -28,11 +27,12 @@ impl Ends {
     }
 
     /// Notes where the lines of a `block` end, from `from` on. It stands at `base` of a file that begins with `head`, and ends with a line.
-    pub(super) fn note(&mut self, base: u64, block: &[u8], from: usize, head: &[u8]) {
-        let newlines = memrchr_iter(b'\n', &block[from..]).skip(usize::from(block.ends_with(b"\n")));
-        let mut ends = vec![block.len()];
-        ends.extend(newlines.take(MOST - 1).map(|newline| from + newline + 1));
-        for end in ends.into_iter().rev() {
+    pub(super) fn note(&mut self, base: u64, block: &[u8], from: usize, head: &[u8], units: Units) {
+        let breaks = units.breaks(&block[from..]).rev();
+        let ends = breaks.map(|at| from + at + units.width());
+        let mut last: Vec<_> = ends.filter(|end| *end < block.len()).take(MOST - 1).collect();
+        last.insert(0, block.len());
+        for end in last.into_iter().rev() {
             let offset = base + end as u64;
             let checksum = if offset <= HEAD {
                 crc32fast::hash(&head[..head.len().min(offset as usize)])
@@ -93,7 +93,7 @@ mod tests {
         for end in [700, 3000, text.len()] {
             let behind = at.min(GUARD as usize);
             let block = &text.as_bytes()[at - behind..end];
-            let framed = frame(block, behind, 100);
+            let framed = frame(block, behind, 100, Units::Bytes);
             let block = &block[..behind + framed.consumed];
             at += framed.consumed;
             ends.note(
@@ -101,6 +101,7 @@ mod tests {
                 block,
                 behind,
                 &text.as_bytes()[..at.min(1024)],
+                Units::Bytes,
             );
         }
         assert_eq!(framed_marks(&text), 1000);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     fn framed_marks(text: &str) -> usize {
-        let lines = frame(text.as_bytes(), 0, 100).lines;
+        let lines = frame(text.as_bytes(), 0, 100, Units::Bytes).lines;
         lines.iter().filter(|line| line.mark == Mark::Whole).count()
     }
 }

@@ -30,7 +30,7 @@ use self::archive::{Archive, Passage};
 use self::collect::Collecting;
 use self::files::Files;
 pub(crate) use self::files::{Held, Start};
-pub(crate) use self::framing::{Framing, Join, framed};
+pub(crate) use self::framing::{Framing, Join, Utf16, framed};
 use self::pace::Pace;
 use self::pending::Pending;
 use self::tail::{Expected, Tail, Turn};

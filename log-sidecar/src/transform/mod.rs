@@ -1,13 +1,13 @@
 //! What is left out of what was read, and what nobody is to see of it; before anything else has it.
 
-mod encoding;
+mod charset;
 mod redact;
 mod sample;
 
 use std::mem;
 use std::ops::Range;
 
-pub(crate) use self::encoding::Encoding;
+pub(crate) use self::charset::Charset;
 pub(crate) use self::redact::Redact;
 pub(crate) use self::sample::Sample;
 use crate::batch::{Line, Segment};
@@ -20,7 +20,7 @@ pub(crate) struct Transform {
     /// What a container runtime has cut is put together, and what stands before its lines is not looked at.
     pub(crate) is_cri: bool,
     /// Of lines that are not UTF-8.
-    pub(crate) encoding: Option<Encoding>,
+    pub(crate) charset: Option<Charset>,
     /// If there are any, only lines that one of them matches are sent.
     pub(crate) keep: Vec<Expression>,
     pub(crate) drop: Vec<Expression>,
@@ -38,8 +38,8 @@ impl Transform {
                 *line = line.moved(line.start as usize, line.start as usize + length);
             }
         }
-        if let Some(encoding) = self.encoding {
-            encoding.decode(segment);
+        if let Some(charset) = self.charset {
+            charset.decode(segment);
         }
         if !self.keep.is_empty() || !self.drop.is_empty() || !self.sample.is_empty() {
             let before = segment.lines.len();
@@ -134,14 +134,14 @@ mod tests {
     #[test]
     fn lines_that_are_not_utf8_are_made_text_and_stay_where_they_are() {
         let all: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
-        let text = |encoding| {
+        let text = |charset| {
             let mut segment = segment(&["é", "x"]);
             let before = segment.data.len();
             segment.data.extend_from_slice(&all);
             let last = segment.data.len();
             segment.lines.insert(1, Line::new(before, last, Mark::Whole));
             let transform = Transform {
-                encoding,
+                charset,
                 ..Transform::default()
             };
             transform.apply(&mut segment, &Ledger::default());
@@ -151,9 +151,9 @@ mod tests {
             batch.records().map(of).collect::<Vec<_>>()
         };
         let latin1: String = all.iter().map(|&byte| char::from(byte)).collect();
-        let found = text(Some(Encoding::Latin1));
+        let found = text(Some(Charset::Latin1));
         assert_eq!(found, [(0, "é".into()), (5, latin1.clone()), (3, "x".into())]);
-        let found = &text(Some(Encoding::Windows1252))[1].1;
+        let found = &text(Some(Charset::Windows1252))[1].1;
         let differ: Vec<_> = found.chars().zip(latin1.chars()).filter(|(a, b)| a != b).collect();
         assert_eq!(differ.len(), 27);
         assert!(

@@ -111,7 +111,7 @@ fn reading_stops_when_nothing_is_acknowledged() {
     let pod = Pod::new();
     pod.store.refuse_all(Some(503));
     let line = "x".repeat(999) + "\n";
-    pod.append("app.log", &line.repeat(40_000));
+    pod.append("app.log", line.repeat(40_000));
     let running = pod.start_with(&["--in-flight", "2MiB"]);
     running.wait_for_log("did not take everything");
     let admin = running.address("admin listening");
@@ -271,7 +271,7 @@ fn a_taken_admin_port_fails_the_start() {
 fn more_files_than_may_be_open_are_all_read() {
     let pod = Pod::new();
     let write =
-        |round: usize| (0..80).for_each(|n| pod.append(&format!("{n:03}.log"), &format!("line {}\n", round * 80 + n)));
+        |round: usize| (0..80).for_each(|n| pod.append(&format!("{n:03}.log"), format!("line {}\n", round * 80 + n)));
     write(0);
     let include = pod.log("*.log");
     let to = format!("elasticsearch+http://{}/app", pod.store.address());

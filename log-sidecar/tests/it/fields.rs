@@ -79,7 +79,7 @@ fn what_is_secret_is_nowhere() {
 fn what_is_left_out_is_settled_and_told() {
     let pod = Pod::new();
     for n in 0..1000 {
-        pod.append("app.log", &format!("GET /health {n}\n"));
+        pod.append("app.log", format!("GET /health {n}\n"));
     }
     pod.append_lines("app.log", 0..10);
     pod.append("other.log", "GET /health\n");
@@ -239,7 +239,7 @@ fn of_a_sample_the_same_lines_are_sent_after_a_kill() {
 #[test]
 fn no_more_is_read_in_a_second_than_was_said() {
     let pod = Pod::new();
-    pod.append("app.log", &"x".repeat(99).add("\n").repeat(4000));
+    pod.append("app.log", "x".repeat(99).add("\n").repeat(4000));
     let started = Instant::now();
     let running = pod.start_with(&["--rate", "100KiB", "--batch-size", "16KiB", "--max-record", "8KiB"]);
     pod.wait_for(4000);
@@ -250,7 +250,7 @@ fn no_more_is_read_in_a_second_than_was_said() {
         started.elapsed()
     );
     // A stop does not wait.
-    pod.append("app.log", &"y".repeat(99).add("\n").repeat(40_000));
+    pod.append("app.log", "y".repeat(99).add("\n").repeat(40_000));
     pod.stop(running);
     assert_eq!(pod.store.documents("app").len(), 44_000);
 }

@@ -247,7 +247,7 @@ fn equal_headers_do_not_make_a_copy() {
     pod.wait_for(1);
     for round in 0..6 {
         pod.append("app.log", header);
-        pod.append("app.log", &format!("unlike {round}\n"));
+        pod.append("app.log", format!("unlike {round}\n"));
         fs::rename(pod.log("app.log"), pod.log(&format!("app.log.{round}"))).unwrap();
     }
     pod.wait_for(13);

@@ -156,7 +156,7 @@ fn records_arrive_with_their_time_and_fields_over_kept_connections() {
     for packed in [&[][..], &["--compress=gzip"]] {
         let (pod, server) = (Pod::new(), Server::start(None, || Does::Acknowledge));
         let line = r#"{"time":"2026-11-26T10:00:00.5Z","level":"WARN","message":"line 0","n":-7,"f":1.5,"deep":{"a":[1,null,true]}}"#;
-        pod.append("app.log", &format!("{line}\n"));
+        pod.append("app.log", format!("{line}\n"));
         let to = format!("forward+tcp://{}/app", server.address);
         let more = [&["--parse", "json", "--field", "team=shop"], packed].concat();
         let running = pod.start_to(&to, &more);

@@ -29,7 +29,7 @@ fn age(pod: &Pod, name: &str, age: Duration) {
 }
 
 /// Births are known to some milliseconds only; what is born just before a look may be new to the next.
-fn pass_the_grain() {
+pub(crate) fn pass_the_grain() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
@@ -69,7 +69,7 @@ fn a_first_start_at_the_end_leaves_out_what_is_there_and_nothing_else() {
     pod.append_lines("app.log", 900..910);
     pod.append("app.log", "line");
     pod.append_lines("app.log.1", 900..910);
-    pod.append("old.log", &"no end".repeat(100_000));
+    pod.append("old.log", "no end".repeat(100_000));
     pass_the_grain();
     let running = pod.start_with(&["--start", "tail"]);
     let told = running.wait_for_log("followed from its end");

@@ -28,8 +28,8 @@ fn each_line_is_there_once_also_after_kills_and_refusals() {
     let pod = Pod::new();
     let mut busy = [503, 429, 401, 260].into_iter();
     let loki = Loki::start("team", move |_| busy.next()).unwrap();
-    pod.append("app.log", &lines(0..20_000));
-    pod.append("other.log", &lines(0..100));
+    pod.append("app.log", lines(0..20_000));
+    pod.append("other.log", lines(0..100));
     for kill in 1..4 {
         let running = ship(&loki, &pod, &["--batch-size", "32KiB", "--in-flight", "512KiB"]);
         wait_for(&loki, kill * 4000);
@@ -37,7 +37,7 @@ fn each_line_is_there_once_also_after_kills_and_refusals() {
     }
     let running = ship(&loki, &pod, &[]);
     wait_for(&loki, 20_100);
-    pod.append("app.log", &lines(20_000..20_010));
+    pod.append("app.log", lines(20_000..20_010));
     wait_for(&loki, 20_110);
     pod.stop(running);
     assert_eq!(loki.kept().len(), 20_110);
@@ -61,7 +61,7 @@ fn lines_that_do_not_say_when_are_there_once_in_their_order_also_after_kills() {
     let loki = Loki::start("team", |_| None).unwrap();
     pod.append("app.log", "2026-11-26T10:00:00.123Z started\n");
     let line = |n: usize| format!("\tat org.example.Main.run(Main.java:{})\n", n / 7000);
-    pod.append("app.log", &(0..35_000).map(line).collect::<String>());
+    pod.append("app.log", (0..35_000).map(line).collect::<String>());
     for kill in 1..4 {
         let running = ship(&loki, &pod, &["--batch-size", "64KiB", "--in-flight", "512KiB"]);
         wait_for(&loki, kill * 6000);
@@ -81,9 +81,9 @@ fn lines_that_do_not_say_when_are_there_once_in_their_order_also_after_kills() {
 fn an_entry_that_is_too_old_is_found_and_kept() {
     let pod = Pod::new();
     let loki = Loki::start("team", |line| line.contains("2020").then_some(400)).unwrap();
-    pod.append("app.log", &lines(0..300));
+    pod.append("app.log", lines(0..300));
     pod.append("app.log", "2020-01-01T00:00:00Z old\n");
-    pod.append("app.log", &lines(300..600));
+    pod.append("app.log", lines(300..600));
     let running = ship(&loki, &pod, &[]);
     wait_for(&loki, 600);
     wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));

@@ -17,7 +17,7 @@ fn pod_with_backlog() -> (Pod, Running, u64) {
     let pod = Pod::new();
     pod.store.refuse_all(Some(503));
     let line = |number| format!("{number:0200}\n");
-    pod.append("app.log", &(0..LINES).map(line).collect::<String>());
+    pod.append("app.log", (0..LINES).map(line).collect::<String>());
     let size = fs::metadata(pod.log("app.log")).unwrap().len();
     let running = pod.start_with(&SMALL);
     wait_until_seen(&running, size);

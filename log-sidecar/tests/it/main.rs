@@ -6,6 +6,7 @@
 )]
 
 mod copies;
+mod encodings;
 mod faults;
 mod fields;
 mod files;
@@ -69,13 +70,13 @@ impl Pod {
         self.dir.path().join("state").join(name)
     }
 
-    fn append(&self, name: &str, text: &str) {
+    fn append(&self, name: &str, text: impl AsRef<[u8]>) {
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.log(name))
             .unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        file.write_all(text.as_ref()).unwrap();
     }
 
     /// Writes `packed` as `gzip -c` does of `name`.
@@ -87,7 +88,7 @@ impl Pod {
 
     /// Appends `line FROM` up to `line TO - 1`.
     fn append_lines(&self, name: &str, range: std::ops::Range<usize>) {
-        self.append(name, &range.map(|n| format!("line {n}\n")).collect::<String>());
+        self.append(name, range.map(|n| format!("line {n}\n")).collect::<String>());
     }
 
     /// The sidecar on this pod's volumes, shipping to its store.

@@ -92,7 +92,7 @@ fn what_belongs_together_stays_so_however_it_is_cut() {
 fn a_record_that_is_too_long_is_split_between_lines() {
     let pod = Pod::new();
     let lines: Vec<_> = (0..100).map(|n| format!("\tat line {n:03}\n")).collect();
-    pod.append("app.log", &format!("java.lang.Error: deep\n{}", lines.concat()));
+    pod.append("app.log", format!("java.lang.Error: deep\n{}", lines.concat()));
     let running = pod.start_with(&[
         "--multiline",
         "java",
@@ -146,7 +146,7 @@ fn what_a_container_runtime_has_cut_arrives_whole_and_at_once() {
     pod.append("app.log", &(line("F", "line 1") + &first + &second));
     // What is whole does not wait for others.
     pod.wait_for(1);
-    pod.append("app.log", &line("F", "1}"));
+    pod.append("app.log", line("F", "1}"));
     pod.wait_for(2);
     pod.stop(running);
     pod.assert_lines(2);

@@ -305,7 +305,7 @@ fn held_batches_do_not_stop_the_others() {
     let running = pod.start_with(&["--retry-max=500ms"]);
     running.wait_for_log("the sink is there");
     for n in 0..20 {
-        pod.append("app.log", &format!("poison {n}\n"));
+        pod.append("app.log", format!("poison {n}\n"));
         std::thread::sleep(std::time::Duration::from_millis(60));
     }
     running.wait_for_log("held until others are taken");

@@ -239,7 +239,7 @@ fn after_a_kill_the_same_lines_go_under_the_same_name() {
         let before = bucket.state().puts.len();
         for part in 0..10 {
             for name in ["app.log", "b.log"] {
-                pod.append(name, &"none of this\n".repeat(part));
+                pod.append(name, "none of this\n".repeat(part));
                 pod.append_lines(name, lines..lines + 40);
                 lines += 40;
             }
@@ -297,7 +297,7 @@ fn settings_that_change_after_a_kill_double_nothing() {
     ] {
         let (pod, bucket) = (Pod::new(), Bucket::start(|| Does::KeepAndHang));
         for round in 0..6 {
-            pod.append("app.log", &"none of this\n".repeat(4000));
+            pod.append("app.log", "none of this\n".repeat(4000));
             pod.append_lines("app.log", round * 10..round * 10 + 10);
         }
         let small = [

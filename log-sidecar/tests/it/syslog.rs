@@ -176,9 +176,9 @@ fn each_message_is_a_datagram() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
-    pod.append("app.log", &"x".repeat(65_000));
+    pod.append("app.log", "x".repeat(65_000));
     pod.append("app.log", "\n");
-    pod.append("app.log", &"x".repeat(66_000));
+    pod.append("app.log", "x".repeat(66_000));
     pod.append("app.log", "\n");
     let running = pod.start_to(&format!("syslog+udp://{address}"), &[]);
     // The first is lost, as datagrams are; it tells that nobody is there.

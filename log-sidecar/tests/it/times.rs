@@ -23,7 +23,7 @@ fn days(pod: &Pod, range: std::ops::Range<usize>) -> Vec<usize> {
 #[test]
 fn each_line_goes_to_the_index_of_its_day_however_often_it_is_sent() {
     let pod = Pod::new();
-    pod.append("app.log", &lines(10..20));
+    pod.append("app.log", lines(10..20));
     let running = pod.start_to(&dated(&pod), &[]);
     wait::until("all days", || (days(&pod, 10..20) == [2; 10]).then_some(()));
     running.kill();
@@ -55,7 +55,7 @@ fn a_record_at_fault_keeps_its_time() {
             testbed::peer::Verdict::Store
         }
     });
-    pod.append("app.log", &lines(10..15));
+    pod.append("app.log", lines(10..15));
     let to = dated(&pod);
     let running = pod.start_to(&to, &[]);
     wait::until("the dead letter", || (pod.dead_letters_so_far() == 1).then_some(()));

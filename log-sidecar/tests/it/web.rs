@@ -83,7 +83,7 @@ fn what_is_refused_as_a_whole_stops_no_other_file() {
         Reply::text(200, "")
     });
     let server = server.unwrap();
-    pod.append("a.log", &"bad line\n".repeat(40_000));
+    pod.append("a.log", "bad line\n".repeat(40_000));
     let to = format!("ndjson+http://{}/", server.address());
     let more = ["--in-flight", "512KiB", "--batch-size", "64KiB", "--max-record", "8KiB"];
     let running = pod.start_to(&to, &more);

@@ -87,7 +87,7 @@ fn a_line_beyond_the_limit_is_cut_and_marked() {
     let pod = Pod::new();
     let long = |length: usize| "x".repeat(length);
     for length in [99, 100, 101, 600_000] {
-        pod.append("app.log", &format!("{}\n", long(length)));
+        pod.append("app.log", format!("{}\n", long(length)));
     }
     pod.append("app.log", "after\n");
     let running = pod.start_with(&["--max-record", "100B"]);

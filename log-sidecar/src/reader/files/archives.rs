@@ -228,7 +228,7 @@ impl Files {
         let known_by = read.chain(formers.map(Former::known_by));
         known_by
             .filter(|(length, evidence)| *length > 0 && evidence.has_head(head.head_of(*length)))
-            .map(|(length, evidence)| (length, evidence.clone()))
+            .map(|(length, evidence)| (length, *evidence))
             .collect()
     }
 

@@ -26,6 +26,7 @@ use self::memory::{Known, Memory};
 use self::rotated::Young;
 use super::archive::Archive;
 use super::former::Former;
+use super::framing::Utf16;
 use super::tail::Tail;
 use super::trouble::Trouble;
 use crate::batch::{Settled, Source};
@@ -65,6 +66,7 @@ impl Held {
 pub(super) struct Files {
     patterns: Patterns,
     times: Times,
+    utf16: Option<Utf16>,
     start: Start,
     /// How long a deleted file has to be quiet, and how many bytes of such files are held at most.
     hold_deleted: Duration,
@@ -157,6 +159,7 @@ impl Files {
         Self {
             patterns: config.patterns.clone(),
             times: config.times,
+            utf16: config.framing.utf16,
             start: config.start,
             hold_deleted: config.hold_deleted,
             hold_deleted_max: config.hold_deleted_max,

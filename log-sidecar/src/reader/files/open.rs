@@ -198,7 +198,7 @@ impl Files {
             tail
         } else if found.kind == Kind::Matched && self.history.as_ref().is_some_and(|h| h.passes_over(found)) {
             self.pass_over(found, "there at the first start; followed from its end");
-            Tail::at_end(file, inode, &path, &self.scope)?
+            Tail::at_end(file, inode, &path, &self.scope, self.utf16)?
         } else {
             let generation = self.generations.remove(&inode.lasting()).unwrap_or_default();
             let former = Former::unread(inode, &found.path, &self.scope, generation);
@@ -211,7 +211,7 @@ impl Files {
         tail.matched = found.kind == Kind::Matched;
         tail.sent_up_to = self.sent_up_to(&known_as);
         if let Some(zone) = self.times.zone {
-            tail.wind(zone)?;
+            tail.wind(zone, self.utf16)?;
         }
         tracing::info!(path = %path, known_as = tail.source.path, offset = tail.frontier.settled(), "reading");
         self.tails.insert(inode, tail);

@@ -2,14 +2,16 @@
 
 mod multiline;
 mod traces;
+mod units;
 
 use std::time::Duration;
 
-use memchr::memchr_iter;
-
 pub(crate) use self::multiline::Join;
 use self::multiline::{is_closed, is_cut, join, tear};
+pub(super) use self::units::Units;
+pub(crate) use self::units::Utf16;
 use crate::batch::{Line, Mark};
+use crate::recycle::Recycled;
 
 /// What is a record.
 #[derive(Debug, Clone)]
@@ -20,10 +22,25 @@ pub(crate) struct Framing {
     pub(crate) joins: Vec<Join>,
     /// So long after the last line, none is waited for to be joined.
     pub(crate) join_wait: Duration,
+    /// Which files are UTF-16.
+    pub(crate) utf16: Option<Utf16>,
+}
+
+impl Framing {
+    /// What a file that begins with `head` is made of.
+    pub(super) fn units_of(&self, head: &[u8]) -> Units {
+        self.utf16.map_or(Units::Bytes, |utf16| utf16.units_of(head))
+    }
 }
 
 /// More lines are left for the next block: a block of empty lines must not need many times its size.
 const MAX_LINES: usize = 4096;
+
+/// The longest end of a line, bytes: a carriage return and a newline in UTF-16.
+pub(super) const LINE_END: usize = 4;
+
+/// Bytes.
+pub(super) const LEAST_HOLE: usize = 64;
 
 /// What a block holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +50,11 @@ pub(super) struct Framed {
     pub(super) consumed: usize,
     /// All of the block was looked at.
     pub(super) complete: bool,
+    /// What is left begins with a hole, see [`hole_at`].
+    pub(super) ends_at_hole: bool,
+    units: Units,
+    /// Where the lines stand in UTF-8, if the block is none.
+    decoded: Vec<u8>,
 }
 
 impl Framed {
@@ -42,6 +64,10 @@ impl Framed {
         if framing.joins.is_empty() || self.lines.is_empty() {
             return false;
         }
+        let block = match self.units {
+            Units::Bytes => block,
+            Units::Little | Units::Big => &self.decoded,
+        };
         self.lines = join(&framing.joins, block, &self.lines, framing.max_record);
         let Some(open) = self.lines.last_mut() else {
             return false;
@@ -56,56 +82,109 @@ impl Framed {
         if (self.lines.len() > 1 || !is_full)
             && let Some(open) = self.lines.pop()
         {
-            self.consumed = open.start as usize - start;
+            self.consumed = open.at() - start;
             return true;
         }
         self.lines.first_mut().map(tear);
         false
     }
-}
 
-/// The records of a block that nothing comes after, and how many bytes they are of.
-pub(crate) fn framed(framing: &Framing, block: &[u8]) -> (Vec<Line>, usize) {
-    let mut framed = frame(block, 0, framing.max_record);
-    framed.join(framing, block, 0, true, true);
-    (framed.lines, framed.consumed)
-}
+    /// Adds the line `block[from..to]`, without its carriage return.
+    pub(super) fn add(&mut self, block: &[u8], from: usize, to: usize, max: usize, mark: Mark) {
+        let units = self.units;
+        let end = if units.ends_with_return(&block[from..to]) {
+            to - units.width()
+        } else {
+            to
+        };
+        let (end, mark) = if end - from > max {
+            (from + units.whole(max), Mark::Truncated)
+        } else {
+            (end, mark)
+        };
+        let line = Line::new(from, end, mark);
+        self.lines.push(match units {
+            Units::Bytes => line,
+            Units::Little | Units::Big => {
+                let start = self.decoded.len();
+                units.decode(&block[from..end], &mut self.decoded);
+                let line = line.moved(start, self.decoded.len());
+                self.decoded.push(b'\n');
+                line
+            }
+        });
+    }
 
-/// Splits `block` from `start` on at newlines; a line longer than `max` is cut there. What follows the last newline is left for later.
-pub(super) fn frame(block: &[u8], start: usize, max: usize) -> Framed {
-    let mut lines = Vec::new();
-    let mut from = start;
-    for newline in memchr_iter(b'\n', &block[start..]) {
-        if lines.len() == MAX_LINES {
-            return Framed {
-                lines,
-                consumed: from - start,
-                complete: false,
-            };
+    /// Leaves the byte order mark out of the first line, which is that of a file.
+    pub(super) fn unmark(&mut self, block: &[u8]) {
+        let text = match self.units {
+            Units::Bytes => block,
+            Units::Little | Units::Big => &self.decoded,
+        };
+        if let Some(first) = self.lines.first_mut() {
+            let range = first.range();
+            *first = first.moved(range.start + mark_of(&text[range.clone()]), range.end);
         }
-        let newline = start + newline;
-        lines.push(line(block, from, newline, max, Mark::Whole));
-        from = newline + 1;
     }
-    Framed {
-        lines,
-        consumed: from - start,
-        complete: true,
+
+    /// What the lines are in, and the lines.
+    pub(super) fn into_parts(self, block: Recycled) -> (Recycled, Vec<Line>) {
+        match self.units {
+            Units::Bytes => (block, self.lines),
+            Units::Little | Units::Big => (self.decoded.into(), self.lines),
+        }
     }
 }
 
-/// The line `block[from..to]`, without its carriage return.
-pub(super) fn line(block: &[u8], from: usize, to: usize, max: usize, mark: Mark) -> Line {
-    let end = if to > from && block[to - 1] == b'\r' {
-        to - 1
-    } else {
-        to
+/// The length of the byte order mark that `text` begins with.
+pub(super) fn mark_of(text: &[u8]) -> usize {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    if text.starts_with(MARK) { MARK.len() } else { 0 }
+}
+
+/// The records of a file that is one `block`, what they are in, and how many bytes they are of.
+pub(crate) fn framed(framing: &Framing, block: Vec<u8>) -> ((Recycled, Vec<Line>), usize) {
+    let mut framed = frame(&block, 0, framing.max_record, framing.units_of(&block));
+    framed.join(framing, &block, 0, true, true);
+    framed.unmark(&block);
+    let consumed = framed.consumed;
+    (framed.into_parts(block.into()), consumed)
+}
+
+/// Splits `block` from `start` on at line breaks; a line longer than `max` is cut there. What follows the last break is left for later.
+pub(super) fn frame(block: &[u8], start: usize, max: usize, units: Units) -> Framed {
+    let mut framed = Framed {
+        lines: Vec::new(),
+        consumed: 0,
+        complete: true,
+        ends_at_hole: false,
+        units,
+        decoded: Vec::new(),
     };
-    if end - from > max {
-        Line::new(from, from + max, Mark::Truncated)
-    } else {
-        Line::new(from, end, mark)
+    let mut from = start;
+    for line_break in units.breaks(&block[start..]) {
+        if framed.lines.len() == MAX_LINES {
+            framed.complete = false;
+            break;
+        }
+        let to = start + line_break;
+        if from > start && hole_at(&block[from..to], units) > 0 {
+            framed.complete = false;
+            break;
+        }
+        framed.add(block, from, to, max, Mark::Whole);
+        from = to + units.width();
     }
+    framed.consumed = from - start;
+    framed.ends_at_hole = from > start && hole_at(&block[from..], units) > 0;
+    framed
+}
+
+/// How many of the `bytes` that begin a line belong to a hole: a writer without `O_APPEND` goes on where it was when the file was
+/// truncated, and no line begins with so many NULs.
+pub(super) fn hole_at(bytes: &[u8], units: Units) -> usize {
+    let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
+    if nuls < LEAST_HOLE { 0 } else { units.whole(nuls) }
 }
 
 #[cfg(test)]
@@ -115,7 +194,7 @@ mod tests {
     use super::*;
 
     fn texts(block: &[u8], max: usize) -> (Vec<(u32, String, Mark)>, usize) {
-        let framed = frame(block, 0, max);
+        let framed = frame(block, 0, max, Units::Bytes);
         let text = |l: &Line| String::from_utf8(block[l.range()].to_vec()).unwrap();
         (
             framed.lines.iter().map(|l| (l.start, text(l), l.mark)).collect(),
@@ -148,7 +227,7 @@ mod tests {
     #[test]
     fn a_block_gives_a_limited_number_of_lines() {
         for (count, complete) in [(MAX_LINES - 1, true), (MAX_LINES, true), (MAX_LINES + 1, false)] {
-            let framed = frame(&vec![b'\n'; count], 0, 8);
+            let framed = frame(&vec![b'\n'; count], 0, 8, Units::Bytes);
             assert_eq!((framed.lines.len(), framed.complete), (count.min(MAX_LINES), complete));
             assert_eq!(framed.consumed, framed.lines.len());
         }
@@ -157,7 +236,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_byte_is_lost(block in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200)) {
-            let framed = frame(&block, 0, usize::MAX);
+            let framed = frame(&block, 0, usize::MAX, Units::Bytes);
             let mut rebuilt = Vec::new();
             for line in &framed.lines {
                 prop_assert_eq!(line.range().start, rebuilt.len());

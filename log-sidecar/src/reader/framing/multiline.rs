@@ -117,11 +117,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reader::framing::frame;
+    use crate::reader::framing::{Units, frame};
 
     fn joined(rules: &[&str], text: &str, max: usize) -> Vec<(String, Mark)> {
         let rules: Vec<_> = rules.iter().map(|rule| Join::parse(rule).unwrap()).collect();
-        let framed = frame(text.as_bytes(), 0, max);
+        let framed = frame(text.as_bytes(), 0, max, Units::Bytes);
         let joined = join(&rules, text.as_bytes(), &framed.lines, max);
         let text = |line: &Line| text[line.range()].to_owned();
         joined.iter().map(|line| (text(line), line.mark)).collect()
@@ -402,7 +402,7 @@ mod tests {
     proptest! {
         #[test]
         fn joining_moves_no_byte(text in "[#a\t\n]{0,200}", max in 1usize..50) {
-            let lines = frame(text.as_bytes(), 0, max).lines;
+            let lines = frame(text.as_bytes(), 0, max, Units::Bytes).lines;
             let joined = join(&[Join::parse("/^#/").unwrap(), Join::Trace(Language::Java)], text.as_bytes(), &lines, max);
             // Each joined line begins where one begins, ends where one ends, and the next begins with the next.
             let mut rest = lines.iter();

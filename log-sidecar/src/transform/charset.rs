@@ -2,21 +2,14 @@
 
 use std::str;
 
-use pod_contract::config::Word;
-
 use crate::batch::{Line, Segment};
 
 /// What the bytes of such lines are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub(crate) enum Charset {
     /// ISO 8859-1: each byte is the code point of that number.
     Latin1,
     Windows1252,
-}
-
-impl Word for Encoding {
-    const FORM: &'static str = "latin1 or windows-1252";
-    const WORDS: &'static [(&'static str, Self)] = &[("latin1", Self::Latin1), ("windows-1252", Self::Windows1252)];
 }
 
 /// Of windows-1252, from 0x80 on; the rest is as in ISO 8859-1. Source: <https://encoding.spec.whatwg.org/index-windows-1252.txt>.
@@ -25,7 +18,7 @@ const FROM_80: [char; 32] = [
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-impl Encoding {
+impl Charset {
     fn char(self, byte: u8) -> char {
         match (self, byte) {
             (Self::Windows1252, 0x80..=0x9f) => FROM_80[usize::from(byte - 0x80)],
