@@ -20,6 +20,8 @@ pub(crate) const NAME: &str = "checkpoint.json";
 /// In the place of its ending, as long as nobody has gone on.
 pub(crate) const CLEAN: &str = "json.clean";
 const VERSION: u32 = 1;
+/// Written at a time, bytes.
+const CHUNK: usize = 64 << 10;
 
 /// One file as it was when the checkpoint was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -259,7 +261,7 @@ impl Checkpoint {
             self.lock = Some(lock(path.parent().unwrap_or(path))?);
         }
         let mut staged = Staged::create(path)?;
-        let mut file = BufWriter::new(staged.file());
+        let mut file = BufWriter::with_capacity(CHUNK, staged.file());
         serde_json::to_writer(&mut file, &positions)?;
         file.flush()?;
         drop(file);

@@ -1,16 +1,24 @@
-//! Large buffers that are used again: a freed one goes back to the kernel at once, and comes back as a page fault for each 4 KiB.
+//! Buffers that are used again: of those that do not share a page with others, a freed one goes back to the kernel at once, and comes back
+//! as a page fault for each 4 KiB.
 
 use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Buffers that nobody uses now. Smaller ones than `least` are not kept, nor more than `most`.
+/// What fits into these, bytes, gets one of them; what is not half a page long is left to the allocator.
+const SMALL: [usize; 2] = [8 << 10, 32 << 10];
+const LEAST_SMALL: usize = 2 << 10;
+
+/// Buffers that nobody uses now: large ones, of at least `least` bytes, and [`SMALL`] ones; of each no more than `most`.
 #[derive(Debug)]
 pub(crate) struct Pool {
     least: usize,
     most: usize,
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Mutex<Shelves>,
 }
+
+/// By size; the last one has the large ones.
+type Shelves = [Vec<Vec<u8>>; SMALL.len() + 1];
 
 impl Pool {
     pub(crate) fn new(least: usize, most: usize) -> Arc<Self> {
@@ -23,28 +31,41 @@ impl Pool {
 
     /// An empty buffer for `capacity` bytes.
     pub(crate) fn take(self: &Arc<Self>, capacity: usize) -> Recycled {
-        if capacity < self.least {
-            return Vec::with_capacity(capacity).into();
-        }
-        let spare = self.spare().pop();
+        let small = SMALL.iter().position(|size| (LEAST_SMALL..=*size).contains(&capacity));
+        let (shelf, capacity) = match small {
+            _ if capacity >= self.least => (SMALL.len(), capacity),
+            Some(shelf) => (shelf, SMALL[shelf]),
+            None => return Vec::with_capacity(capacity).into(),
+        };
+        let spare = self.spare()[shelf].pop();
         let mut bytes = spare.unwrap_or_default();
-        bytes.reserve(capacity);
+        bytes.reserve_exact(capacity);
         Recycled {
             bytes,
             home: Some(Arc::clone(self)),
         }
     }
 
+    fn give_back(&self, mut bytes: Vec<u8>) {
+        let small = SMALL.iter().position(|size| *size == bytes.capacity());
+        let shelf = if bytes.capacity() >= self.least {
+            Some(SMALL.len())
+        } else {
+            small
+        };
+        let mut spare = self.spare();
+        if let Some(shelf) = shelf.filter(|shelf| spare[*shelf].len() < self.most) {
+            bytes.clear();
+            spare[shelf].push(bytes);
+        }
+    }
+
     /// Gives the memory back.
     pub(crate) fn clear(&self) {
-        self.spare().clear();
+        *self.spare() = Shelves::default();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.spare().is_empty()
-    }
-
-    fn spare(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn spare(&self) -> MutexGuard<'_, Shelves> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,11 +79,8 @@ pub(crate) struct Recycled {
 
 impl Drop for Recycled {
     fn drop(&mut self) {
-        let Some(home) = &self.home else { return };
-        let mut spare = home.spare();
-        if spare.len() < home.most && self.bytes.capacity() >= home.least {
-            self.bytes.clear();
-            spare.push(std::mem::take(&mut self.bytes));
+        if let Some(home) = &self.home {
+            home.give_back(std::mem::take(&mut self.bytes));
         }
     }
 }
@@ -117,19 +135,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_buffers_are_used_again_as_far_as_there_is_room() {
-        let pool = Pool::new(1000, 2);
-        drop(pool.take(999));
-        assert!(pool.is_empty());
-        let mut taken: Vec<_> = (0..3).map(|_| pool.take(1000)).collect();
-        taken[0].extend_from_slice(b"old");
-        let places: Vec<_> = taken.iter().map(|buffer| buffer.as_ptr()).collect();
-        drop(taken);
-        assert_eq!(pool.spare().len(), 2);
-        let again = pool.take(1000);
-        assert!(places.contains(&again.as_ptr()) && again.is_empty());
-        drop(again);
+    fn buffers_are_used_again_as_far_as_there_is_room() {
+        const LEAST: usize = 100_000;
+        let pool = Pool::new(LEAST, 2);
+        let spare = || pool.spare().each_ref().map(Vec::len);
+        for not_kept in [LEAST_SMALL - 1, SMALL[1] + 1, LEAST - 1] {
+            drop(pool.take(not_kept));
+            assert_eq!(spare(), [0; 3], "{not_kept}");
+        }
+        for (shelf, sizes) in [[LEAST_SMALL, SMALL[0]], [SMALL[0] + 1, SMALL[1]], [LEAST, 2 * LEAST]]
+            .iter()
+            .enumerate()
+        {
+            let mut taken: Vec<_> = (0..3).map(|_| pool.take(sizes[0])).collect();
+            taken[0].extend_from_slice(b"old");
+            let places: Vec<_> = taken.iter().map(|buffer| buffer.as_ptr()).collect();
+            drop(taken);
+            assert_eq!(spare()[shelf], 2, "{sizes:?}");
+            let again = pool.take(sizes[0]);
+            assert!(places.contains(&again.as_ptr()) && again.is_empty());
+            drop(again);
+            drop(pool.take(sizes[1]));
+            assert_eq!(spare()[shelf], 2, "{sizes:?}");
+        }
+        // One that has outgrown its size.
+        let mut grown = pool.take(SMALL[0]);
+        grown.resize(SMALL[0] + 1, 0);
+        drop(grown);
+        assert_eq!(spare(), [1, 2, 2]);
         pool.clear();
-        assert!(pool.is_empty());
+        assert_eq!(spare(), [0; 3]);
     }
 }

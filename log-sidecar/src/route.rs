@@ -1,10 +1,14 @@
 //! One sink: the thread that reads for it, the delivery of what was read, and the order in which they end.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::mem;
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +19,7 @@ use pod_contract::run::ready::{Latch, Ready};
 use pod_contract::start::exit::Failure;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument as _;
 
 use crate::batch::Batch;
@@ -238,26 +242,50 @@ async fn deliver_all(
 ) -> Result<(), Failure> {
     let most = delivery.batches(MAX_BATCHES + MAX_HELD);
     let mut under_way = JoinSet::new();
+    // Mostly there is one, and its place is used again: a task for each would be a page that comes and goes.
+    let mut only = pin!(None);
     let mut is_open = true;
-    while is_open || !under_way.is_empty() {
+    // One timer for many batches: to set one wakes the thread.
+    let mut rest = pin!(sleep(REST));
+    let (mut is_timed, mut is_used) = (false, false);
+    while is_open || only.is_some() || !under_way.is_empty() {
         tokio::select! {
-            batch = batches.recv(), if is_open && under_way.len() < most => match batch {
+            batch = batches.recv(), if is_open && under_way.len() + usize::from(only.is_some()) < most => match batch {
                 Some(batch) => {
+                    is_used = true;
+                    if !mem::replace(&mut is_timed, true) {
+                        rest.as_mut().reset(Instant::now() + REST);
+                    }
                     let settled = settle(Rc::clone(&delivery), batch, Arc::clone(&mailbox));
-                    under_way.spawn_local(settled.in_current_span());
+                    if only.is_none() {
+                        only.set(Some(settled));
+                    } else {
+                        under_way.spawn_local(settled.in_current_span());
+                    }
                 }
                 None => is_open = false,
             },
+            () = poll_fn(|context| poll_in(only.as_mut(), context)), if only.is_some() => only.set(None),
             Some(ended) = under_way.join_next() => {
                 ended.map_err(|_| Failure::failed("delivering a batch panicked; this is a bug"))?;
             }
-            () = tokio::time::sleep(REST), if under_way.is_empty() && (!blocks.is_empty() || delivery.sink.spare().is_some_and(|bodies| !bodies.is_empty())) => {
-                blocks.clear();
-                delivery.sink.spare().map(Pool::clear);
+            () = &mut rest, if is_timed => {
+                is_timed = mem::take(&mut is_used) || only.is_some() || !under_way.is_empty();
+                if is_timed {
+                    rest.as_mut().reset(Instant::now() + REST);
+                } else {
+                    blocks.clear();
+                    delivery.sink.spare().map(Pool::clear);
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Nothing never ends.
+fn poll_in<F: Future>(place: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
+    place.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
 }
 
 async fn settle(delivery: Rc<Delivery>, batch: Batch, mailbox: Arc<Mailbox>) {

@@ -96,7 +96,9 @@ impl Delivery {
     /// Returns when every record of the batch is settled.
     pub(crate) async fn deliver(&self, batch: &Batch, hold: &dyn Fn(bool)) {
         // Parts still to send; a part that the sink calls too large is split.
-        let mut parts: Vec<Vec<Record<'_>>> = vec![batch.records().collect()];
+        let mut all = Vec::with_capacity(batch.lot().records);
+        all.extend(batch.records());
+        let mut parts: Vec<Vec<Record<'_>>> = vec![all];
         let mut course = Course {
             hold,
             is_held: false,

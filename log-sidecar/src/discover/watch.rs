@@ -13,8 +13,8 @@ use rustix::fs::{StatFs, statfs};
 use super::patterns::Base;
 use crate::mailbox::Mailbox;
 
-/// Hints that come within this time after one are told together.
-const TOGETHER: Duration = Duration::from_millis(50);
+/// Hints that come within this time after one are told together; less than the reader rests, so that none waits for two rests.
+const TOGETHER: Duration = Duration::from_millis(80);
 /// Longer than it takes to tell what has come during a rest.
 const AWAKE: Duration = Duration::from_millis(1);
 /// Names that are told at a time; of more, it is told that anything may have changed.

@@ -61,11 +61,11 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_SAVE: Duration = Duration::from_millis(20);
 const SHARE: u32 = 4;
 /// And no farther than this, however long it takes to write it.
-const MAX_SAVE: Duration = Duration::from_secs(10);
+const MAX_SAVE: Duration = Duration::from_secs(15);
 /// A look at all files, or the checkpoint, takes one part in so many of the time.
 const RARE: u32 = 1000;
 const OFTEN: u32 = 20;
-const MAX_POLL: Duration = Duration::from_secs(10);
+const MAX_POLL: Duration = Duration::from_secs(30);
 /// Between two looks at files that are written to all the time.
 const REST: Duration = Duration::from_millis(85);
 /// While the sink is busy, a line waits for company so long, unless the user says how long.

@@ -33,7 +33,7 @@ use crate::batch::{Settled, Source};
 use crate::checkpoint::{Positions, Saved};
 use crate::clock::Times;
 use crate::config::Reading;
-use crate::discover::{Found, Kind, Patterns, is_compressed_name};
+use crate::discover::{Found, Kind, Patterns, Scan, is_compressed_name};
 use crate::identity::{Inode, Lasting};
 use crate::lease::Leases;
 use crate::ledger::Ledger;
@@ -99,8 +99,8 @@ pub(super) struct Files {
     history: Option<History>,
     passed_over: PassedOver,
     unreadable: BTreeMap<PathBuf, Trouble>,
-    /// All names that were there at the last look.
-    names: HashMap<PathBuf, (Inode, Kind)>,
+    /// All names that were there.
+    last_look: Scan,
     first_look: bool,
     /// A name led to another file, or nowhere, when it was to be opened.
     has_missed: bool,
@@ -181,7 +181,7 @@ impl Files {
             history: is_anew.then(|| History::new(config.start, config.ignore_older, nanos_now())),
             passed_over: PassedOver::default(),
             unreadable: BTreeMap::new(),
-            names: HashMap::new(),
+            last_look: Scan::default(),
             first_look: true,
             has_missed: false,
             losses: Vec::new(),
@@ -210,8 +210,8 @@ impl Files {
                 None => tail.matched && is_hidden(),
             };
         }
-        let names = |path: &Path| scan.files.iter().any(|file| file.path == path);
-        self.unreadable.retain(|path, _| look.lacks(path) || names(path));
+        self.unreadable
+            .retain(|path, _| look.lacks(path) || scan.named(path).is_some());
         let mut opened = self.read_what_vanished(&look) | self.take_up_inherited(&look);
         self.has_more_archives = false;
         // First those that are known: what was truncated tells of what is new whether it is a copy.
@@ -256,8 +256,7 @@ impl Files {
         let news = self.tails.iter().filter(may_have_news).map(|(inode, _)| *inode);
         self.dirty.extend(news);
         self.measure(Some(&look));
-        let name = |file: Found| (file.path, (file.inode, file.kind));
-        self.names = scan.files.into_iter().map(name).collect();
+        self.last_look = scan;
         for path in std::mem::take(&mut self.closed) {
             self.note_closed(&path);
         }
@@ -303,7 +302,7 @@ impl Files {
 
     /// Is there something that was not, or could not be, read to its end?
     pub(super) fn has_unread(&self, is_held_back: bool) -> bool {
-        let is_log = |path: &PathBuf| self.names.get(path).is_some_and(|(_, kind)| *kind != Kind::Other);
+        let is_log = |path: &PathBuf| (self.last_look.named(path)).is_some_and(|found| found.kind != Kind::Other);
         let is_unread = |tail: &Tail| (is_held_back || tail.trouble.is_there()) && tail.backlog() > 0;
         self.has_lost
             || self.awaits_archives()
@@ -435,7 +434,7 @@ impl Files {
 
     /// Notes that the file of this name was written to; false when it may have to be opened.
     pub(super) fn touch(&mut self, path: &Path) -> bool {
-        let Some((inode, kind)) = self.names.get(path) else {
+        let Some(Found { inode, kind, .. }) = self.last_look.named(path) else {
             self.closed.remove(path);
             return false;
         };

@@ -26,7 +26,11 @@ impl Files {
 
     /// Notes that somebody who may have written to the file of this name has closed it.
     pub(in crate::reader) fn note_closed(&mut self, path: &Path) {
-        match self.names.get(path).and_then(|(inode, _)| self.tails.get_mut(inode)) {
+        match self
+            .last_look
+            .named(path)
+            .and_then(|found| self.tails.get_mut(&found.inode))
+        {
             Some(tail) => tail.is_closed = true,
             // Bounded by the news of it between two looks.
             None => drop(self.closed.insert(path.to_owned())),

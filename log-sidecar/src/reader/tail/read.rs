@@ -135,7 +135,7 @@ impl Tail {
             self.advance(&block, units.whole(unread));
             return Ok(Turn::More);
         }
-        let is_end = self.looked_at == self.size();
+        let is_end = (last || joins_no_more) && self.looked_at == self.size();
         // It may have grown since it was read: only a block that is full can end a record.
         let is_full = !framed.complete || unread >= BLOCK.max(max_record + LINE_END);
         let joins_no_more = (joins_no_more && is_end) || framed.ends_at_hole;
@@ -162,13 +162,15 @@ impl Tail {
     /// Of `unread` bytes, those from `text` on are NULs: is there nothing else up to the end of the file? That is looked at once for a
     /// size.
     fn is_room(&mut self, text: usize, unread: usize) -> bool {
-        let (nuls, size) = (unread - text, self.size());
+        let nuls = unread - text;
+        if nuls == 0 {
+            return false;
+        }
+        let size = self.size();
         let reaches_end = self.position + unread as u64 == size;
-        let is_room = match nuls {
-            0 => false,
-            _ if reaches_end || self.room_of == Some(size) => true,
-            _ => nuls >= LEAST_HOLE && self.end_of_nuls(self.position + text as u64).is_none(),
-        };
+        let is_room = reaches_end
+            || self.room_of == Some(size)
+            || (nuls >= LEAST_HOLE && self.end_of_nuls(self.position + text as u64).is_none());
         if is_room {
             self.room_of = Some(size);
         }
