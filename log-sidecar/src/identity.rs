@@ -183,7 +183,8 @@ impl TryFrom<String> for Digest {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digest = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32);
+        let is_whole = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digest = u128::from_str_radix(&text, 16).ok().filter(|_| is_whole);
         let digest = digest.ok_or_else(|| format!("{text:?} is no digest"))?;
         Ok(Self(digest.to_be_bytes()))
     }

@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What fits into these, bytes, gets one of them; what is not half a page long is left to the allocator.
-const SMALL: [usize; 2] = [8 << 10, 32 << 10];
+/// What fits into these, bytes, gets one of them: what a file has after a rest, and nothing that would count for much more than it is. What
+/// is not half a page long is left to the allocator.
+const SMALL: [usize; 2] = [4 << 10, 8 << 10];
 const LEAST_SMALL: usize = 2 << 10;
 
-/// Buffers that nobody uses now: large ones, of at least `least` bytes, and [`SMALL`] ones; of each no more than `most`.
+/// Buffers that nobody uses now: large ones, of at least `least` bytes, and [`SMALL`] ones below that; of each no more than `most`.
 #[derive(Debug)]
 pub(crate) struct Pool {
     least: usize,
@@ -31,11 +32,10 @@ impl Pool {
 
     /// An empty buffer for `capacity` bytes.
     pub(crate) fn take(self: &Arc<Self>, capacity: usize) -> Recycled {
-        let small = SMALL.iter().position(|size| (LEAST_SMALL..=*size).contains(&capacity));
-        let (shelf, capacity) = match small {
-            _ if capacity >= self.least => (SMALL.len(), capacity),
-            Some(shelf) => (shelf, SMALL[shelf]),
-            None => return Vec::with_capacity(capacity).into(),
+        let fits = |size: &&usize| (LEAST_SMALL..=**size).contains(&capacity) && **size < self.least;
+        let capacity = SMALL.iter().find(fits).map_or(capacity, |size| *size);
+        let Some(shelf) = self.shelf_of(capacity) else {
+            return Vec::with_capacity(capacity).into();
         };
         let spare = self.spare()[shelf].pop();
         let mut bytes = spare.unwrap_or_default();
@@ -47,17 +47,19 @@ impl Pool {
     }
 
     fn give_back(&self, mut bytes: Vec<u8>) {
-        let small = SMALL.iter().position(|size| *size == bytes.capacity());
-        let shelf = if bytes.capacity() >= self.least {
-            Some(SMALL.len())
-        } else {
-            small
-        };
-        let mut spare = self.spare();
+        let (shelf, mut spare) = (self.shelf_of(bytes.capacity()), self.spare());
         if let Some(shelf) = shelf.filter(|shelf| spare[*shelf].len() < self.most) {
             bytes.clear();
             spare[shelf].push(bytes);
         }
+    }
+
+    /// Where buffers of this capacity are kept.
+    fn shelf_of(&self, capacity: usize) -> Option<usize> {
+        if capacity >= self.least {
+            return Some(SMALL.len());
+        }
+        SMALL.iter().position(|size| *size == capacity)
     }
 
     /// Gives the memory back.
@@ -158,6 +160,12 @@ mod tests {
             drop(pool.take(sizes[1]));
             assert_eq!(spare()[shelf], 2, "{sizes:?}");
         }
+        // Where a small one is large enough, there is one shelf only.
+        let low = Pool::new(SMALL[0], 2);
+        for capacity in [SMALL[0] - 1, SMALL[0], SMALL[1]] {
+            drop(low.take(capacity));
+        }
+        assert_eq!(low.spare().each_ref().map(Vec::len), [0, 0, 1]);
         // One that has outgrown its size.
         let mut grown = pool.take(SMALL[0]);
         grown.resize(SMALL[0] + 1, 0);

@@ -283,7 +283,7 @@ async fn deliver_all(
     Ok(())
 }
 
-/// Nothing never ends.
+/// What is in an empty place is never ready.
 fn poll_in<F: Future>(place: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
     place.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
 }

@@ -172,7 +172,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Bytes>(
             "max-record",
             "SIZE",
-            "A longer line is cut there and marked, and lines are joined only up to that [default: 256KiB]",
+            "A longer line (of UTF-16: in the file) is cut there and marked, and lines are joined only up to that [default: 256KiB]",
         ),
     ]
 }
@@ -203,7 +203,7 @@ fn pace_flags() -> Vec<Flag> {
         setting::<Duration>(
             "poll",
             "DURATION",
-            "Directories are compared so often, whatever notify says; up to every 10s where that takes long [default: 1s]",
+            "Directories are compared so often, whatever notify says; up to every 30s where that takes long [default: 1s]",
         ),
         setting::<Duration>(
             "hold-deleted",

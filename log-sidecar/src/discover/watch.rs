@@ -13,7 +13,7 @@ use rustix::fs::{StatFs, statfs};
 use super::patterns::Base;
 use crate::mailbox::Mailbox;
 
-/// Hints that come within this time after one are told together; less than the reader rests, so that none waits for two rests.
+/// Hints that come within this time after one are told together; less than the reader rests.
 const TOGETHER: Duration = Duration::from_millis(80);
 /// Longer than it takes to tell what has come during a rest.
 const AWAKE: Duration = Duration::from_millis(1);

@@ -144,6 +144,8 @@ pub(crate) struct Reader {
     save_at: Instant,
     /// What the last checkpoint could not be written for.
     unsaved: Option<String>,
+    /// Bytes read since then.
+    read_since: u64,
     first_scan: Option<Latch>,
     ready: Ready,
     /// Held while a file is too far behind.
@@ -198,6 +200,7 @@ impl Reader {
             reconcile_at: now,
             save_at: now,
             unsaved: None,
+            read_since: 0,
             first_scan: Some(first_scan),
             ready,
             behind: None,
@@ -222,7 +225,7 @@ impl Reader {
             if self.phase == Phase::Flushing && (self.out_batches == 0 || self.is_abandoned) {
                 break;
             }
-            if Instant::now() >= self.save_at {
+            if Instant::now() >= self.save_at || self.is_far_ahead() {
                 self.save();
             }
             let wait = if round == Round::Progress {
@@ -251,6 +254,11 @@ impl Reader {
             },
             met: None,
         }
+    }
+
+    /// Has more been read since the checkpoint than may be in flight? Of a run that was killed, what may have been sent ends there.
+    fn is_far_ahead(&self) -> bool {
+        self.read_since >= self.config.batches.in_flight as u64
     }
 
     fn reconcile(&mut self) {
@@ -518,11 +526,13 @@ impl Reader {
             Ok(Turn::More) => true,
             Ok(Turn::Hole(bytes)) => {
                 self.ledger.hole_bytes.inc_by(bytes);
-                tracing::info!(
-                    path = tail.source.path,
-                    bytes,
-                    "passed over a hole: it was truncated under a writer without O_APPEND"
-                );
+                if !std::mem::replace(&mut tail.is_hole_told, true) {
+                    tracing::info!(
+                        path = tail.source.path,
+                        bytes,
+                        "passed over a hole: it was truncated under a writer without O_APPEND"
+                    );
+                }
                 true
             }
             Ok(Turn::Idle) => false,
@@ -597,6 +607,7 @@ impl Reader {
         self.ledger.read.inc_by(segment.lines.len() as u64);
         self.ledger.read_bytes.inc_by(segment.end - segment.start);
         self.pace.spend(segment.end - segment.start);
+        self.read_since += segment.end - segment.start;
         self.ledger
             .truncated
             .inc_by(segment.lines.iter().filter(|line| line.mark == Mark::Truncated).count() as u64);
@@ -763,6 +774,7 @@ impl Reader {
 
     fn save(&mut self) {
         let started = Instant::now();
+        self.read_since = 0;
         let positions = self.positions();
         match self.checkpoint.save(&positions) {
             Ok(()) => {

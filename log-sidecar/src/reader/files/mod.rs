@@ -135,7 +135,7 @@ impl Files {
         ledger: Ledger,
         leases: Option<Leases>,
     ) -> Self {
-        // Up to where each was read when that was saved; and what may have been read and sent since, which is less than in flight.
+        // Up to where each was read when that was saved; and what may have been read and sent since: as much as may be in flight, and a block.
         let unclear = positions.iter().filter(|positions| !positions.is_clean);
         let since = 2 * config.batches.in_flight as u64;
         let unclear = unclear.flat_map(|positions| {

@@ -39,7 +39,7 @@ const MAX_LINES: usize = 4096;
 /// The longest end of a line, bytes: a carriage return and a newline in UTF-16.
 pub(super) const LINE_END: usize = 4;
 
-/// Bytes.
+/// So many NULs at the start of a line are a hole; fewer are text.
 pub(super) const LEAST_HOLE: usize = 64;
 
 /// What a block holds.
@@ -64,15 +64,15 @@ impl Framed {
         if framing.joins.is_empty() || self.lines.is_empty() {
             return false;
         }
-        let block = match self.units {
+        let text = match self.units {
             Units::Bytes => block,
             Units::Little | Units::Big => &self.decoded,
         };
-        self.lines = join(&framing.joins, block, &self.lines, framing.max_record);
+        self.lines = join(&framing.joins, text, &self.lines, framing.max_record);
         let Some(open) = self.lines.last_mut() else {
             return false;
         };
-        let text = &block[open.range()];
+        let text = &text[open.range()];
         if last && is_cut(&framing.joins, text) {
             tear(open);
         }
@@ -115,18 +115,6 @@ impl Framed {
         });
     }
 
-    /// Leaves the byte order mark out of the first line, which is that of a file.
-    pub(super) fn unmark(&mut self, block: &[u8]) {
-        let text = match self.units {
-            Units::Bytes => block,
-            Units::Little | Units::Big => &self.decoded,
-        };
-        if let Some(first) = self.lines.first_mut() {
-            let range = first.range();
-            *first = first.moved(range.start + mark_of(&text[range.clone()]), range.end);
-        }
-    }
-
     /// What the lines are in, and the lines.
     pub(super) fn into_parts(self, block: Recycled) -> (Recycled, Vec<Line>) {
         match self.units {
@@ -136,18 +124,13 @@ impl Framed {
     }
 }
 
-/// The length of the byte order mark that `text` begins with.
-pub(super) fn mark_of(text: &[u8]) -> usize {
-    const MARK: &[u8] = "\u{feff}".as_bytes();
-    if text.starts_with(MARK) { MARK.len() } else { 0 }
-}
-
 /// The records of a file that is one `block`, what they are in, and how many bytes they are of.
 pub(crate) fn framed(framing: &Framing, block: Vec<u8>) -> ((Recycled, Vec<Line>), usize) {
-    let mut framed = frame(&block, 0, framing.max_record, framing.units_of(&block));
-    framed.join(framing, &block, 0, true, true);
-    framed.unmark(&block);
-    let consumed = framed.consumed;
+    let units = framing.units_of(&block);
+    let start = units.no_text_at(0, &block);
+    let mut framed = frame(&block, start, framing.max_record, units);
+    framed.join(framing, &block, start, true, true);
+    let consumed = start + framed.consumed;
     (framed.into_parts(block.into()), consumed)
 }
 
@@ -163,13 +146,9 @@ pub(super) fn frame(block: &[u8], start: usize, max: usize, units: Units) -> Fra
     };
     let mut from = start;
     for line_break in units.breaks(&block[start..]) {
-        if framed.lines.len() == MAX_LINES {
-            framed.complete = false;
-            break;
-        }
         let to = start + line_break;
-        if from > start && hole_at(&block[from..to], units) > 0 {
-            framed.complete = false;
+        framed.complete = framed.lines.len() < MAX_LINES;
+        if !framed.complete || (from > start && hole_at(&block[from..to], units) > 0) {
             break;
         }
         framed.add(block, from, to, max, Mark::Whole);
@@ -177,6 +156,7 @@ pub(super) fn frame(block: &[u8], start: usize, max: usize, units: Units) -> Fra
     }
     framed.consumed = from - start;
     framed.ends_at_hole = from > start && hole_at(&block[from..], units) > 0;
+    framed.complete &= !framed.ends_at_hole;
     framed
 }
 

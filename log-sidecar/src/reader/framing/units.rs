@@ -19,14 +19,15 @@ impl Utf16 {
         match self {
             Self::Little => Units::Little,
             Self::Big => Units::Big,
-            Self::Marked if head.starts_with(&[0xff, 0xfe]) => Units::Little,
-            Self::Marked if head.starts_with(&[0xfe, 0xff]) => Units::Big,
+            Self::Marked if head.starts_with(Units::Little.mark()) => Units::Little,
+            Self::Marked if head.starts_with(Units::Big.mark()) => Units::Big,
             Self::Marked => Units::Bytes,
         }
     }
 }
 
-/// What is counted, from where a line starts.
+/// What text is counted in. A unit of two bytes stands at an even offset of its file; the functions of a text count from its start, which is
+/// that of a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::reader) enum Units {
     /// Of UTF-8, or of whatever has the line breaks of ASCII.
@@ -42,6 +43,24 @@ impl Units {
         match self {
             Self::Bytes => 1,
             Self::Little | Self::Big => 2,
+        }
+    }
+
+    /// The byte order mark.
+    fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Bytes => "\u{feff}".as_bytes(),
+            Self::Little => &[0xff, 0xfe],
+            Self::Big => &[0xfe, 0xff],
+        }
+    }
+
+    /// How many of the `bytes` at `position` of a file are no text: the mark at its start, and the other half of a unit that was torn.
+    pub(in crate::reader) fn no_text_at(self, position: u64, bytes: &[u8]) -> usize {
+        match position {
+            0 if bytes.starts_with(self.mark()) => self.mark().len(),
+            _ if !position.is_multiple_of(self.width() as u64) => bytes.len().min(1),
+            _ => 0,
         }
     }
 

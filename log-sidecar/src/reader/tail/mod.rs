@@ -69,11 +69,13 @@ pub(super) struct Tail {
     begins: Option<(u64, Evidence)>,
     /// The first bytes as they were read.
     head: Vec<u8>,
+    units: Units,
     ends: Ends,
     /// When it rested last.
     writers: Writers,
     /// Somebody who may have written to it has closed it, and nobody has written to it since.
     pub(super) is_closed: bool,
+    pub(super) is_hole_told: bool,
     /// At the position, a record begins that may go on.
     is_open: bool,
     /// From the position on, there are only NULs: lines may come in their place, and the size stays.
@@ -101,7 +103,7 @@ impl Tail {
     ) -> std::io::Result<Self> {
         let (size, units) = (file.metadata()?.len(), units_in(&file, utf16)?);
         let start = size.saturating_sub(BLOCK as u64).next_multiple_of(units.width() as u64);
-        let block = pread_at(&file, start, size.saturating_sub(start))?;
+        let block = pread_at(&file, start, size - start)?;
         let offset = (units.breaks(&block).next_back()).map_or(size, |at| start + (at + units.width()) as u64);
         Self::behind(file, inode, path, scope, offset)
     }
@@ -161,9 +163,11 @@ impl Tail {
             evidence: (0, Evidence::none()),
             begins: None,
             head: Vec::new(),
+            units: Units::default(),
             ends: Ends::default(),
             writers: Writers::Unknown,
             is_closed: false,
+            is_hole_told: false,
             is_open: false,
             in_nuls: false,
             room_of: None,

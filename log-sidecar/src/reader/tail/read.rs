@@ -10,7 +10,7 @@ use crate::batch::{Line, Mark, Segment};
 use crate::identity::{GUARD, HEAD};
 use crate::lease::Writers;
 use crate::reader::former::Former;
-use crate::reader::framing::{Framing, LEAST_HOLE, LINE_END, Units, frame, hole_at, mark_of};
+use crate::reader::framing::{Framing, LEAST_HOLE, LINE_END, Units, frame, hole_at};
 use crate::recycle::{Pool, Recycled};
 
 /// One read at most, so that files take turns.
@@ -114,6 +114,14 @@ impl Tail {
         (last, joins_no_more): (bool, bool),
     ) -> std::io::Result<Turn> {
         let (max_record, units) = (framing.max_record, self.units_of(&block, framing));
+        let passed = units.no_text_at(self.position, &block[behind..]);
+        if passed > 0 {
+            let start = self.position;
+            self.advance(&block, passed);
+            self.looked_at = self.position;
+            self.frontier.settle(start, self.position);
+            return Ok(Turn::More);
+        }
         // NULs up to the end of the file are room that somebody has made for lines to come.
         let text = block[behind..].iter().rposition(|&byte| byte != 0);
         let text = behind + text.map_or(0, |at| units.around(at + 1)).min(block.len() - behind);
@@ -123,7 +131,7 @@ impl Tail {
             self.looked_at = self.size();
         }
         if hole_at(&block[behind..], units) > 0 {
-            return self.at_hole(units);
+            return self.at_hole(&block[behind..], units);
         }
         let mut framed = frame(&block, behind, max_record, units);
         if !framed.complete {
@@ -144,9 +152,6 @@ impl Tail {
             let from = behind + framed.consumed;
             framed.add(&block, from, block.len(), max_record, Mark::Partial);
             framed.consumed = unread;
-        }
-        if self.position == 0 {
-            framed.unmark(&block);
         }
         if framed.lines.is_empty() {
             return Ok(Turn::Idle);
@@ -178,9 +183,10 @@ impl Tail {
     }
 
     /// Passes over a hole, see [`hole_at`].
-    fn at_hole(&mut self, units: Units) -> std::io::Result<Turn> {
+    fn at_hole(&mut self, unread: &[u8], units: Units) -> std::io::Result<Turn> {
         let start = self.position;
-        let Some(end) = self.end_of_nuls(start) else {
+        let in_block = unread.iter().position(|&byte| byte != 0).map(|at| start + at as u64);
+        let Some(end) = in_block.or_else(|| self.end_of_nuls(start + unread.len() as u64)) else {
             self.in_nuls = true;
             self.looked_at = self.size();
             return Ok(Turn::Idle);
@@ -235,11 +241,10 @@ impl Tail {
             Units::Bytes => raw,
             Units::Little | Units::Big => units.decoded(&raw),
         };
-        let mark = if start == 0 { mark_of(&data) } else { 0 };
         self.advance(block, consumed);
         // The rest of the block was not looked at.
         self.looked_at = self.position;
-        let lines = vec![Line::new(0, data.len(), Mark::Truncated).moved(mark, data.len())];
+        let lines = vec![Line::new(0, data.len(), Mark::Truncated)];
         Ok(self.segment(start, start, (data.into(), lines)))
     }
 
@@ -267,9 +272,14 @@ impl Tail {
     }
 
     /// What the file is made of; `block` is what was read of it, with the guard.
-    fn units_of(&self, block: &[u8], framing: &Framing) -> Units {
+    fn units_of(&mut self, block: &[u8], framing: &Framing) -> Units {
         let is_head_in_block = self.position <= GUARD;
-        framing.units_of(if is_head_in_block { block } else { &self.head })
+        let units = framing.units_of(if is_head_in_block { block } else { &self.head });
+        // One that is truncated under its writer has lost its mark.
+        if units != Units::Bytes {
+            self.units = units;
+        }
+        self.units
     }
 }
 
@@ -320,9 +330,13 @@ mod tests {
             at += encoded(line, utf16).len() as u64;
             let text = line.strip_suffix('\n').unwrap_or(line);
             let text = text.strip_suffix('\r').unwrap_or(text);
-            (start, text.trim_start_matches('\u{feff}').to_owned())
+            (start, text.to_owned())
         };
-        text.split_inclusive('\n').map(place).collect()
+        let mut places: Vec<_> = text.split_inclusive('\n').map(place).collect();
+        if let Some(text) = places[0].1.strip_prefix('\u{feff}') {
+            places[0] = (encoded("\u{feff}", utf16).len() as u64, text.to_owned());
+        }
+        places
     }
 
     proptest! {
@@ -358,7 +372,7 @@ mod tests {
                     match tail.turn(&blocks, &framing, Expected::More).unwrap() {
                         Turn::Segment(segment) => segments.push(segment),
                         Turn::Idle => break,
-                        Turn::Hole(_) => {}
+                        Turn::Hole(_) | Turn::More => {}
                         other => panic!("{other:?}"),
                     }
                 }
@@ -397,27 +411,100 @@ mod tests {
                     max_record,
                     ..lines()
                 };
-                let mut file = tempfile::NamedTempFile::new().unwrap();
-                file.write_all(&encoded(&text, Some(utf16))).unwrap();
-                // The half of a unit.
-                file.write_all(b"x").unwrap();
-                let (mut tail, blocks, mut found) = (followed(&file), Pool::new(1, 1), Vec::new());
-                loop {
-                    match tail.turn(&blocks, &framing, Expected::Whatever).unwrap() {
-                        Turn::Segment(segment) => {
-                            let text = |line: &Line| String::from_utf8(segment.data[line.range()].to_vec()).unwrap();
-                            found.extend(segment.lines.iter().map(|line| (text(line), line.mark)));
-                        }
-                        Turn::More => {}
-                        Turn::Idle => break,
-                        other => panic!("{other:?}"),
-                    }
-                }
+                // The half of a unit, too.
+                let found = records(&framing, &[&[encoded(&text, Some(utf16)), b"x".to_vec()].concat()]);
                 let lengths: Vec<_> = found.iter().map(|(text, mark)| (text.len(), *mark)).collect();
                 let found = found.iter().map(|(text, mark)| (text.as_str(), *mark));
                 assert!(found.eq(expected.clone()), "{utf16:?}: {lengths:?}");
             }
         }
+    }
+
+    /// All of a file, to which nothing comes after each of `parts`.
+    fn records(framing: &Framing, parts: &[&[u8]]) -> Vec<(String, Mark)> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let (mut tail, blocks, mut found) = (followed(&file), Pool::new(1, 1), Vec::new());
+        for part in parts {
+            file.write_all(part).unwrap();
+            loop {
+                match tail.turn(&blocks, framing, Expected::Whatever).unwrap() {
+                    Turn::Segment(segment) => {
+                        let text = |line: &Line| String::from_utf8(segment.data[line.range()].to_vec()).unwrap();
+                        found.extend(segment.lines.iter().map(|line| (text(line), line.mark)));
+                        tail.frontier.settle(segment.start, segment.end);
+                    }
+                    Turn::More | Turn::Hole(_) => {}
+                    Turn::Idle => break,
+                    other @ Turn::Reset(_) => panic!("{other:?}"),
+                }
+            }
+            assert!(tail.is_done());
+        }
+        found
+    }
+
+    #[test]
+    fn what_is_no_text_is_in_no_record() {
+        let framing = |joins: &[&str], max_record, utf16| Framing {
+            joins: joins.iter().map(|join| Join::parse(join).unwrap()).collect(),
+            max_record,
+            utf16,
+            ..lines()
+        };
+        for utf16 in [None, Some(Utf16::Marked), Some(Utf16::Little), Some(Utf16::Big)] {
+            let text = |text: &str| encoded(text, utf16);
+            // A mark alone, and before a line as long as may be.
+            let width = text("a").len();
+            let one = framing(&[], 100 * width, utf16);
+            let long = "a".repeat(100);
+            let found = records(&one, &[&text("\u{feff}"), &text(&format!("{long}\n"))]);
+            assert_eq!(found, [(long, Mark::Whole)], "{utf16:?}");
+            // Before what is joined.
+            let trace = "Traceback (most recent call last):\n  File x\nValueError: x";
+            let found = records(
+                &framing(&["python"], 1000, utf16),
+                &[&text(&format!("\u{feff}{trace}\n"))],
+            );
+            assert_eq!(found, [(trace.to_owned(), Mark::Whole)], "{utf16:?}");
+            // A hole before a line without end.
+            let found = records(&one, &[&[text("\u{feff}a\n"), vec![0; 100], text("xyz")].concat()]);
+            assert_eq!(
+                found,
+                [("a".into(), Mark::Whole), ("xyz".into(), Mark::Partial)],
+                "{utf16:?}"
+            );
+        }
+        // Half a unit, and then the other half.
+        let utf16 = Some(Utf16::Marked);
+        let text = encoded("\u{feff}line 1\nline 2\nline 3\n", utf16);
+        let (start, end) = text.split_at(27);
+        let texts: Vec<_> = records(&framing(&[], 100, utf16), &[start, end])
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect();
+        assert_eq!(texts, ["line 1", "line \u{fffd}", "", "line 3"]);
+    }
+
+    /// Its writer has written the mark once.
+    #[test]
+    fn a_file_of_utf16_that_is_truncated_is_that_still() {
+        let framing = Framing {
+            utf16: Some(Utf16::Marked),
+            ..lines()
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (mut tail, blocks, mut found) = (followed(&file), Pool::new(1, 1), Vec::new());
+        for text in ["\u{feff}before\n", "after\n"] {
+            std::fs::write(file.path(), encoded(text, framing.utf16)).unwrap();
+            loop {
+                match tail.turn(&blocks, &framing, Expected::More).unwrap() {
+                    Turn::Segment(segment) => found.extend_from_slice(&segment.data[segment.lines[0].range()]),
+                    Turn::Idle => break,
+                    Turn::More | Turn::Reset(_) | Turn::Hole(_) => {}
+                }
+            }
+        }
+        assert_eq!(String::from_utf8(found).unwrap(), "beforeafter");
     }
 
     #[test]
@@ -431,13 +518,15 @@ mod tests {
         ] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(bytes).unwrap();
-            match followed(&file)
-                .turn(&Pool::new(1, 1), &framing, Expected::More)
-                .unwrap()
-            {
-                Turn::Segment(segment) => assert_eq!(segment.data[segment.lines[0].range()], *text.as_bytes()),
-                other => panic!("{other:?}"),
-            }
+            let (mut tail, blocks) = (followed(&file), Pool::new(1, 1));
+            let segment = loop {
+                match tail.turn(&blocks, &framing, Expected::More).unwrap() {
+                    Turn::Segment(segment) => break segment,
+                    Turn::More => {}
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!(segment.data[segment.lines[0].range()], *text.as_bytes());
         }
     }
 
