@@ -2,6 +2,7 @@
 //!
 //! What cannot be proved is told, and the process goes on as it is.
 
+use std::future::pending;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::Path;
@@ -94,14 +95,17 @@ impl<'a, C> Reload<'a, C> {
 
 /// One that is gone or empty for a moment has not changed, and one that is being written is waited for.
 async fn changed(file: Option<&Path>, seen: Option<u64>) {
+    let Some(file) = file else {
+        return pending().await;
+    };
     loop {
         sleep(LOOK).await;
-        let now = file.and_then(digest);
+        let now = digest(file);
         if now.is_none() || now == seen {
             continue;
         }
         sleep(REST).await;
-        if file.and_then(digest) == now {
+        if digest(file) == now {
             return;
         }
     }
