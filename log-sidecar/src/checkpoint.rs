@@ -207,6 +207,11 @@ impl Checkpoint {
         Ok((checkpoint, found))
     }
 
+    /// Is there a place for it?
+    pub(crate) fn is_kept(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// Writes `positions`, unless they are there.
     pub(crate) fn save(&mut self, positions: &Positions) -> io::Result<()> {
         let digest = digest(positions);

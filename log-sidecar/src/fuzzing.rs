@@ -37,7 +37,7 @@ pub fn lines(data: &[u8]) {
         max_record: 1000,
         joins: joins.map(|(_, name)| join(name)).collect(),
         join_wait: Duration::ZERO,
-        utf16: Some(Utf16::Marked),
+        utf16: Some(Utf16::Evident),
     };
     let ((data, lines), consumed) = framed(&framing, block.to_vec());
     assert!(consumed <= block.len());

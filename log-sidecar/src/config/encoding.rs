@@ -17,7 +17,7 @@ impl Word for Encoding {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("latin1", Self::Charset(Charset::Latin1)),
         ("windows-1252", Self::Charset(Charset::Windows1252)),
-        ("utf-16", Self::Utf16(Utf16::Marked)),
+        ("utf-16", Self::Utf16(Utf16::Evident)),
         ("utf-16le", Self::Utf16(Utf16::Little)),
         ("utf-16be", Self::Utf16(Utf16::Big)),
     ];

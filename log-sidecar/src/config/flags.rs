@@ -167,7 +167,7 @@ fn reading_flags() -> Vec<Flag> {
         setting::<Encoding>(
             "encoding",
             "NAME",
-            "Of what is not UTF-8: latin1 or windows-1252, for lines; utf-16, for files that begin with a byte order mark; utf-16le or utf-16be, for all files [default: what is no UTF-8 becomes U+FFFD]",
+            "Of what is not UTF-8: latin1 or windows-1252, for lines; utf-16, for files that begin like that, with a byte order mark or a character of ASCII; utf-16le or utf-16be, for all files [default: what is no UTF-8 becomes U+FFFD]",
         ),
         setting::<Bytes>(
             "max-record",

@@ -144,7 +144,7 @@ pub(crate) struct Reader {
     save_at: Instant,
     /// What the last checkpoint could not be written for.
     unsaved: Option<String>,
-    /// Bytes read since then.
+    /// Bytes read since it was written, or could not be.
     read_since: u64,
     first_scan: Option<Latch>,
     ready: Ready,
@@ -258,7 +258,7 @@ impl Reader {
 
     /// Has more been read since the checkpoint than may be in flight? Of a run that was killed, what may have been sent ends there.
     fn is_far_ahead(&self) -> bool {
-        self.read_since >= self.config.batches.in_flight as u64
+        self.checkpoint.is_kept() && self.read_since >= self.config.batches.in_flight as u64
     }
 
     fn reconcile(&mut self) {
@@ -526,6 +526,7 @@ impl Reader {
             Ok(Turn::More) => true,
             Ok(Turn::Hole(bytes)) => {
                 self.ledger.hole_bytes.inc_by(bytes);
+                self.read_since += bytes;
                 if !std::mem::replace(&mut tail.is_hole_told, true) {
                     tracing::info!(
                         path = tail.source.path,

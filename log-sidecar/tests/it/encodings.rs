@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use testbed::wait;
+
 use crate::Pod;
 use crate::history::pass_the_grain;
 
@@ -61,4 +63,41 @@ fn a_first_start_at_the_end_of_a_file_of_utf16_begins_with_a_line() {
             "{texts:?}"
         );
     }
+}
+
+/// A mark alone is no evidence of which file it is.
+#[test]
+fn files_that_begin_with_the_same_mark_are_not_the_same() {
+    const MARK: &str = "\u{feff}";
+    let lines = |range: std::ops::Range<usize>| range.map(|n| format!("line {n}\n")).collect::<String>();
+    let pod = Pod::new();
+    pod.append("blank.log", MARK);
+    pod.append("app.log", MARK.to_owned() + &lines(0..100));
+    let running = pod.start();
+    pod.wait_for(100);
+    // As copytruncate does it.
+    fs::copy(pod.log("app.log"), pod.log("app.log.1")).unwrap();
+    fs::write(pod.log("app.log"), "").unwrap();
+    pod.append("app.log", MARK.to_owned() + &lines(100..110));
+    pod.wait_for(110);
+    // Read, and not taken.
+    pod.store.refuse_all(Some(503));
+    pod.append("new.log", MARK.to_owned() + &lines(900..1000));
+    let size = fs::metadata(pod.log("new.log")).unwrap().len();
+    let read = format!("\"read\":{size},");
+    wait::until("the checkpoint says how far it was read", || {
+        fs::read_to_string(pod.state("checkpoint.json"))
+            .unwrap()
+            .contains(&read)
+            .then_some(())
+    });
+    running.kill();
+    // Then it is another file in the same place.
+    fs::write(pod.log("new.log"), MARK.to_owned() + &lines(110..300)).unwrap();
+    pod.store.refuse_all(None);
+    let running = pod.start();
+    running.wait_for_log("not the file that the checkpoint knew");
+    pod.wait_for(300);
+    pod.stop(running);
+    pod.assert_lines(300);
 }

@@ -39,6 +39,9 @@ const MAX_LINES: usize = 4096;
 /// The longest end of a line, bytes: a carriage return and a newline in UTF-16.
 pub(super) const LINE_END: usize = 4;
 
+/// Room for the longest byte order mark, in whole units.
+pub(super) const MARK: usize = 4;
+
 /// So many NULs at the start of a line are a hole; fewer are text.
 pub(super) const LEAST_HOLE: usize = 64;
 
@@ -127,7 +130,7 @@ impl Framed {
 /// The records of a file that is one `block`, what they are in, and how many bytes they are of.
 pub(crate) fn framed(framing: &Framing, block: Vec<u8>) -> ((Recycled, Vec<Line>), usize) {
     let units = framing.units_of(&block);
-    let start = units.no_text_at(0, &block);
+    let start = units.mark_at(0, &block);
     let mut framed = frame(&block, start, framing.max_record, units);
     framed.join(framing, &block, start, true, true);
     let consumed = start + framed.consumed;

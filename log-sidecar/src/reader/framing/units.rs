@@ -5,8 +5,8 @@ use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 /// Which files are UTF-16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Utf16 {
-    /// Those that begin with a byte order mark.
-    Marked,
+    /// Those that begin with a byte order mark, or with a character of ASCII in two bytes.
+    Evident,
     /// All, the lower byte first.
     Little,
     /// All, the upper byte first.
@@ -19,19 +19,23 @@ impl Utf16 {
         match self {
             Self::Little => Units::Little,
             Self::Big => Units::Big,
-            Self::Marked if head.starts_with(Units::Little.mark()) => Units::Little,
-            Self::Marked if head.starts_with(Units::Big.mark()) => Units::Big,
-            Self::Marked => Units::Bytes,
+            Self::Evident => match head {
+                [0xff, 0xfe, ..] => Units::Little,
+                [0xfe, 0xff, ..] => Units::Big,
+                // What is truncated under its writer has lost its mark.
+                [1..=0x7f, 0, ..] => Units::Little,
+                [0, 1..=0x7f, ..] => Units::Big,
+                _ => Units::Bytes,
+            },
         }
     }
 }
 
 /// What text is counted in. A unit of two bytes stands at an even offset of its file; the functions of a text count from its start, which is
 /// that of a unit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::reader) enum Units {
     /// Of UTF-8, or of whatever has the line breaks of ASCII.
-    #[default]
     Bytes,
     Little,
     Big,
@@ -46,22 +50,23 @@ impl Units {
         }
     }
 
-    /// The byte order mark.
-    fn mark(self) -> &'static [u8] {
-        match self {
+    /// The length of the byte order mark that `bytes`, at `position` of a file, begin with.
+    pub(in crate::reader) fn mark_at(self, position: u64, bytes: &[u8]) -> usize {
+        let mark = match self {
             Self::Bytes => "\u{feff}".as_bytes(),
             Self::Little => &[0xff, 0xfe],
             Self::Big => &[0xfe, 0xff],
+        };
+        if position == 0 && bytes.starts_with(mark) {
+            mark.len()
+        } else {
+            0
         }
     }
 
-    /// How many of the `bytes` at `position` of a file are no text: the mark at its start, and the other half of a unit that was torn.
-    pub(in crate::reader) fn no_text_at(self, position: u64, bytes: &[u8]) -> usize {
-        match position {
-            0 if bytes.starts_with(self.mark()) => self.mark().len(),
-            _ if !position.is_multiple_of(self.width() as u64) => bytes.len().min(1),
-            _ => 0,
-        }
+    /// Is the byte at `position` of a file the other half of a unit that was torn?
+    pub(in crate::reader) fn is_torn_at(self, position: u64) -> bool {
+        !position.is_multiple_of(self.width() as u64)
     }
 
     /// So many of `bytes` are of whole units.

@@ -69,7 +69,6 @@ pub(super) struct Tail {
     begins: Option<(u64, Evidence)>,
     /// The first bytes as they were read.
     head: Vec<u8>,
-    units: Units,
     ends: Ends,
     /// When it rested last.
     writers: Writers,
@@ -80,7 +79,9 @@ pub(super) struct Tail {
     is_open: bool,
     /// From the position on, there are only NULs: lines may come in their place, and the size stays.
     in_nuls: bool,
-    /// The size of the file when that was found.
+    /// At its start, there is a byte order mark, and nothing else was read.
+    is_blank: bool,
+    /// The size of the file when room was found.
     room_of: Option<u64>,
     scope: Arc<str>,
     /// As if it ended there, with the end of a record.
@@ -163,13 +164,13 @@ impl Tail {
             evidence: (0, Evidence::none()),
             begins: None,
             head: Vec::new(),
-            units: Units::default(),
             ends: Ends::default(),
             writers: Writers::Unknown,
             is_closed: false,
             is_hole_told: false,
             is_open: false,
             in_nuls: false,
+            is_blank: false,
             room_of: None,
             scope: Arc::clone(scope),
             stop_at: None,
@@ -182,11 +183,16 @@ impl Tail {
     }
 
     fn backlog_of(&self, size: u64) -> u64 {
-        if self.in_nuls {
+        if self.in_nuls || self.is_blank_at(size) {
             0
         } else {
             size.saturating_sub(self.position)
         }
+    }
+
+    /// Is there nothing but a byte order mark in a file of that size?
+    fn is_blank_at(&self, size: u64) -> bool {
+        self.is_blank && self.position == 0 && size == self.looked_at
     }
 
     /// May there be something to read in a file of that size, written to last at that time?
@@ -226,7 +232,9 @@ impl Tail {
 
     /// Is everything read and settled?
     pub(super) fn is_done(&self) -> bool {
-        self.size() == self.position && self.long.is_none() && self.frontier.settled() == self.position
+        let size = self.size();
+        let is_read = size == self.position || self.is_blank_at(size);
+        is_read && self.long.is_none() && self.frontier.settled() == self.position
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -279,6 +287,8 @@ impl Tail {
         (self.seen, self.measured) = (0, 0);
         self.is_open = false;
         self.in_nuls = false;
+        self.is_blank = false;
+        self.is_hole_told = false;
         self.room_of = None;
         self.position = 0;
         self.looked_at = 0;

@@ -10,7 +10,7 @@ use crate::batch::{Line, Mark, Segment};
 use crate::identity::{GUARD, HEAD};
 use crate::lease::Writers;
 use crate::reader::former::Former;
-use crate::reader::framing::{Framing, LEAST_HOLE, LINE_END, Units, frame, hole_at};
+use crate::reader::framing::{Framing, LEAST_HOLE, LINE_END, MARK, Units, frame, hole_at};
 use crate::recycle::{Pool, Recycled};
 
 /// One read at most, so that files take turns.
@@ -77,7 +77,7 @@ impl Tail {
             self.writers = Writers::Unknown;
         }
         // A block that holds more than the longest record shows whether a line is too long.
-        let want = (size - self.position).min(BLOCK.max(max_record + LINE_END) as u64);
+        let want = (size - self.position).min((BLOCK.max(max_record + LINE_END) + MARK) as u64);
         let behind = self.guard.len();
         let mut block = blocks.take(behind + usize::try_from(want).map_err(std::io::Error::other)?);
         pread_into(
@@ -114,14 +114,16 @@ impl Tail {
         (last, joins_no_more): (bool, bool),
     ) -> std::io::Result<Turn> {
         let (max_record, units) = (framing.max_record, self.units_of(&block, framing));
-        let passed = units.no_text_at(self.position, &block[behind..]);
-        if passed > 0 {
+        if units.is_torn_at(self.position) && block.len() > behind {
             let start = self.position;
-            self.advance(&block, passed);
+            self.advance(&block, 1);
             self.looked_at = self.position;
             self.frontier.settle(start, self.position);
             return Ok(Turn::More);
         }
+        // A mark goes with the first line: alone, it would be no evidence of which file it is.
+        let from = behind + units.mark_at(self.position, &block[behind..]);
+        self.is_blank = from == block.len();
         // NULs up to the end of the file are room that somebody has made for lines to come.
         let text = block[behind..].iter().rposition(|&byte| byte != 0);
         let text = behind + text.map_or(0, |at| units.around(at + 1)).min(block.len() - behind);
@@ -133,32 +135,31 @@ impl Tail {
         if hole_at(&block[behind..], units) > 0 {
             return self.at_hole(&block[behind..], units);
         }
-        let mut framed = frame(&block, behind, max_record, units);
+        let mut framed = frame(&block, from, max_record, units);
         if !framed.complete {
-            self.looked_at = self.position + framed.consumed as u64;
+            self.looked_at = self.position + (from - behind + framed.consumed) as u64;
         }
-        let unread = block.len() - behind;
+        let unread = block.len() - from;
         if framed.consumed == 0 && unread >= max_record + LINE_END {
             self.long = Some(self.position);
-            self.advance(&block, units.whole(unread));
+            self.advance(&block, from - behind + units.whole(unread));
             return Ok(Turn::More);
         }
         let is_end = (last || joins_no_more) && self.looked_at == self.size();
         // It may have grown since it was read: only a block that is full can end a record.
         let is_full = !framed.complete || unread >= BLOCK.max(max_record + LINE_END);
         let joins_no_more = (joins_no_more && is_end) || framed.ends_at_hole;
-        self.is_open = framed.join(framing, &block, behind, joins_no_more, is_full);
+        self.is_open = framed.join(framing, &block, from, joins_no_more, is_full);
         if last && is_end && framed.consumed < unread {
-            let from = behind + framed.consumed;
-            framed.add(&block, from, block.len(), max_record, Mark::Partial);
+            framed.add(&block, from + framed.consumed, block.len(), max_record, Mark::Partial);
             framed.consumed = unread;
         }
         if framed.lines.is_empty() {
             return Ok(Turn::Idle);
         }
         let start = self.position;
-        self.advance(&block, framed.consumed);
-        block.truncate(behind + framed.consumed);
+        self.advance(&block, from - behind + framed.consumed);
+        block.truncate(from + framed.consumed);
         let base = start - behind as u64;
         self.ends.note(base, &block, behind, &self.head, units);
         Ok(self.segment(start, base, framed.into_parts(block)))
@@ -171,7 +172,8 @@ impl Tail {
         if nuls == 0 {
             return false;
         }
-        let size = self.size();
+        // Also where it is not to be read to its end.
+        let size = self.file.metadata().map_or(self.looked_at, |meta| meta.len());
         let reaches_end = self.position + unread as u64 == size;
         let is_room = reaches_end
             || self.room_of == Some(size)
@@ -236,7 +238,10 @@ impl Tail {
             self.long = Some(start);
             return Ok(turn);
         }
-        let raw = self.pread(start, units.whole(framing.max_record) as u64)?;
+        let mut raw = self.pread(start, (MARK + units.whole(framing.max_record)) as u64)?;
+        let mark = units.mark_at(start, &raw);
+        raw.drain(..mark);
+        raw.truncate(units.whole(framing.max_record));
         let data = match units {
             Units::Bytes => raw,
             Units::Little | Units::Big => units.decoded(&raw),
@@ -245,7 +250,7 @@ impl Tail {
         // The rest of the block was not looked at.
         self.looked_at = self.position;
         let lines = vec![Line::new(0, data.len(), Mark::Truncated)];
-        Ok(self.segment(start, start, (data.into(), lines)))
+        Ok(self.segment(start, start + mark as u64, (data.into(), lines)))
     }
 
     /// What was read from `start` up to the position.
@@ -272,14 +277,9 @@ impl Tail {
     }
 
     /// What the file is made of; `block` is what was read of it, with the guard.
-    fn units_of(&mut self, block: &[u8], framing: &Framing) -> Units {
+    fn units_of(&self, block: &[u8], framing: &Framing) -> Units {
         let is_head_in_block = self.position <= GUARD;
-        let units = framing.units_of(if is_head_in_block { block } else { &self.head });
-        // One that is truncated under its writer has lost its mark.
-        if units != Units::Bytes {
-            self.units = units;
-        }
-        self.units
+        framing.units_of(if is_head_in_block { block } else { &self.head })
     }
 }
 
@@ -345,11 +345,11 @@ mod tests {
         fn lines_of_utf16_are_those_of_utf8(
             text in "([a-c\r\n\u{a0a}\u{d0d}\u{20ac}\u{1d11e}]|\n){0,60}",
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
-            utf16 in prop::option::of(prop_oneof![Just(Utf16::Little), Just(Utf16::Big), Just(Utf16::Marked)]),
+            utf16 in prop::option::of(prop_oneof![Just(Utf16::Little), Just(Utf16::Big), Just(Utf16::Evident)]),
             is_marked in any::<bool>(),
             hole in prop_oneof![Just(0), 64..300_usize],
         ) {
-            let mark = if is_marked || utf16 == Some(Utf16::Marked) { "\u{feff}" } else { "" };
+            let mark = if is_marked || utf16 == Some(Utf16::Evident) { "\u{feff}" } else { "" };
             let (text, after) = (format!("{mark}{text}\n"), "\u{4e00} after\n");
             let hole = hole * 2;
             let mut bytes = encoded(&text, utf16);
@@ -451,7 +451,7 @@ mod tests {
             utf16,
             ..lines()
         };
-        for utf16 in [None, Some(Utf16::Marked), Some(Utf16::Little), Some(Utf16::Big)] {
+        for utf16 in [None, Some(Utf16::Evident), Some(Utf16::Little), Some(Utf16::Big)] {
             let text = |text: &str| encoded(text, utf16);
             // A mark alone, and before a line as long as may be.
             let width = text("a").len();
@@ -475,7 +475,7 @@ mod tests {
             );
         }
         // Half a unit, and then the other half.
-        let utf16 = Some(Utf16::Marked);
+        let utf16 = Some(Utf16::Evident);
         let text = encoded("\u{feff}line 1\nline 2\nline 3\n", utf16);
         let (start, end) = text.split_at(27);
         let texts: Vec<_> = records(&framing(&[], 100, utf16), &[start, end])
@@ -489,7 +489,7 @@ mod tests {
     #[test]
     fn a_file_of_utf16_that_is_truncated_is_that_still() {
         let framing = Framing {
-            utf16: Some(Utf16::Marked),
+            utf16: Some(Utf16::Evident),
             ..lines()
         };
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn a_file_without_a_mark_is_no_utf16_unless_that_is_said() {
         let mut framing = lines();
-        framing.utf16 = Some(Utf16::Marked);
+        framing.utf16 = Some(Utf16::Evident);
         for (bytes, text) in [
             ("a\n".as_bytes(), "a"),
             ("\u{feff}b\n".as_bytes(), "b"),
