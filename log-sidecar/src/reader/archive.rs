@@ -226,30 +226,25 @@ impl Archive {
         );
         let mut block = blocks.take(want);
         let read = unpacked.advance_to(start).and_then(|_| {
-            self.is_in_hole = if is_anew {
-                unpacked.ends_in_hole()
-            } else {
-                self.is_in_hole
-            };
+            if is_anew {
+                self.is_in_hole = unpacked.ends_in_hole();
+            }
             block.append(&mut self.rest);
             let room = want - block.len();
             unpacked.read(&mut block, room as u64)
         });
-        match read {
-            Err(error) if error.raw_os_error().is_some() => {
-                self.unpacked = None;
-                return Err(error);
-            }
-            Err(error) if block.is_empty() => return Ok(self.end(Passage::Broken(error))),
-            _ if block.is_empty() => return Ok(self.end(Passage::End)),
-            // Told once what came before it is handed out.
-            Err(error) => unpacked.error = Some(error),
-            Ok(_) => {}
+        if let Err(error) = read {
+            unpacked.error = Some(error);
         }
         // What is left may come another time.
         if let Some(error) = unpacked.error.take_if(|error| error.raw_os_error().is_some()) {
             self.unpacked = None;
             return Err(error);
+        }
+        // A broken archive is told once what came before is handed out.
+        if block.is_empty() {
+            let passage = unpacked.error.take().map_or(Passage::End, Passage::Broken);
+            return Ok(self.end(passage));
         }
         let is_last = block.len() < want;
         let units = framing.units_of(&unpacked.head);

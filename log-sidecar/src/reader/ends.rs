@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::iter::once;
 
 use super::framing::Units;
 use super::tail::pread_at;
@@ -29,9 +30,10 @@ impl Ends {
     /// Notes where the lines of a `block` end, from `from` on. It stands at `base` of a file that begins with `head`, and ends with a line.
     pub(super) fn note(&mut self, base: u64, block: &[u8], from: usize, head: &[u8], units: Units) {
         let breaks = units.breaks(&block[from..]).rev();
-        let ends = breaks.map(|at| from + at + units.width());
-        let mut last: Vec<_> = ends.filter(|end| *end < block.len()).take(MOST - 1).collect();
-        last.insert(0, block.len());
+        let before = breaks
+            .map(|at| from + at + units.width())
+            .filter(|end| *end < block.len());
+        let last: Vec<_> = once(block.len()).chain(before).take(MOST).collect();
         for end in last.into_iter().rev() {
             let offset = base + end as u64;
             let checksum = if offset <= HEAD {

@@ -29,7 +29,7 @@ pub(crate) struct Framing {
 impl Framing {
     /// What a file that begins with `head` is made of.
     pub(super) fn units_of(&self, head: &[u8]) -> Units {
-        self.utf16.map_or(Units::Bytes, |utf16| utf16.units_of(head))
+        Units::of(self.utf16, head)
     }
 }
 

@@ -13,24 +13,6 @@ pub(crate) enum Utf16 {
     Big,
 }
 
-impl Utf16 {
-    /// What a file that begins with `head` is made of.
-    pub(in crate::reader) fn units_of(self, head: &[u8]) -> Units {
-        match self {
-            Self::Little => Units::Little,
-            Self::Big => Units::Big,
-            Self::Evident => match head {
-                [0xff, 0xfe, ..] => Units::Little,
-                [0xfe, 0xff, ..] => Units::Big,
-                // What is truncated under its writer has lost its mark.
-                [1..=0x7f, 0, ..] => Units::Little,
-                [0, 1..=0x7f, ..] => Units::Big,
-                _ => Units::Bytes,
-            },
-        }
-    }
-}
-
 /// What text is counted in. A unit of two bytes stands at an even offset of its file; the functions of a text count from its start, which is
 /// that of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +24,18 @@ pub(in crate::reader) enum Units {
 }
 
 impl Units {
+    /// Those of a file that begins with `head`.
+    pub(in crate::reader) fn of(utf16: Option<Utf16>, head: &[u8]) -> Self {
+        match (utf16, head) {
+            (Some(Utf16::Little), _) => Self::Little,
+            (Some(Utf16::Big), _) => Self::Big,
+            // What is truncated under its writer has lost its mark.
+            (Some(Utf16::Evident), [0xff, 0xfe, ..] | [1..=0x7f, 0, ..]) => Self::Little,
+            (Some(Utf16::Evident), [0xfe, 0xff, ..] | [0, 1..=0x7f, ..]) => Self::Big,
+            (Some(Utf16::Evident) | None, _) => Self::Bytes,
+        }
+    }
+
     /// Bytes.
     pub(in crate::reader) fn width(self) -> usize {
         match self {
@@ -97,10 +91,13 @@ impl Units {
         }
     }
 
-    /// See [`Self::decode`].
-    pub(in crate::reader) fn decoded(self, text: &[u8]) -> Vec<u8> {
+    /// See [`Self::decode`]; what is UTF-8 already is not copied.
+    pub(in crate::reader) fn decoded(self, text: Vec<u8>) -> Vec<u8> {
+        if self == Self::Bytes {
+            return text;
+        }
         let mut decoded = Vec::with_capacity(text.len());
-        self.decode(text, &mut decoded);
+        self.decode(&text, &mut decoded);
         decoded
     }
 

@@ -102,7 +102,7 @@ impl Tail {
         scope: &Arc<str>,
         utf16: Option<Utf16>,
     ) -> std::io::Result<Self> {
-        let (size, units) = (file.metadata()?.len(), units_in(&file, utf16)?);
+        let (size, units) = (file.metadata()?.len(), Units::of(utf16, &pread_at(&file, 0, 2)?));
         let start = size.saturating_sub(BLOCK as u64).next_multiple_of(units.width() as u64);
         let block = pread_at(&file, start, size - start)?;
         let offset = (units.breaks(&block).next_back()).map_or(size, |at| start + (at + units.width()) as u64);
@@ -311,11 +311,6 @@ fn modified(meta: &Metadata) -> i64 {
     meta.mtime()
         .saturating_mul(1_000_000_000)
         .saturating_add(meta.mtime_nsec())
-}
-
-/// What `file` is made of.
-fn units_in(file: &File, utf16: Option<Utf16>) -> std::io::Result<Units> {
-    utf16.map_or(Ok(Units::Bytes), |utf16| Ok(utf16.units_of(&pread_at(file, 0, 2)?)))
 }
 
 /// Up to `length` bytes from `offset`; fewer at the end of the file.

@@ -242,10 +242,7 @@ impl Tail {
         let mark = units.mark_at(start, &raw);
         raw.drain(..mark);
         raw.truncate(units.whole(framing.max_record));
-        let data = match units {
-            Units::Bytes => raw,
-            Units::Little | Units::Big => units.decoded(&raw),
-        };
+        let data = units.decoded(raw);
         self.advance(block, consumed);
         // The rest of the block was not looked at.
         self.looked_at = self.position;
@@ -508,25 +505,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_mark_is_no_utf16_unless_that_is_said() {
+    fn how_a_file_begins_says_whether_it_is_utf16() {
         let mut framing = lines();
         framing.utf16 = Some(Utf16::Evident);
         for (bytes, text) in [
             ("a\n".as_bytes(), "a"),
             ("\u{feff}b\n".as_bytes(), "b"),
-            (b"\xfe\xff\0c\0\n", "c"),
+            (b"\xff\xfec\0\n\0", "c"),
+            (b"\xfe\xff\0d\0\n", "d"),
+            (b"e\0\n\0", "e"),
+            (b"\0f\0\n", "f"),
         ] {
-            let mut file = tempfile::NamedTempFile::new().unwrap();
-            file.write_all(bytes).unwrap();
-            let (mut tail, blocks) = (followed(&file), Pool::new(1, 1));
-            let segment = loop {
-                match tail.turn(&blocks, &framing, Expected::More).unwrap() {
-                    Turn::Segment(segment) => break segment,
-                    Turn::More => {}
-                    other => panic!("{other:?}"),
-                }
-            };
-            assert_eq!(segment.data[segment.lines[0].range()], *text.as_bytes());
+            assert_eq!(records(&framing, &[bytes]), [(text.to_owned(), Mark::Whole)]);
         }
     }
 
@@ -534,10 +524,8 @@ mod tests {
     #[test]
     fn what_rests_is_idle_however_it_is_joined() {
         let mut framing = Framing {
-            max_record: 1000,
             joins: vec![Join::parse("java").unwrap()],
-            join_wait: Duration::ZERO,
-            utf16: None,
+            ..lines()
         };
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut tail = followed(&file);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Tail, modified, pread_at, units_in};
+use super::{Tail, modified, pread_at};
 use crate::batch::Source;
 use crate::checkpoint::Saved;
 use crate::discover::{Found, Kind};
@@ -14,7 +14,7 @@ use crate::parse::Zone;
 use crate::reader::clock::LOOK_BACK;
 use crate::reader::files::Held;
 use crate::reader::former::Former;
-use crate::reader::framing::Utf16;
+use crate::reader::framing::{Units, Utf16};
 
 impl Tail {
     /// A file that the checkpoint knows: where that ended. If it is not that file any more, from its head, and the former one is given back.
@@ -90,10 +90,10 @@ impl Tail {
 
     /// Looks for the time of earlier lines before the position, if the checkpoint does not say it.
     pub(in crate::reader) fn wind(&mut self, zone: Zone, utf16: Option<Utf16>) -> std::io::Result<()> {
-        let units = units_in(&self.file, utf16)?;
+        let units = Units::of(utf16, &self.head);
         let length = self.position.min(LOOK_BACK);
         let before = || pread_at(&self.file, self.position - length, length);
-        self.clock.wind(|| Ok(units.decoded(&before()?)), zone)
+        self.clock.wind(|| Ok(units.decoded(before()?)), zone)
     }
 
     /// Is so little of it on disk that nobody would know it again under another inode?
