@@ -1,35 +1,37 @@
 //! One address on localhost for a cluster elsewhere.
 //!
 //! ```text
-//! application ──▶ listen ──▶ http1::connection ──head──▶ exchange ──pick──▶ upstream (endpoints, pool, dial) ──▶ cluster
+//! application ──▶ listen ──▶ http1::connection ──head──▶ exchange ──pick──▶ endpoints, pool ──▶ cluster
 //!                               one task a client           │ ▲                    ▲
 //!                                                      body │ │ body     policy (balance, retry, budget; no I/O)
 //!                                                           ▼ │
 //!                     respond (the one table from error to answer)
-//! application ──▶ listen ──▶ tunnel ──▶ upstream             for tcp://
+//! application ──▶ listen ──▶ tunnel ──▶ endpoints            for tcp://
 //! ```
 //!
-//! Invariants: a message passes only through `head`, which recomputes its framing and refuses what is ambiguous; nothing is sent twice
+//! Invariants: a message passes only through `message::head`, which recomputes its framing and refuses what is ambiguous; nothing is sent twice
 //! unless it was provably not sent or is idempotent, and always within a budget; buffers are held only while a request is under way;
 //! one single-threaded worker owns all it touches.
 
-mod buffer;
 mod config;
 mod deadline;
-mod head;
+mod endpoints;
 mod http1;
 mod listen;
+mod message;
 mod metrics;
 mod policy;
+mod pool;
 mod respond;
+mod run;
 mod service;
+mod stream;
 mod tunnel;
-mod upstream;
 
 use pod_contract::start::cli::Program;
 
 pub use config::Config;
-pub use listen::run;
+pub use run::run;
 
 /// Name, help and flags of this binary.
 pub const PROGRAM: Program = Program {

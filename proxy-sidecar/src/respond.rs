@@ -1,7 +1,7 @@
 //! The one table from error to answer.
 
-use crate::head::Refused;
-use crate::http1::Malformed;
+use crate::message::Malformed;
+use crate::message::head::Refused;
 
 /// Why the proxy answers instead of the cluster.
 #[derive(Debug, thiserror::Error)]

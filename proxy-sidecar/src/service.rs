@@ -4,16 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::ServiceConfig;
+use crate::endpoints::{Endpoint, InFlight};
 use crate::metrics::ServiceMetrics;
 use crate::policy::balance::{Load, pick};
 use crate::policy::budget::RetryBudget;
 use crate::respond::Error;
-use crate::upstream::{Endpoint, InFlight};
+use crate::stream::Stream;
 
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -58,7 +58,7 @@ impl Service {
     }
 
     /// A new connection to some endpoint, for a tunnel. Nothing is sent before, so every endpoint may be tried.
-    pub(crate) async fn connect(&self) -> Result<(InFlight, TcpStream), Error> {
+    pub(crate) async fn connect(&self) -> Result<(InFlight, Stream), Error> {
         let mut tried = Tried::default();
         while let Some(endpoint) = self.pick(&tried) {
             match endpoint.0.dial(self.config.connect_timeout).await {

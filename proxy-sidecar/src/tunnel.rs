@@ -4,12 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use crate::buffer::Buffer;
 use crate::deadline::{Activity, Deadline};
 use crate::http1::Broken;
+use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// How a tunnel ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,17 +20,10 @@ pub(crate) enum End {
     Idle,
 }
 
-/// Makes the end of a broken tunnel look like one: a reset, so that what was cut short cannot be taken for complete.
-pub(crate) fn reset(stream: &TcpStream) {
-    if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%error, "cannot reset a connection");
-    }
-}
-
 /// Copies both ways; a side that ends its direction is heard on in the other. `early` holds what was read from each side already.
 pub(crate) async fn run(
-    client: &mut TcpStream,
-    server: &mut TcpStream,
+    client: &mut Stream,
+    server: &mut Stream,
     early: Option<(Buffer, Buffer)>,
     deadline: &mut Deadline,
     idle: Duration,
@@ -69,8 +60,8 @@ pub(crate) async fn run(
 
 /// Holds a buffer only while there is something to copy.
 async fn one_way(
-    input: &mut ReadHalf<'_>,
-    output: &mut WriteHalf<'_>,
+    input: &mut Reader<'_>,
+    output: &mut Writer<'_>,
     early: Option<Buffer>,
     activity: &Activity,
 ) -> Result<(), Broken> {

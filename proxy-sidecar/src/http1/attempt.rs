@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::body::Decoder;
 use super::next::Next;
 use super::pump::{Broken, copy};
-use crate::buffer::Buffer;
 use crate::config::HostHeader;
 use crate::deadline::{Activity, Deadline};
-use crate::head::{self, Framing, Refused, Request, Response};
+use crate::endpoints::InFlight;
+use crate::message::Decoder;
+use crate::message::head::{self, Framing, Refused, Request, Response};
+use crate::pool::Lease;
 use crate::respond::Error;
 use crate::service::Service;
-use crate::upstream::{InFlight, Lease};
+use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// A response's head; larger is not trusted.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -95,7 +94,7 @@ pub(super) fn body_in(input: &Buffer, request: &Request) -> Option<usize> {
 
 /// Both directions at once, until the response is complete or something ends it.
 pub(super) async fn attempt(
-    client: &mut TcpStream,
+    client: &mut Stream,
     input: &mut Buffer,
     lease: &mut Lease,
     endpoint: &InFlight,
@@ -155,9 +154,9 @@ fn timed_out(endpoint: &InFlight, service: &Service, progress: &Progress<'_>) ->
 
 /// Sends the request, then watches whether the client is still there.
 async fn upload(
-    client: &mut ReadHalf<'_>,
+    client: &mut Reader<'_>,
     input: &mut Buffer,
-    server: &mut WriteHalf<'_>,
+    server: &mut Writer<'_>,
     host: Option<&str>,
     response_timeout: Duration,
     progress: &Progress<'_>,
@@ -200,8 +199,8 @@ async fn upload(
 
 /// Receives the response and sends it to the client.
 async fn download(
-    server: &mut ReadHalf<'_>,
-    client: &mut WriteHalf<'_>,
+    server: &mut Reader<'_>,
+    client: &mut Writer<'_>,
     endpoint: &InFlight,
     service: &Service,
     progress: &Progress<'_>,
@@ -277,7 +276,7 @@ enum NoHead {
     TooLarge,
 }
 
-async fn read_head(server: &mut ReadHalf<'_>, buffer: &mut Buffer, request: &Request) -> Result<Response, NoHead> {
+async fn read_head(server: &mut Reader<'_>, buffer: &mut Buffer, request: &Request) -> Result<Response, NoHead> {
     loop {
         if !buffer.filled().is_empty() {
             if let Some(length) = head::complete(buffer.filled()).map_err(NoHead::Refused)? {

@@ -6,16 +6,15 @@ use std::time::Duration;
 use pod_contract::metrics::Counted;
 use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
 
 use super::exchange::exchange;
 use super::next::Next;
-use crate::buffer::Buffer;
 use crate::deadline::Deadline;
-use crate::head::{self, Request};
+use crate::message::head::{self, Request};
 use crate::respond::Error;
 use crate::service::Service;
+use crate::stream::{Buffer, Stream};
 use crate::tunnel;
 
 /// From the first byte of a head to its last; half of the usual grace, so that half a head does not hold up a stop.
@@ -24,7 +23,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves `client` until either side has enough. After `stop`, an idle client is let go after `quiet`.
-pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
     let _counted = Counted::on(&service.metrics.connections);
     let mut deadline = Deadline::new();
     let mut early = None;
@@ -55,7 +54,7 @@ pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: Can
                 drop(under_way);
                 return linger(&mut client).await;
             }
-            Next::Abort => return tunnel::reset(&client),
+            Next::Abort => return client.reset(),
             Next::Tunnel(mut tunnel) => {
                 let early = Some((input, tunnel.early));
                 let end = tunnel::run(
@@ -68,8 +67,8 @@ pub(crate) async fn serve(mut client: TcpStream, service: Rc<Service>, stop: Can
                 .await;
                 if end != tunnel::End::Closed {
                     service.metrics.cut.inc();
-                    tunnel::reset(&client);
-                    tunnel::reset(&tunnel.server);
+                    client.reset();
+                    tunnel.server.reset();
                 }
                 return;
             }
@@ -92,7 +91,7 @@ fn has_more(input: &Buffer) -> bool {
 
 /// Waits for the next request; false when there will be none.
 async fn is_asking(
-    client: &TcpStream,
+    client: &Stream,
     service: &Service,
     deadline: &mut Deadline,
     stop: &CancellationToken,
@@ -100,25 +99,20 @@ async fn is_asking(
 ) -> bool {
     deadline.set(service.config.client_idle);
     tokio::select! {
-        asks = is_not_gone(client) => return asks,
+        asks = client.has_more() => return asks,
         () = deadline.passed() => return false,
         () = stop.cancelled() => {}
     }
     deadline.set(quiet);
     tokio::select! {
-        asks = is_not_gone(client) => asks,
+        asks = client.has_more() => asks,
         () = deadline.passed() => false,
     }
 }
 
-/// Waits for a byte; false when the client leaves instead.
-async fn is_not_gone(client: &TcpStream) -> bool {
-    matches!(client.peek(&mut [0]).await, Ok(count) if count > 0)
-}
-
 /// Reads up to the end of a head; `None` when the client left instead.
 async fn read_head(
-    client: &mut TcpStream,
+    client: &mut Stream,
     input: &mut Buffer,
     max: usize,
     deadline: &mut Deadline,
@@ -149,7 +143,7 @@ async fn read_head(
 }
 
 /// Answers a request that was not understood; where the next one would begin is not known, so the connection ends.
-async fn refuse(client: &mut TcpStream, service: &Service, error: &Error) {
+async fn refuse(client: &mut Stream, service: &Service, error: &Error) {
     service.metrics.answered(error.status().0);
     tracing::debug!(%error, "refused");
     if tokio::time::timeout(HEAD_TIMEOUT, client.write_all(&error.encode(true, false)))
@@ -161,7 +155,7 @@ async fn refuse(client: &mut TcpStream, service: &Service, error: &Error) {
 }
 
 /// Ends our direction and reads the other to its end, for a limited time.
-async fn linger(client: &mut TcpStream) {
+async fn linger(client: &mut Stream) {
     if client.shutdown().await.is_err() {
         return;
     }

@@ -2,20 +2,20 @@
 
 use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use super::attempt::{Outcome, Progress, attempt, body_in};
 use super::next::{Next, Tunnel};
-use crate::buffer::Buffer;
 use crate::deadline::Deadline;
-use crate::head::Request;
+use crate::endpoints::{DialError, Endpoint};
+use crate::message::head::Request;
+use crate::pool::Lease;
 use crate::respond::Error;
 use crate::service::{Service, Tried};
-use crate::upstream::{DialError, Endpoint, Lease};
+use crate::stream::{Buffer, Stream};
 
 /// Sends `request`, whose body begins in `input`, and its response back.
 pub(super) async fn exchange(
-    client: &mut TcpStream,
+    client: &mut Stream,
     input: &mut Buffer,
     request: &Request,
     service: &Service,
@@ -122,7 +122,7 @@ async fn lease(endpoint: &Endpoint, service: &Service, fresh: bool) -> Result<Le
 
 /// Answers in the place of the cluster. The connection stays usable when all of the request was in hand.
 async fn answer(
-    client: &mut TcpStream,
+    client: &mut Stream,
     input: &mut Buffer,
     request: &Request,
     body: Option<usize>,
@@ -141,7 +141,7 @@ async fn answer(
     }
 }
 
-async fn answer_and_close(client: &mut TcpStream, request: &Request, service: &Service, error: &Error) -> Next {
+async fn answer_and_close(client: &mut Stream, request: &Request, service: &Service, error: &Error) -> Next {
     tell(service, error);
     if write(client, service, &error.encode(true, request.is_head)).await {
         Next::Close
@@ -151,7 +151,7 @@ async fn answer_and_close(client: &mut TcpStream, request: &Request, service: &S
 }
 
 /// False when the client does not take it in time.
-async fn write(client: &mut TcpStream, service: &Service, bytes: &[u8]) -> bool {
+async fn write(client: &mut Stream, service: &Service, bytes: &[u8]) -> bool {
     tokio::time::timeout(service.config.idle_timeout, client.write_all(bytes))
         .await
         .is_ok_and(|written| written.is_ok())

@@ -1,12 +1,10 @@
 //! Our HTTP/1.1: one task a client, both directions of a body at once.
 
 mod attempt;
-mod body;
 mod connection;
 mod exchange;
 mod next;
 mod pump;
 
-pub(crate) use body::Malformed;
 pub(crate) use connection::serve;
 pub(crate) use pump::Broken;

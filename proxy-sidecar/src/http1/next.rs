@@ -1,9 +1,7 @@
 //! What becomes of a client's connection after a request.
 
-use tokio::net::TcpStream;
-
-use crate::buffer::Buffer;
-use crate::upstream::InFlight;
+use crate::endpoints::InFlight;
+use crate::stream::{Buffer, Stream};
 
 /// What happens to the client's connection.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(super) enum Next {
 pub(super) struct Tunnel {
     /// Counts as load of its endpoint while it lives.
     pub(super) _in_flight: InFlight,
-    pub(super) server: TcpStream,
+    pub(super) server: Stream,
     /// What was read of it already.
     pub(super) early: Buffer,
 }

@@ -4,10 +4,10 @@ use std::io::{self, Write as _};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use super::body::{Decoder, Malformed, Step};
-use crate::buffer::Buffer;
 use crate::deadline::Activity;
-use crate::head::Framing;
+use crate::message::head::Framing;
+use crate::message::{Decoder, Malformed, Step};
+use crate::stream::Buffer;
 
 /// Why a body did not arrive whole; the side tells whose fault it is.
 #[derive(Debug, thiserror::Error)]

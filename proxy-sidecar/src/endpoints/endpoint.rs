@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pod_contract::units::HostPort;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::dial::{DialError, Dialer};
-use super::pool::{Lease, Pool};
 use crate::policy::health::Health;
+use crate::pool::{Lease, Pool};
+use crate::stream::Stream;
 
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -62,7 +62,7 @@ impl Endpoint {
     }
 
     /// A new connection.
-    pub(crate) async fn dial(&self, connect_timeout: Duration) -> Result<TcpStream, DialError> {
+    pub(crate) async fn dial(&self, connect_timeout: Duration) -> Result<Stream, DialError> {
         self.dialer.dial(connect_timeout).await.inspect_err(|error| {
             if !matches!(error, DialError::OutOfFiles(_)) {
                 self.failed(error);
@@ -71,7 +71,7 @@ impl Endpoint {
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn give_back(&self, stream: TcpStream) {
+    pub(crate) fn give_back(&self, stream: Stream) {
         self.pool.put(stream);
     }
 

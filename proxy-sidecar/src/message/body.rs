@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::head::{Framing, MAX_FIELDS, is_forbidden_trailer};
+use super::head::{Framing, MAX_FIELDS, is_forbidden_trailer};
 
 /// A chunk's size line with extensions; longer is an attack.
 const MAX_CHUNK_LINE: usize = 256;

@@ -9,6 +9,8 @@ use pod_contract::units::HostPort;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
+use crate::stream::Stream;
+
 /// Long enough for a handshake over a slow line.
 const SHORTEST_SHARE: Duration = Duration::from_millis(250);
 /// An answer of the resolver is used so long before it is asked again.
@@ -52,13 +54,9 @@ impl Dialer {
         }
     }
 
-    pub(crate) async fn dial(&self, within: Duration) -> Result<TcpStream, DialError> {
+    pub(crate) async fn dial(&self, within: Duration) -> Result<Stream, DialError> {
         match timeout(within, self.connect(within)).await {
-            Ok(Ok(stream)) => {
-                // A head must not wait for the acknowledgement of another one.
-                stream.set_nodelay(true).map_err(|e| failed(&e))?;
-                Ok(stream)
-            }
+            Ok(Ok(stream)) => Stream::tcp(stream).map_err(|e| failed(&e)),
             Ok(Err(e)) => Err(e),
             Err(_) => Err(DialError::Timeout(within)),
         }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::net::tcp::ReadHalf;
+
+use super::Reader;
 
 /// What a buffer starts with; also what an idle pool keeps of each.
 const INITIAL: usize = 16 * 1024;
@@ -53,7 +54,7 @@ impl Buffer {
     }
 
     /// Reads what is there now; `WouldBlock` when nothing is.
-    pub(crate) fn try_read(&mut self, stream: &ReadHalf<'_>) -> io::Result<usize> {
+    pub(crate) fn try_read(&mut self, stream: &Reader<'_>) -> io::Result<usize> {
         self.make_room();
         let count = stream.try_read(&mut self.data[self.end..])?;
         self.end += count;

@@ -3,21 +3,22 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+use crate::stream::Stream;
 
 /// More idle connections than requests may be under way are of no use; this bounds the file descriptors too.
 const MAX_IDLE: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<Vec<(TcpStream, Instant)>>,
+    idle: RefCell<Vec<(Stream, Instant)>>,
 }
 
 /// A connection for one request.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// It has carried a request before: the endpoint may have closed it at this very moment.
     pub(crate) reused: bool,
 }
@@ -32,14 +33,14 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if is_quiet(&stream) {
+            if stream.is_quiet() {
                 return Some(Lease { stream, reused: true });
             }
         }
         None
     }
 
-    pub(crate) fn put(&self, stream: TcpStream) {
+    pub(crate) fn put(&self, stream: Stream) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             idle.push((stream, Instant::now()));
@@ -49,16 +50,10 @@ impl Pool {
     /// Closes what has been idle for too long, or was closed by the endpoint.
     pub(crate) fn sweep(&self, max_idle: Duration) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|(stream, since)| since.elapsed() <= max_idle && is_quiet(stream));
+        idle.retain(|(stream, since)| since.elapsed() <= max_idle && stream.is_quiet());
     }
 
     pub(crate) fn len(&self) -> usize {
         self.idle.borrow().len()
     }
-}
-
-/// Neither closed nor saying something unasked.
-fn is_quiet(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    matches!(stream.try_read(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
 }
