@@ -15,7 +15,9 @@
 
 mod config;
 mod deadline;
+mod dial;
 mod endpoints;
+mod exchange;
 mod http1;
 mod listen;
 mod message;

@@ -20,6 +20,8 @@ pub(crate) enum Error {
     Busy(usize),
     #[error("no endpoint of service {service} can be reached: {tried}")]
     Unreachable { service: String, tried: String },
+    #[error("service {service} has no endpoints: {why}")]
+    Unresolved { service: String, why: String },
     #[error("endpoint {endpoint} broke off before it answered: {why}")]
     BrokenOff { endpoint: String, why: String },
     #[error("endpoint {endpoint} answered something that is not trusted: {why}")]
@@ -41,6 +43,7 @@ impl Error {
             Self::HeadTimeout | Self::BodyTimeout(_) => (408, "http_request_error"),
             Self::Busy(_) => (503, "connection_limit_reached"),
             Self::Unreachable { .. } => (503, "destination_unavailable"),
+            Self::Unresolved { .. } => (503, "dns_error"),
             Self::BrokenOff { .. } => (502, "connection_terminated"),
             Self::Untrusted { .. } => (502, "http_protocol_error"),
             Self::Timeout { .. } => (504, "http_response_timeout"),

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use crate::config::Config;
+use crate::endpoints::{Names, Resolver};
 use crate::listen::{Quiet, accept};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::service::Service;
@@ -48,6 +49,7 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
     let admin = admin::listen(config.admin).await?;
     let quiet = Rc::new(Quiet::new(config.drain_quiet));
     let (mut listeners, mut services) = (JoinSet::new(), Vec::new());
+    let mut names = Names::default();
     for service in config.services {
         let listener = bind(service.listen, "--listen").await?;
         tracing::info!(service = service.name, endpoints = service.endpoints.len(), "service");
@@ -55,7 +57,7 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
         if !service.listen.ip().is_loopback() {
             tracing::warn!(service = service.name, address = %service.listen, "listening beyond loopback: anybody who reaches the pod can use this");
         }
-        let service = Service::new(service.clone(), metrics.service(&service.name));
+        let service = Service::new(service.clone(), metrics.service(&service.name), &mut names);
         served.borrow_mut().push(Rc::clone(&service.metrics));
         listeners.spawn_local(accept(listener, Rc::clone(&service), stop.clone(), Rc::clone(&quiet)));
         services.push(service);
@@ -70,6 +72,11 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
         },
         done.clone(),
     ));
+    let resolver = Rc::new(Resolver::new(config.dns));
+    for name in names.into_all() {
+        let resolver = Rc::clone(&resolver);
+        side.spawn_local(async move { name.keep(&resolver).await });
+    }
     side.spawn_local(greet_all(services.clone(), starting));
     side.spawn_local(sweep(services));
     while let Some(ended) = listeners.join_next().await {
@@ -85,7 +92,7 @@ async fn greet_all(services: Vec<Rc<Service>>, starting: Latch) {
     let mut left = services.into_iter().peekable();
     greet(starting, async || {
         while let Some(service) = left.peek() {
-            service.connect().await.map_err(|error| error.to_string())?;
+            service.tunnel().await.map_err(|error| error.to_string())?;
             left.next();
         }
         Ok(())

@@ -5,15 +5,25 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::config::ServiceConfig;
-use crate::endpoints::{Endpoint, InFlight};
+use crate::dial::{Dial, DialError, Event, Race};
+use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
+use crate::exchange::Exchange;
 use crate::metrics::ServiceMetrics;
-use crate::policy::balance::{Load, pick};
+use crate::policy::balance::{Candidate, Rank, pick};
+use crate::policy::breaker::{Evidence, Standing};
 use crate::policy::budget::RetryBudget;
+use crate::pool::Kept;
 use crate::respond::Error;
 use crate::stream::Stream;
+
+/// Connections that one request may start: of a large cluster that is down, each would else be asked by each request.
+const MAX_DIALS: usize = 10;
+/// Connections that one request may have under way to one endpoint: when packets are lost, the next may get through.
+const MAX_DIALS_TO_ONE: usize = 3;
 
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -22,66 +32,182 @@ pub(crate) struct Service {
     pub(crate) budget: RetryBudget,
     /// Requests under way hold buffers; this bounds them.
     pub(crate) turns: Semaphore,
-    endpoints: Vec<Rc<Endpoint>>,
+    cluster: Cluster,
+    /// Connections that nobody waits for any more, or nobody yet.
+    background: TaskTracker,
     rng: RefCell<fastrand::Rng>,
     told_at: Cell<Option<Instant>>,
 }
 
-/// The endpoints that one request has been to, with what came of it.
-#[derive(Debug, Default)]
-pub(crate) struct Tried(Vec<(String, String)>);
+/// A connection for one request.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) endpoint: InFlight,
+    pub(crate) stream: Stream,
+    /// It has carried a request before: the endpoint may have closed it at this very moment.
+    pub(crate) reused: bool,
+    pub(crate) began: Instant,
+    retires: Instant,
+}
 
 impl Service {
-    pub(crate) fn new(config: ServiceConfig, metrics: Rc<ServiceMetrics>) -> Rc<Self> {
-        let endpoints = config.endpoints.iter().map(Endpoint::new).collect();
+    pub(crate) fn new(config: ServiceConfig, metrics: Rc<ServiceMetrics>, names: &mut Names) -> Rc<Self> {
+        let cluster = Cluster::new(&config.endpoints, names);
         let turns = Semaphore::new(config.max_requests);
         Rc::new(Self {
             config,
             metrics,
             budget: RetryBudget::new(),
             turns,
-            endpoints,
+            cluster,
+            background: TaskTracker::new(),
             rng: RefCell::new(fastrand::Rng::new()),
             told_at: Cell::new(None),
         })
     }
 
-    /// The endpoint for the next try; `None` when the request has been everywhere.
-    pub(crate) fn pick(&self, tried: &Tried) -> Option<InFlight> {
-        let loads = self.endpoints.iter().map(|endpoint| Load {
-            in_flight: endpoint.in_flight(),
-            usable: endpoint.is_usable(),
-            tried: tried.has(&endpoint.name),
-        });
-        let index = pick(loads, &mut self.rng.borrow_mut())?;
-        Some(InFlight::on(&self.endpoints[index]))
+    /// A connection for the next try: one that was kept, unless a `fresh` one is wanted, or a new one.
+    pub(crate) async fn lease(self: &Rc<Self>, exchange: &mut Exchange, fresh: bool) -> Result<Lease, Error> {
+        self.resolved().await?;
+        let Some(endpoint) = self.pick(exchange, &Race::new()) else {
+            return Err(exchange.exhausted(&self.config.name));
+        };
+        let kept = if fresh { None } else { endpoint.0.take_kept() };
+        match kept {
+            Some(Kept { stream, retires }) => Ok(Lease {
+                endpoint,
+                stream,
+                reused: true,
+                began: Instant::now(),
+                retires,
+            }),
+            None => self.connect(endpoint, exchange).await,
+        }
     }
 
     /// A new connection to some endpoint, for a tunnel. Nothing is sent before, so every endpoint may be tried.
-    pub(crate) async fn connect(&self) -> Result<(InFlight, Stream), Error> {
-        let mut tried = Tried::default();
-        while let Some(endpoint) = self.pick(&tried) {
-            match endpoint.0.dial(self.config.connect_timeout).await {
-                Ok(stream) => {
-                    endpoint.0.succeeded();
-                    return Ok((endpoint, stream));
-                }
-                Err(error) => tried.add(&endpoint.0, &error),
-            }
-        }
-        Err(self.unreachable(&tried))
+    pub(crate) async fn tunnel(self: &Rc<Self>) -> Result<Lease, Error> {
+        self.lease(&mut Exchange::new(false, 0), true).await
     }
 
-    pub(crate) fn unreachable(&self, tried: &Tried) -> Error {
-        let tried: Vec<_> = tried
-            .0
-            .iter()
-            .map(|(endpoint, why)| format!("{endpoint}: {why}"))
-            .collect();
-        Error::Unreachable {
-            service: self.config.name.clone(),
-            tried: tried.join("; "),
+    /// Keeps the connection for the next request.
+    pub(crate) fn give_back(&self, lease: Lease) {
+        let Lease {
+            endpoint,
+            stream,
+            retires,
+            ..
+        } = lease;
+        endpoint.0.keep(Kept { stream, retires }, self.config.upstream_idle);
+    }
+
+    /// A connection to `first`, or to whoever else stands before that one does.
+    async fn connect(self: &Rc<Self>, first: InFlight, exchange: &mut Exchange) -> Result<Lease, Error> {
+        let mut race = Race::new();
+        let mut next = Some(first);
+        loop {
+            if let Some(endpoint) = next.take() {
+                race.start(Dial::start(endpoint, self.config.connect_timeout));
+            }
+            if race.is_over() {
+                return Err(exchange.exhausted(&self.config.name));
+            }
+            match race.next().await {
+                Event::Connected(endpoint, stream) => {
+                    endpoint.0.connected();
+                    race.into_rest().into_iter().for_each(|dial| self.adopt(dial));
+                    return Ok(Lease {
+                        endpoint,
+                        stream,
+                        reused: false,
+                        began: Instant::now(),
+                        retires: self.retires(),
+                    });
+                }
+                Event::Failed(dial, error) => {
+                    failed(&dial, &error);
+                    let endpoint = &dial.endpoint.0;
+                    exchange.unreached(endpoint.id, &endpoint.label, &error);
+                }
+                Event::Late => {}
+            }
+            if race.started() < MAX_DIALS {
+                next = self.pick(exchange, &race);
+            }
         }
+    }
+
+    /// The endpoint for the next try; `None` when the request has been everywhere, or is on its way.
+    fn pick(self: &Rc<Self>, exchange: &Exchange, race: &Race) -> Option<InFlight> {
+        let members = self.cluster.members();
+        let candidates = members.iter().map(|endpoint| Candidate {
+            in_flight: endpoint.in_flight(),
+            rank: match race.to(endpoint) {
+                0 => exchange.rank(endpoint.id, endpoint.standing()),
+                MAX_DIALS_TO_ONE.. => Rank::Never,
+                _ => Rank::Again,
+            },
+        });
+        let index = pick(candidates, &mut self.rng.borrow_mut())?;
+        let mut endpoint = &members[index];
+        for due in members
+            .iter()
+            .filter(|endpoint| matches!(endpoint.standing(), Standing::Due(_)))
+        {
+            match due.standing() {
+                // Only somebody's request can tell whether it answers.
+                Standing::Due(Evidence::Silent | Evidence::BrokenOff) if exchange.may_probe() => endpoint = due,
+                // Whether it takes connections again costs nobody's time.
+                Standing::Due(Evidence::Unreachable) if !Rc::ptr_eq(due, endpoint) => {
+                    due.probe();
+                    self.adopt(Dial::start(InFlight::on(due), self.config.connect_timeout));
+                }
+                _ => {}
+            }
+        }
+        if matches!(endpoint.standing(), Standing::Due(_)) {
+            endpoint.probe();
+        }
+        Some(InFlight::on(endpoint))
+    }
+
+    /// Sees a connection to its end that no request waits for. It tells whether the endpoint is there, and may be of use to a later request.
+    fn adopt(self: &Rc<Self>, mut dial: Dial) {
+        let service = Rc::clone(self);
+        self.background.spawn_local(async move {
+            match dial.end().await {
+                Ok(stream) => {
+                    let endpoint = &dial.endpoint.0;
+                    endpoint.connected();
+                    let retires = service.retires();
+                    endpoint.keep(Kept { stream, retires }, service.config.upstream_idle);
+                }
+                Err(error) => failed(&dial, &error),
+            }
+        });
+    }
+
+    /// Waits until it is known who the members are.
+    async fn resolved(&self) -> Result<(), Error> {
+        if !self.cluster.members().is_empty() {
+            return Ok(());
+        }
+        let known = async {
+            while self.cluster.members().is_empty() {
+                self.cluster.looked().await;
+            }
+        };
+        let within = self.config.resolve_timeout;
+        timeout(within, known).await.map_err(|_| Error::Unresolved {
+            service: self.config.name.clone(),
+            why: self.cluster.why_empty(),
+        })
+    }
+
+    /// When a connection of now is old; not all at the same time.
+    fn retires(&self) -> Instant {
+        let age = self.config.upstream_max_age;
+        Instant::now() + age.mul_f64(0.8 + 0.2 * self.rng.borrow_mut().f64())
     }
 
     /// True once a second at most.
@@ -99,18 +225,27 @@ impl Service {
 
     /// Closes connections that nobody needed for a while.
     pub(crate) fn sweep(&self) {
-        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.idle() > 0) {
-            endpoint.sweep(self.config.upstream_idle);
-        }
+        let members = self.cluster.members();
+        members
+            .iter()
+            .filter(|endpoint| endpoint.kept() > 0)
+            .for_each(|endpoint| endpoint.sweep());
     }
 }
 
-impl Tried {
-    pub(crate) fn add(&mut self, endpoint: &Endpoint, why: &dyn std::fmt::Display) {
-        self.0.push((endpoint.name.clone(), why.to_string()));
+fn failed(dial: &Dial, error: &DialError) {
+    if !matches!(error, DialError::OutOfFiles(_)) {
+        dial.endpoint.0.failed(Evidence::Unreachable, dial.began, error);
+    }
+}
+
+impl Lease {
+    /// The endpoint did not answer as it should.
+    pub(crate) fn failed(&self, evidence: Evidence, why: &dyn std::fmt::Display) {
+        self.endpoint.0.failed(evidence, self.began, why);
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(tried, _)| tried == name)
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint.0
     }
 }

@@ -1,6 +1,5 @@
 //! Bytes both ways until both sides have ended: raw TCP, and what follows a 101.
 
-use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -24,14 +23,14 @@ pub(crate) enum End {
 pub(crate) async fn run(
     client: &mut Stream,
     server: &mut Stream,
-    early: Option<(Buffer, Buffer)>,
+    early: (Buffer, Buffer),
     deadline: &mut Deadline,
     idle: Duration,
 ) -> End {
     let activity = Activity::within(idle);
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = server.split();
-    let (from_client, from_server) = early.unzip();
+    let (from_client, from_server) = early;
     let up = one_way(&mut client_read, &mut server_write, from_client, &activity);
     let down = one_way(&mut server_read, &mut client_write, from_server, &activity);
     let end = async {
@@ -58,34 +57,28 @@ pub(crate) async fn run(
     }
 }
 
-/// Holds a buffer only while there is something to copy.
+/// Holds memory only while there is something to copy.
 async fn one_way(
     input: &mut Reader<'_>,
     output: &mut Writer<'_>,
-    early: Option<Buffer>,
+    mut buffer: Buffer,
     activity: &Activity,
 ) -> Result<(), Broken> {
-    if let Some(early) = early {
-        output.write_all(early.filled()).await.map_err(Broken::Write)?;
-    }
     loop {
-        input.readable().await.map_err(Broken::Read)?;
-        let mut buffer = Buffer::new();
-        loop {
-            match buffer.try_read(input) {
-                Ok(0) => return output.shutdown().await.map_err(Broken::Write),
-                Ok(count) => {
-                    let full = buffer.is_filled_to_the_brim();
-                    output.write_all(buffer.filled()).await.map_err(Broken::Write)?;
-                    buffer.consume(count);
-                    activity.mark();
-                    if full {
-                        buffer.grow_if_filled();
-                    }
+        while !buffer.is_empty() {
+            let taken = match output.write_now(buffer.filled()).await.map_err(Broken::Write)? {
+                Some(taken) => taken,
+                None => {
+                    buffer.slow_down();
+                    output.write(buffer.filled()).await.map_err(Broken::Write)?
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return Err(Broken::Read(e)),
-            }
+            };
+            buffer.consume(taken);
+            activity.mark();
         }
+        if buffer.fill(input).await.map_err(Broken::Read)? == 0 {
+            return output.shutdown().await.map_err(Broken::Write);
+        }
+        buffer.keep_pace();
     }
 }

@@ -1,121 +1,26 @@
 //! Flags and the proved configuration: named services, each with its own listener and endpoints.
 
+mod flags;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use pod_contract::admin::{self, meets};
-use pod_contract::config::{Flag, Repeat, Section, Setting, Settings, Shape, Word, list, setting};
+use pod_contract::config::{Setting, Settings, Shape, Word};
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
 use pod_contract::units::{Bytes, HostPort, Url};
 
+use flags::service_flags;
+pub(crate) use flags::{AFTER_HELP, SECTIONS, flags};
+
 const ADMIN_PORT: u16 = 9602;
-pub(crate) const AFTER_HELP: &str = "\
-The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
-A client that ends its direction before the response is complete is taken to have left.
-A request is sent to another endpoint when it was not sent (any method) or when it is idempotent and no response had begun.
-
-Example:
-  proxy-sidecar --listen 127.0.0.1:9200 --to http://es-1:9200,http://es-2:9200,http://es-3:9200
-
-Several services need a file (--config); each section takes the names of the flags above:
-  services:
-    orders: {listen: 127.0.0.1:8081, to: http://orders.example:80}
-    db: {listen: 127.0.0.1:5432, to: [tcp://db-1.example:5432, tcp://db-2.example:5432]}
-
-Exit codes: 0 stopped with nothing under way, 1 failed or stopped with requests under way, 2 bad flags";
-
-pub(crate) fn flags() -> Vec<Flag> {
-    let mut all = service_flags();
-    all.extend([
-        setting::<Duration>(
-            "drain-quiet",
-            "DURATION",
-            "On stop, serve until nobody asked for so long [default: 1s]",
-        ),
-        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
-        admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9602]"),
-    ]);
-    all
-}
-
-pub(crate) const SECTIONS: &[Section] = &[Section {
-    name: "services",
-    help: "Each with a listener and the cluster behind it",
-    repeat: Repeat::Named,
-    flags: service_flags,
-}];
-
-fn service_flags() -> Vec<Flag> {
-    vec![
-        setting::<SocketAddr>(
-            "listen",
-            "ADDR",
-            "Where the application connects to; keep it on loopback",
-        ),
-        list::<EndpointUrl>(
-            "to",
-            "URL",
-            "The members of the cluster; repeatable or separated by commas",
-        ),
-        setting::<HostHeader>(
-            "host",
-            "WHICH",
-            "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
-        ),
-        setting::<Duration>(
-            "connect-timeout",
-            "DURATION",
-            "For one endpoint to accept a connection [default: 500ms]",
-        ),
-        setting::<Duration>(
-            "response-timeout",
-            "DURATION",
-            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s]",
-        ),
-        setting::<Duration>(
-            "idle-timeout",
-            "DURATION",
-            "Without a byte in either direction of an exchange or tunnel [default: 5m]",
-        ),
-        setting::<Duration>(
-            "client-idle",
-            "DURATION",
-            "Between two requests of one connection [default: 10m]",
-        ),
-        setting::<Duration>(
-            "upstream-idle",
-            "DURATION",
-            "A connection to an endpoint is kept so long for the next request [default: 4s]",
-        ),
-        setting::<Count>(
-            "max-connections",
-            "N",
-            "Open connections of the application; more wait to be accepted [default: 4096]",
-        ),
-        setting::<Count>(
-            "max-requests",
-            "N",
-            "Requests under way; more wait for their turn [default: 512]",
-        ),
-        setting::<Bytes>(
-            "max-head",
-            "SIZE",
-            "Request line and headers; larger is answered with 431 [default: 16KiB]",
-        ),
-        setting::<Tries>(
-            "retries",
-            "N",
-            "Further tries of one request, within the retry budget [default: 2]",
-        ),
-    ]
-}
-
 /// Everything that the proxy serves.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) services: Vec<ServiceConfig>,
     pub(crate) drain_quiet: Duration,
     pub(crate) grace: Duration,
+    pub(crate) dns: Vec<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -128,10 +33,12 @@ pub(crate) struct ServiceConfig {
     pub(crate) endpoints: Vec<HostPort>,
     pub(crate) host: HostHeader,
     pub(crate) connect_timeout: Duration,
+    pub(crate) resolve_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) client_idle: Duration,
     pub(crate) upstream_idle: Duration,
+    pub(crate) upstream_max_age: Duration,
     pub(crate) max_connections: usize,
     pub(crate) max_requests: usize,
     pub(crate) max_head: usize,
@@ -207,6 +114,7 @@ impl Config {
     pub fn prove(s: &mut Settings<'_>) -> Option<Self> {
         let drain_quiet = s.or("drain-quiet", Duration::from_secs(1));
         let grace = s.or("grace", DEFAULT_GRACE);
+        let dns = s.list::<SocketAddr>("dns");
         let admin = admin::prove(s, ADMIN_PORT);
         let sections = s.sections("services")?;
         if !sections.is_empty() {
@@ -238,7 +146,7 @@ impl Config {
                 ));
             }
         }
-        let (drain_quiet, grace, admin) = (drain_quiet?, grace?, admin?);
+        let (drain_quiet, grace, dns, admin) = (drain_quiet?, grace?, dns?, admin?);
         for service in &services {
             if service.endpoints.iter().any(|endpoint| is_at(endpoint, service.listen)) {
                 return s.refuse(format!(
@@ -260,6 +168,7 @@ impl Config {
             services,
             drain_quiet,
             grace,
+            dns,
             admin,
         })
     }
@@ -282,20 +191,26 @@ impl ServiceConfig {
         let listen = s.required("listen");
         let to = s.required_list::<EndpointUrl>("to");
         let host = s.or("host", HostHeader::Rewrite);
-        let connect_timeout = s.or("connect-timeout", Duration::from_millis(500));
+        let connect_timeout = s.or("connect-timeout", Duration::from_secs(4));
+        let resolve_timeout = s.or("resolve-timeout", Duration::from_secs(5));
         let response_timeout = s.or("response-timeout", Duration::from_secs(60));
         let idle_timeout = s.or("idle-timeout", Duration::from_secs(300));
         let client_idle = s.or("client-idle", Duration::from_secs(600));
         let upstream_idle = s.or("upstream-idle", Duration::from_secs(4));
+        let upstream_max_age = s.or("upstream-max-age", Duration::from_secs(300));
         let max_connections = s.or("max-connections", Count(4096));
         let max_requests = s.or("max-requests", Count(512));
         let max_head = s.or("max-head", Bytes(16 * 1024));
         let retries = s.or("retries", Tries(2));
         let (connect_timeout, response_timeout, idle_timeout) = (connect_timeout?, response_timeout?, idle_timeout?);
-        if connect_timeout.is_zero() || response_timeout.is_zero() || idle_timeout.is_zero() {
+        let resolve_timeout = resolve_timeout?;
+        let needed = [connect_timeout, resolve_timeout, response_timeout, idle_timeout];
+        if needed.iter().any(Duration::is_zero) {
             return s.refuse_together(
-                &["connect-timeout", "response-timeout", "idle-timeout"],
-                format!("connect-timeout, response-timeout and idle-timeout of service {name} must not be 0s"),
+                &["connect-timeout", "resolve-timeout", "response-timeout", "idle-timeout"],
+                format!(
+                    "connect-timeout, resolve-timeout, response-timeout and idle-timeout of service {name} must not be 0s"
+                ),
             );
         }
         let (to, max_head) = (to?, max_head?.as_usize());
@@ -305,21 +220,7 @@ impl ServiceConfig {
                 format!("max-head of service {name} has to be from 256B to 1MiB"),
             );
         }
-        let protocol = if to.iter().all(|url| url.0.scheme == "http") {
-            Protocol::Http
-        } else if to.iter().all(|url| url.0.scheme == "tcp") {
-            Protocol::Tcp
-        } else {
-            return s.refuse_together(
-                &["to"],
-                format!("the endpoints of service {name} have different schemes; one service speaks one protocol"),
-            );
-        };
-        if protocol == Protocol::Tcp {
-            for name in ["host", "max-head"] {
-                s.pointless(name, "tcp:// carries bytes, and no heads");
-            }
-        }
+        let protocol = protocol(&name, &to, s)?;
         Some(Self {
             name,
             listen: listen?,
@@ -327,14 +228,42 @@ impl ServiceConfig {
             endpoints: to.into_iter().map(|url| url.0.address).collect(),
             host: host?,
             connect_timeout,
+            resolve_timeout,
             response_timeout,
             idle_timeout,
             client_idle: client_idle?,
             upstream_idle: upstream_idle?,
+            upstream_max_age: upstream_max_age?,
             max_connections: max_connections?.0,
             max_requests: max_requests?.0,
             max_head,
             retries: retries?.0,
         })
     }
+}
+
+/// The protocol of a service, by the scheme that its endpoints have in common.
+fn protocol(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Protocol> {
+    if to.iter().all(|url| url.0.scheme == "http") {
+        return Some(Protocol::Http);
+    }
+    if to.iter().any(|url| url.0.scheme != "tcp") {
+        return s.refuse_together(
+            &["to"],
+            format!("the endpoints of service {name} have different schemes; one service speaks one protocol"),
+        );
+    }
+    for name in [
+        "host",
+        "response-timeout",
+        "client-idle",
+        "upstream-idle",
+        "upstream-max-age",
+        "max-requests",
+        "max-head",
+        "retries",
+    ] {
+        s.pointless(name, "tcp:// carries bytes, and no requests");
+    }
+    Some(Protocol::Tcp)
 }

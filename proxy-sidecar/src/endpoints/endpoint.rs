@@ -1,38 +1,64 @@
-//! One member of the cluster.
+//! One member of the cluster: one address.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pod_contract::units::HostPort;
 use tokio::time::Instant;
 
-use super::dial::{DialError, Dialer};
-use crate::policy::health::Health;
-use crate::pool::{Lease, Pool};
-use crate::stream::Stream;
+use super::name::Name;
+use crate::policy::breaker::{Breaker, Evidence, Standing};
+use crate::pool::{Kept, Pool};
 
+/// One address that requests go to.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    pub(crate) name: String,
-    dialer: Dialer,
+    /// Tells it from all others of this process.
+    pub(crate) id: u64,
+    /// For people: as it was configured, with the address that the name has.
+    pub(crate) label: String,
+    /// As it was configured: what Host says.
+    pub(crate) authority: Rc<str>,
+    pub(crate) address: SocketAddr,
+    name: Option<Rc<Name>>,
     pool: Pool,
-    health: Cell<Health>,
+    breaker: RefCell<Breaker>,
     in_flight: Cell<usize>,
+    /// Connections to it that are late.
+    doubts: Cell<usize>,
+    /// It has left the cluster: what is under way ends, and nothing new begins.
+    draining: Cell<bool>,
 }
 
 /// Counts a request as under way while it lives.
 #[derive(Debug)]
 pub(crate) struct InFlight(pub(crate) Rc<Endpoint>);
 
+/// Others are preferred to the endpoint while it lives.
+#[derive(Debug)]
+pub(crate) struct Doubt(Rc<Endpoint>);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 impl Endpoint {
-    pub(crate) fn new(target: &HostPort) -> Rc<Self> {
+    pub(super) fn new(authority: &Rc<str>, address: SocketAddr, name: Option<&Rc<Name>>) -> Rc<Self> {
+        let label = match name {
+            Some(_) => format!("{authority} at {}", address.ip()),
+            None => authority.to_string(),
+        };
         Rc::new(Self {
-            name: target.to_string(),
-            dialer: Dialer::new(target),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            label,
+            authority: Rc::clone(authority),
+            address,
+            name: name.map(Rc::clone),
             pool: Pool::default(),
-            health: Cell::default(),
+            breaker: RefCell::default(),
             in_flight: Cell::new(0),
+            doubts: Cell::new(0),
+            draining: Cell::new(false),
         })
     }
 
@@ -40,58 +66,82 @@ impl Endpoint {
         self.in_flight.get()
     }
 
-    pub(crate) fn idle(&self) -> usize {
-        self.pool.len()
-    }
-
-    pub(crate) fn is_usable(&self) -> bool {
-        let health = self.health.get();
-        // The clock is asked only when there is something to compare.
-        health == Health::default() || health.is_usable(Instant::now())
-    }
-
-    /// A kept connection, or a new one.
-    pub(crate) async fn lease(&self, connect_timeout: Duration, max_idle: Duration) -> Result<Lease, DialError> {
-        match self.pool.take(max_idle) {
-            Some(lease) => Ok(lease),
-            None => self
-                .dial(connect_timeout)
-                .await
-                .map(|stream| Lease { stream, reused: false }),
+    pub(crate) fn standing(&self) -> Standing {
+        match self.breaker.borrow().standing(Instant::now) {
+            Standing::Well if self.doubts.get() > 0 => Standing::Out,
+            standing => standing,
         }
     }
 
-    /// A new connection.
-    pub(crate) async fn dial(&self, connect_timeout: Duration) -> Result<Stream, DialError> {
-        self.dialer.dial(connect_timeout).await.inspect_err(|error| {
-            if !matches!(error, DialError::OutOfFiles(_)) {
-                self.failed(error);
-            }
-        })
+    /// Takes the one probe of an endpoint that is due for it.
+    pub(crate) fn probe(&self) {
+        self.breaker.borrow_mut().probe(Instant::now());
+    }
+
+    /// A connection that was kept.
+    pub(crate) fn take_kept(&self) -> Option<Kept> {
+        self.pool.take(Instant::now())
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn give_back(&self, stream: Stream) {
-        self.pool.put(stream);
-    }
-
-    pub(crate) fn sweep(&self, max_idle: Duration) {
-        self.pool.sweep(max_idle);
-    }
-
-    pub(crate) fn failed(&self, why: &dyn std::fmt::Display) {
-        let mut health = self.health.get();
-        if health.failed(Instant::now()) {
-            tracing::warn!(endpoint = self.name, %why, "endpoint is down; it rests");
+    pub(crate) fn keep(&self, kept: Kept, max_idle: Duration) {
+        if !self.draining.get() {
+            self.pool.put(kept, Instant::now() + max_idle);
         }
-        self.health.set(health);
     }
 
+    pub(crate) fn kept(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Closes what has been kept for long enough.
+    pub(crate) fn sweep(&self) {
+        self.pool.sweep(Instant::now());
+    }
+
+    /// No more requests, but for those under way.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        self.pool.clear();
+        tracing::info!(
+            endpoint = self.label,
+            in_flight = self.in_flight.get(),
+            "endpoint has left the cluster"
+        );
+    }
+
+    /// A try that began at `began` failed.
+    pub(crate) fn failed(&self, evidence: Evidence, began: Instant, why: &dyn std::fmt::Display) {
+        if evidence == Evidence::Silent {
+            // What is kept leads to the same process.
+            self.pool.clear();
+        }
+        if evidence == Evidence::Unreachable
+            && let Some(name) = &self.name
+        {
+            name.doubt();
+        }
+        let jitter = fastrand::f64();
+        if self
+            .breaker
+            .borrow_mut()
+            .failed(evidence, began, Instant::now(), jitter)
+        {
+            tracing::warn!(endpoint = self.label, %why, "endpoint is down; it rests");
+        }
+    }
+
+    /// It answered.
     pub(crate) fn succeeded(&self) {
-        let mut health = self.health.get();
-        if health.succeeded() {
-            tracing::info!(endpoint = self.name, "endpoint is back");
-            self.health.set(health);
+        if self.breaker.borrow_mut().succeeded() {
+            tracing::info!(endpoint = self.label, "endpoint is back");
+        }
+    }
+
+    /// It took a connection, which says nothing of its answers.
+    pub(crate) fn connected(&self) {
+        if self.breaker.borrow_mut().connected() {
+            tracing::info!(endpoint = self.label, "endpoint is back");
         }
     }
 }
@@ -106,5 +156,18 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get() - 1);
+    }
+}
+
+impl Doubt {
+    pub(crate) fn of(endpoint: &Rc<Endpoint>) -> Self {
+        endpoint.doubts.set(endpoint.doubts.get() + 1);
+        Self(Rc::clone(endpoint))
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        self.0.doubts.set(self.0.doubts.get() - 1);
     }
 }

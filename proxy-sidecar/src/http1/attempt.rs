@@ -1,22 +1,22 @@
 //! One try of a request on one endpoint: both directions at once, until the response is complete or something ends it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::time::Duration;
 
 use pod_contract::run::lifecycle::CancellationToken;
-use tokio::io::AsyncWriteExt as _;
 
 use super::next::Next;
-use super::pump::{Broken, copy};
+use super::outgoing::{Outgoing, flush};
+use super::pump::{Body, Broken};
 use crate::config::HostHeader;
 use crate::deadline::{Activity, Deadline};
-use crate::endpoints::InFlight;
+use crate::endpoints::Endpoint;
 use crate::message::Decoder;
 use crate::message::head::{self, Framing, Refused, Request, Response};
-use crate::pool::Lease;
+use crate::policy::breaker::Evidence;
+use crate::policy::retry::Proof;
 use crate::respond::Error;
-use crate::service::Service;
+use crate::service::{Lease, Service};
 use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// A response's head; larger is not trusted.
@@ -33,62 +33,58 @@ pub(super) enum Outcome {
     /// The endpoint failed after the response had begun.
     Cut(String),
     /// The endpoint failed before anything came back.
-    Failed(Error),
+    Failed {
+        error: Error,
+        proof: Proof,
+        evidence: Option<Evidence>,
+    },
     /// The client is at fault: its body is malformed, or does not come.
     BadRequest(Error),
 }
 
-/// What the two directions of a try share.
-pub(super) struct Progress<'r> {
-    request: &'r Request,
-    /// The length of a body that goes out with the head.
-    body: Option<usize>,
-    activity: Activity,
-    /// All of the request is sent.
-    pub(super) uploaded: Cell<bool>,
-    /// The endpoint has stopped to take the request.
-    refused: Cell<bool>,
+/// A request on its way out, through all its tries: what a try has read of the body, the next one does not find with the client.
+pub(super) struct Upload<'r> {
+    pub(super) request: &'r Request,
+    pub(super) decoder: Decoder,
+    pub(super) out: RefCell<Outgoing>,
     /// An interim response has gone to the client: it must not be asked for by another try again.
     pub(super) interim: Cell<bool>,
+}
+
+/// What the two directions of a try share.
+struct Progress<'r> {
+    request: &'r Request,
+    out: &'r RefCell<Outgoing>,
+    interim: &'r Cell<bool>,
+    activity: Activity,
+    /// All of the request is sent.
+    uploaded: Cell<bool>,
+    /// The endpoint has stopped to take the request.
+    refused: Cell<bool>,
     /// The final response has begun.
     begun: Cell<bool>,
     draining: &'r CancellationToken,
 }
 
-impl<'r> Progress<'r> {
-    pub(super) fn new(
-        request: &'r Request,
-        body: Option<usize>,
-        service: &Service,
-        draining: &'r CancellationToken,
-    ) -> Self {
-        // While the body comes, it is the client who has to move.
-        let limit = if body.is_some() {
-            service.config.response_timeout
-        } else {
-            service.config.idle_timeout
-        };
+impl<'r> Upload<'r> {
+    /// `keeps`: what is sent may have to be sent again.
+    pub(super) fn new(request: &'r Request, keeps: bool) -> Self {
         Self {
             request,
-            body,
-            activity: Activity::within(limit),
-            uploaded: Cell::new(false),
-            refused: Cell::new(false),
+            decoder: Decoder::new(request.framing),
+            out: RefCell::new(Outgoing::new(keeps)),
             interim: Cell::new(false),
-            begun: Cell::new(false),
-            draining,
         }
     }
-}
 
-/// The length of the body, when all of it is in the buffer: then it goes out with the head, and could be sent again.
-pub(super) fn body_in(input: &Buffer, request: &Request) -> Option<usize> {
-    match request.framing {
-        Framing::None => Some(0),
-        Framing::Length(length) => usize::try_from(length)
-            .ok()
-            .filter(|length| *length <= input.filled().len()),
-        Framing::Chunked | Framing::UntilClose => None,
+    /// All of it has been read from the client, so that what comes next is another request.
+    pub(super) fn is_read(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Another try can send all that this one has sent.
+    pub(super) fn can_repeat(&self) -> bool {
+        !self.interim.get() && self.out.borrow().can_repeat()
     }
 }
 
@@ -96,35 +92,47 @@ pub(super) fn body_in(input: &Buffer, request: &Request) -> Option<usize> {
 pub(super) async fn attempt(
     client: &mut Stream,
     input: &mut Buffer,
+    upload: &mut Upload<'_>,
     lease: &mut Lease,
-    endpoint: &InFlight,
     service: &Service,
     deadline: &mut Deadline,
-    progress: &Progress<'_>,
+    draining: &CancellationToken,
 ) -> Outcome {
     let config = &service.config;
+    let endpoint = &*lease.endpoint.0;
+    let request = upload.request;
+    let host = (config.host == HostHeader::Rewrite).then_some(&*endpoint.authority);
+    upload.out.get_mut().start(|out| request.encode(out, host));
+    let progress = Progress {
+        request,
+        out: &upload.out,
+        interim: &upload.interim,
+        activity: Activity::within(config.idle_timeout),
+        uploaded: Cell::new(false),
+        refused: Cell::new(false),
+        begun: Cell::new(false),
+        draining,
+    };
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = lease.stream.split();
-    let host = (config.host == HostHeader::Rewrite).then_some(endpoint.0.name.as_str());
-    let upload = upload(
-        &mut client_read,
-        input,
-        &mut server_write,
-        host,
-        config.response_timeout,
-        progress,
-    );
-    let download = download(&mut server_read, &mut client_write, endpoint, service, progress);
-    tokio::pin!(upload, download);
+    let body = Body {
+        buffer: input,
+        decoder: &mut upload.decoder,
+        framing: request.framing,
+        out: &upload.out,
+    };
+    let uploading = send(body, &mut client_read, &mut server_write, service, &progress);
+    let download = receive(&mut server_read, &mut client_write, endpoint, service, &progress);
+    tokio::pin!(uploading, download);
     let tick = config.response_timeout.min(config.idle_timeout);
-    let mut uploading = true;
+    let mut is_uploading = true;
     loop {
         tokio::select! {
             outcome = &mut download => return outcome,
-            broken = &mut upload, if uploading => match broken {
+            broken = &mut uploading, if is_uploading => match broken {
                 // The endpoint does not want the rest; its answer may be on the way.
                 Err(Broken::Write(_)) => {
-                    uploading = false;
+                    is_uploading = false;
                     progress.activity.limit(config.response_timeout);
                     progress.refused.set(true);
                 }
@@ -133,106 +141,83 @@ pub(super) async fn attempt(
                 Err(Broken::Malformed(why)) => return Outcome::BadRequest(Error::BadBody(why)),
                 Ok(never) => match never {},
             },
-            () = deadline.idle(&progress.activity, tick) => return timed_out(endpoint, service, progress),
+            () = deadline.idle(&progress.activity, tick) => return timed_out(endpoint, service, &progress),
         }
     }
 }
 
-fn timed_out(endpoint: &InFlight, service: &Service, progress: &Progress<'_>) -> Outcome {
+fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) -> Outcome {
     let config = &service.config;
     if progress.begun.get() {
         Outcome::Cut(format!("nothing moved for {:?}", config.idle_timeout))
     } else if progress.uploaded.get() || progress.refused.get() || !progress.activity.is_awaiting_input() {
-        Outcome::Failed(Error::Timeout {
-            endpoint: endpoint.0.name.clone(),
+        let error = Error::Timeout {
+            endpoint: endpoint.label.clone(),
             after: config.response_timeout,
-        })
+        };
+        Outcome::Failed {
+            error,
+            proof: Proof::Final,
+            evidence: Some(Evidence::Silent),
+        }
     } else {
         Outcome::BadRequest(Error::BodyTimeout(config.idle_timeout))
     }
 }
 
-/// Sends the request, then watches whether the client is still there.
-async fn upload(
+/// Sends the request, then watches whether the client has broken off. One that has only ended its direction waits for the answer.
+async fn send(
+    body: Body<'_>,
     client: &mut Reader<'_>,
-    input: &mut Buffer,
     server: &mut Writer<'_>,
-    host: Option<&str>,
-    response_timeout: Duration,
+    service: &Service,
     progress: &Progress<'_>,
 ) -> Result<Infallible, Broken> {
-    let request = progress.request;
-    let mut out = Vec::with_capacity(1024);
-    request.encode(&mut out, host);
-    match progress.body {
-        Some(length) => {
-            // Head and body in one write; the buffer keeps the body in case it has to be sent again.
-            out.extend_from_slice(&input.filled()[..length]);
-            server.write_all(&out).await.map_err(Broken::Write)?;
-        }
-        None => {
-            let mut decoder = Decoder::new(request.framing);
-            copy(
-                client,
-                input,
-                &mut decoder,
-                server,
-                request.framing,
-                &mut out,
-                &progress.activity,
-            )
-            .await?;
-        }
-    }
-    drop(out);
+    body.copy(client, server, &progress.activity).await?;
     progress.uploaded.set(true);
     if !progress.begun.get() {
-        progress.activity.limit(response_timeout);
+        progress.activity.limit(service.config.response_timeout);
     }
-    match client.peek(&mut [0]).await {
-        Ok(0) => Err(Broken::Truncated),
-        // The next request, early: it is read in its turn, and hides whether the client leaves after it.
-        Ok(_) => std::future::pending().await,
-        Err(e) => Err(Broken::Read(e)),
-    }
+    client.broken_off().await;
+    Err(Broken::Truncated)
 }
 
 /// Receives the response and sends it to the client.
-async fn download(
+async fn receive(
     server: &mut Reader<'_>,
     client: &mut Writer<'_>,
-    endpoint: &InFlight,
+    endpoint: &Endpoint,
     service: &Service,
     progress: &Progress<'_>,
 ) -> Outcome {
     let mut buffer = Buffer::new();
-    let mut out = Vec::with_capacity(1024);
+    let out = RefCell::new(Outgoing::new(false));
     let response = loop {
         let response = match read_head(server, &mut buffer, progress.request).await {
             Ok(response) => response,
-            Err(why) => return failed(why, endpoint),
+            Err(why) => return failed(why, endpoint, progress),
         };
         if !response.is_interim() {
             break response;
         }
         // HTTP/1.0 has no interim responses.
         if progress.request.is_http11 {
-            response.encode(&mut out, Framing::None, false);
+            out.borrow_mut().start(|out| response.encode(out, Framing::None, false));
             progress.interim.set(true);
             progress.activity.mark();
-            if client.write_all(&out).await.is_err() {
+            if flush(&out, client).await.is_err() {
                 return Outcome::ClientGone;
             }
-            out.clear();
         }
     };
-    endpoint.0.succeeded();
+    endpoint.succeeded();
     service.metrics.answered(response.status);
     progress.begun.set(true);
+    progress.out.borrow_mut().forget();
     progress.activity.limit(service.config.idle_timeout);
     if response.status == 101 {
-        response.encode(&mut out, Framing::None, false);
-        return if client.write_all(&out).await.is_ok() {
+        out.borrow_mut().start(|out| response.encode(out, Framing::None, false));
+        return if flush(&out, client).await.is_ok() {
             Outcome::Upgraded(buffer)
         } else {
             Outcome::ClientGone
@@ -244,25 +229,22 @@ async fn download(
         || progress.draining.is_cancelled()
         || framing == Framing::UntilClose
         || !progress.uploaded.get();
-    response.encode(&mut out, framing, close);
-    let mut decoder = Decoder::new(response.framing);
-    match copy(
-        server,
-        &mut buffer,
-        &mut decoder,
-        client,
+    out.borrow_mut().start(|out| response.encode(out, framing, close));
+    let (mut decoder, reusable) = (Decoder::new(response.framing), response.reusable);
+    drop(response);
+    let body = Body {
+        buffer: &mut buffer,
+        decoder: &mut decoder,
         framing,
-        &mut out,
-        &progress.activity,
-    )
-    .await
-    {
+        out: &out,
+    };
+    match body.copy(server, client, &progress.activity).await {
         Ok(()) => {
             let next = if close { Next::Close } else { Next::KeepAlive };
             // Bytes after the response belong to nothing that was asked.
             Outcome::Complete {
                 next,
-                reusable: response.reusable && buffer.filled().is_empty(),
+                reusable: reusable && buffer.is_empty() && progress.uploaded.get(),
             }
         }
         Err(Broken::Write(_)) => Outcome::ClientGone,
@@ -278,7 +260,7 @@ enum NoHead {
 
 async fn read_head(server: &mut Reader<'_>, buffer: &mut Buffer, request: &Request) -> Result<Response, NoHead> {
     loop {
-        if !buffer.filled().is_empty() {
+        if !buffer.is_empty() {
             if let Some(length) = head::complete(buffer.filled()).map_err(NoHead::Refused)? {
                 let response = Response::parse(&buffer.filled()[..length], request).map_err(NoHead::Refused)?;
                 buffer.consume(length);
@@ -288,7 +270,7 @@ async fn read_head(server: &mut Reader<'_>, buffer: &mut Buffer, request: &Reque
                 return Err(NoHead::TooLarge);
             }
         }
-        match buffer.read(server).await {
+        match buffer.fill(server).await {
             Ok(0) => return Err(NoHead::Ended("it closed the connection".into())),
             Ok(_) => {}
             Err(e) => return Err(NoHead::Ended(e.kind().to_string())),
@@ -296,18 +278,24 @@ async fn read_head(server: &mut Reader<'_>, buffer: &mut Buffer, request: &Reque
     }
 }
 
-fn failed(why: NoHead, endpoint: &InFlight) -> Outcome {
-    let endpoint = endpoint.0.name.clone();
-    let error = match why {
-        NoHead::Ended(why) => Error::BrokenOff { endpoint, why },
-        NoHead::Refused(why) => Error::Untrusted {
-            endpoint,
-            why: why.to_string(),
-        },
-        NoHead::TooLarge => Error::Untrusted {
-            endpoint,
-            why: format!("its head is larger than {MAX_RESPONSE_HEAD} bytes"),
-        },
+fn failed(why: NoHead, endpoint: &Endpoint, progress: &Progress<'_>) -> Outcome {
+    let endpoint = endpoint.label.clone();
+    let untrusted = |why: String, endpoint| Outcome::Failed {
+        error: Error::Untrusted { endpoint, why },
+        proof: Proof::Final,
+        evidence: None,
     };
-    Outcome::Failed(error)
+    match why {
+        NoHead::Ended(why) => Outcome::Failed {
+            error: Error::BrokenOff { endpoint, why },
+            proof: if progress.out.borrow().was_sent() {
+                Proof::Ambiguous
+            } else {
+                Proof::NotSent
+            },
+            evidence: Some(Evidence::BrokenOff),
+        },
+        NoHead::Refused(why) => untrusted(why.to_string(), endpoint),
+        NoHead::TooLarge => untrusted(format!("its head is larger than {MAX_RESPONSE_HEAD} bytes"), endpoint),
+    }
 }

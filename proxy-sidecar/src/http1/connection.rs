@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pod_contract::metrics::Counted;
 use pod_contract::run::lifecycle::CancellationToken;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::SemaphorePermit;
 
 use super::exchange::exchange;
@@ -26,17 +26,24 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
     let _counted = Counted::on(&service.metrics.connections);
     let mut deadline = Deadline::new();
-    let mut early = None;
+    // Between requests a client costs no memory for bytes.
+    let mut input = Buffer::new();
     loop {
-        // Between requests a client costs no buffer.
-        if early.is_none() && !is_asking(&client, &service, &mut deadline, &stop, quiet).await {
+        if input.is_empty() && !is_asking(&client, &service, &mut deadline, &stop, quiet).await {
             return;
         }
         // Its turn comes first: what waits is held by the client, not by us.
-        let Some(turn) = turn(&service).await else {
+        let Some(turn) = turn(&client, &service).await else {
             return refuse(&mut client, &service, &Error::Busy(service.config.max_requests)).await;
         };
-        let mut input = early.take().unwrap_or_else(Buffer::new);
+        if input.is_empty() {
+            match input.fill_now(&mut client.split().0).await {
+                Ok(Some(0)) | Err(_) => return,
+                Ok(Some(_)) => {}
+                // A false alarm.
+                Ok(None) => continue,
+            }
+        }
         let request = match read_head(&mut client, &mut input, service.config.max_head, &mut deadline).await {
             Ok(Some(request)) => request,
             Ok(None) => return,
@@ -49,14 +56,14 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
         let next = exchange(&mut client, &mut input, &request, &service, &mut deadline, &stop).await;
         drop(turn);
         match next {
-            Next::KeepAlive => early = Some(input).filter(has_more),
+            Next::KeepAlive => skip_empty_lines(&mut input),
             Next::Close => {
                 drop(under_way);
                 return linger(&mut client).await;
             }
             Next::Abort => return client.reset(),
             Next::Tunnel(mut tunnel) => {
-                let early = Some((input, tunnel.early));
+                let early = (input, tunnel.early);
                 let end = tunnel::run(
                     &mut client,
                     &mut tunnel.server,
@@ -77,7 +84,14 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
 }
 
 /// Waits for a request's turn as long as for a response.
-async fn turn(service: &Service) -> Option<SemaphorePermit<'_>> {
+async fn turn<'s>(client: &Stream, service: &'s Service) -> Option<SemaphorePermit<'s>> {
+    if let Ok(turn) = service.turns.try_acquire() {
+        return Some(turn);
+    }
+    if client.has_ended() {
+        // To see that takes no turn from those who ask.
+        return None;
+    }
     tokio::time::timeout(service.config.response_timeout, service.turns.acquire())
         .await
         .ok()?
@@ -85,8 +99,11 @@ async fn turn(service: &Service) -> Option<SemaphorePermit<'_>> {
 }
 
 /// An empty line after a request is no next one: RFC 9112, section 2.2.
-fn has_more(input: &Buffer) -> bool {
-    !input.filled().iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+fn skip_empty_lines(input: &mut Buffer) {
+    if input.filled().iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        input.consume(input.filled().len());
+    }
+    input.release();
 }
 
 /// Waits for the next request; false when there will be none.
@@ -99,13 +116,13 @@ async fn is_asking(
 ) -> bool {
     deadline.set(service.config.client_idle);
     tokio::select! {
-        asks = client.has_more() => return asks,
+        () = client.readable() => return true,
         () = deadline.passed() => return false,
         () = stop.cancelled() => {}
     }
     deadline.set(quiet);
     tokio::select! {
-        asks = client.has_more() => asks,
+        () = client.readable() => true,
         () = deadline.passed() => false,
     }
 }
@@ -119,7 +136,7 @@ async fn read_head(
 ) -> Result<Option<Request>, Error> {
     deadline.set(HEAD_TIMEOUT);
     loop {
-        if !input.filled().is_empty() {
+        if !input.is_empty() {
             let window = &input.filled()[..input.filled().len().min(max)];
             if let Some(length) = head::complete(window)? {
                 let request = Request::parse(&input.filled()[..length])?;
@@ -130,14 +147,13 @@ async fn read_head(
                 return Err(Error::HeadTooLarge(max));
             }
         }
+        let (mut client, _) = client.split();
         tokio::select! {
-            read = input.read(client) => match read {
+            read = input.fill(&mut client) => match read {
                 Ok(0) | Err(_) => return Ok(None),
                 Ok(_) => {}
             },
-            () = deadline.passed() => {
-                return if input.filled().is_empty() { Ok(None) } else { Err(Error::HeadTimeout) };
-            }
+            () = deadline.passed() => return Err(Error::HeadTimeout),
         }
     }
 }
@@ -159,8 +175,13 @@ async fn linger(client: &mut Stream) {
     if client.shutdown().await.is_err() {
         return;
     }
-    let mut buffer = [0; 4096];
-    let rest = async { while matches!(client.read(&mut buffer).await, Ok(count) if count > 0) {} };
+    let mut rest = Buffer::new();
+    let (mut client, _) = client.split();
+    let rest = async {
+        while matches!(rest.fill(&mut client).await, Ok(count) if count > 0) {
+            rest.consume(rest.filled().len());
+        }
+    };
     if tokio::time::timeout(LINGER, rest).await.is_err() {
         tracing::debug!("the client goes on sending after its last answer");
     }

@@ -1,16 +1,17 @@
 //! One request and its response, on one endpoint or, when that is safe, on another.
 
+use std::rc::Rc;
+
 use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
 
-use super::attempt::{Outcome, Progress, attempt, body_in};
+use super::attempt::{Outcome, Upload, attempt};
 use super::next::{Next, Tunnel};
 use crate::deadline::Deadline;
-use crate::endpoints::{DialError, Endpoint};
+use crate::exchange::{Exchange, Failed, Verdict};
 use crate::message::head::Request;
-use crate::pool::Lease;
 use crate::respond::Error;
-use crate::service::{Service, Tried};
+use crate::service::Service;
 use crate::stream::{Buffer, Stream};
 
 /// Sends `request`, whose body begins in `input`, and its response back.
@@ -18,42 +19,30 @@ pub(super) async fn exchange(
     client: &mut Stream,
     input: &mut Buffer,
     request: &Request,
-    service: &Service,
+    service: &Rc<Service>,
     deadline: &mut Deadline,
     stop: &CancellationToken,
 ) -> Next {
     service.budget.deposit();
-    // Decided once: what a try has streamed is gone, and what then stands in the buffer is the next request.
-    let body = body_in(input, request);
-    let mut tried = Tried::default();
-    let mut retries = service.config.retries;
+    let retries = service.config.retries;
+    let mut exchange = Exchange::new(request.idempotent, retries);
+    let mut upload = Upload::new(request, request.idempotent && retries > 0);
     let mut fresh = false;
     loop {
-        let Some(endpoint) = service.pick(&tried) else {
-            return answer(client, input, request, body, service, &service.unreachable(&tried)).await;
-        };
-        let mut lease = match lease(&endpoint.0, service, fresh).await {
+        let mut lease = match service.lease(&mut exchange, fresh).await {
             Ok(lease) => lease,
-            Err(error) => {
-                // Nothing was sent: every endpoint may be asked, whatever the method.
-                tried.add(&endpoint.0, &error);
-                continue;
-            }
+            Err(error) => return answer(client, input, &upload, service, &error).await,
         };
-        let progress = Progress::new(request, body, service, stop);
-        match attempt(client, input, &mut lease, &endpoint, service, deadline, &progress).await {
+        match attempt(client, input, &mut upload, &mut lease, service, deadline, stop).await {
             Outcome::Complete { next, reusable } => {
-                if let (true, Some(length)) = (progress.uploaded.get(), body) {
-                    input.consume(length);
-                }
-                if reusable && progress.uploaded.get() {
-                    endpoint.0.give_back(lease.stream);
+                if reusable {
+                    service.give_back(lease);
                 }
                 return next;
             }
             Outcome::Upgraded(early) => {
                 return Next::Tunnel(Box::new(Tunnel {
-                    _in_flight: endpoint,
+                    _in_flight: lease.endpoint,
                     server: lease.stream,
                     early,
                 }));
@@ -66,79 +55,69 @@ pub(super) async fn exchange(
                 service.metrics.cut.inc();
                 tracing::warn!(
                     service = service.config.name,
-                    endpoint = endpoint.0.name,
+                    endpoint = lease.endpoint().label,
                     why,
                     "response cut short"
                 );
                 return Next::Abort;
             }
             Outcome::BadRequest(error) => return answer_and_close(client, request, service, &error).await,
-            Outcome::Failed(error) => {
-                if !lease.reused {
-                    endpoint.0.failed(&error);
-                    tried.add(&endpoint.0, &error);
+            Outcome::Failed { error, proof, evidence } => {
+                if let Some(evidence) = evidence {
+                    lease.failed(evidence, &error);
                 }
-                let may_repeat = body.is_some() && !progress.interim.get() && may_repeat(request, &error);
-                if !may_repeat || !pays_for_retry(service, &mut retries) {
-                    return answer(client, input, request, body, service, &error).await;
+                let failed = Failed {
+                    endpoint: lease.endpoint().id,
+                    label: &lease.endpoint().label,
+                    reused: lease.reused,
+                    in_hand: upload.can_repeat(),
+                    proof,
+                    error,
+                };
+                match exchange.failed(failed, &service.budget) {
+                    Verdict::Again { fresh: again } => fresh = again,
+                    Verdict::Over { error, denied } => {
+                        if denied {
+                            service.metrics.retries_denied.inc();
+                        }
+                        return answer(client, input, &upload, service, &error).await;
+                    }
                 }
-                // A kept connection may have been closed in the very moment; a new one tells the truth.
-                fresh = lease.reused;
+                service.metrics.retries.inc();
             }
         }
     }
 }
 
-/// Whether the endpoint acted on the request is not known: only what may be done twice is sent again. An endpoint that is slow or broken
-/// in itself would be so again, and others may be as well.
-fn may_repeat(request: &Request, error: &Error) -> bool {
-    request.idempotent && !matches!(error, Error::Timeout { .. } | Error::Untrusted { .. })
-}
-
-fn pays_for_retry(service: &Service, retries: &mut u32) -> bool {
-    let Some(left) = retries.checked_sub(1) else {
-        return false;
-    };
-    if !service.budget.withdraw() {
-        service.metrics.retries_denied.inc();
-        return false;
-    }
-    *retries = left;
-    service.metrics.retries.inc();
-    true
-}
-
-async fn lease(endpoint: &Endpoint, service: &Service, fresh: bool) -> Result<Lease, DialError> {
-    let config = &service.config;
-    if fresh {
-        endpoint
-            .dial(config.connect_timeout)
-            .await
-            .map(|stream| Lease { stream, reused: false })
-    } else {
-        endpoint.lease(config.connect_timeout, config.upstream_idle).await
-    }
-}
-
-/// Answers in the place of the cluster. The connection stays usable when all of the request was in hand.
+/// Answers in the place of the cluster. The connection stays usable when all of the request has been read, or is in hand.
 async fn answer(
     client: &mut Stream,
     input: &mut Buffer,
-    request: &Request,
-    body: Option<usize>,
+    upload: &Upload<'_>,
     service: &Service,
     error: &Error,
 ) -> Next {
-    let Some(length) = body.filter(|_| request.keep_alive) else {
+    let request = upload.request;
+    let stays = request.keep_alive && (upload.is_read() || skip(input, upload));
+    if !stays {
         return answer_and_close(client, request, service, error).await;
-    };
-    input.consume(length);
+    }
     tell(service, error);
     if write(client, service, &error.encode(false, request.is_head)).await {
         Next::KeepAlive
     } else {
         Next::Abort
     }
+}
+
+/// Reads over a body that was not sent anywhere; false when not all of it has come.
+fn skip(input: &mut Buffer, upload: &Upload<'_>) -> bool {
+    upload
+        .decoder
+        .clone()
+        .skip(input.filled())
+        .inspect(|length| input.consume(*length))
+        .is_some()
 }
 
 async fn answer_and_close(client: &mut Stream, request: &Request, service: &Service, error: &Error) -> Next {

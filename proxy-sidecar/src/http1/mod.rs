@@ -4,6 +4,7 @@ mod attempt;
 mod connection;
 mod exchange;
 mod next;
+mod outgoing;
 mod pump;
 
 pub(crate) use connection::serve;

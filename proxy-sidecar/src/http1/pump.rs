@@ -1,13 +1,13 @@
 //! Moves one body from a socket to another, decoding its framing on the way in and writing its own on the way out.
 
-use std::io::{self, Write as _};
+use std::cell::RefCell;
+use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-
+use super::outgoing::{Outgoing, flush, send, send_now};
 use crate::deadline::Activity;
 use crate::message::head::Framing;
 use crate::message::{Decoder, Malformed, Step};
-use crate::stream::Buffer;
+use crate::stream::{Buffer, Reader, Writer};
 
 /// Why a body did not arrive whole; the side tells whose fault it is.
 #[derive(Debug, thiserror::Error)]
@@ -22,97 +22,144 @@ pub(crate) enum Broken {
     Write(io::Error),
 }
 
-/// Copies the body that `decoder` reads from `input` (with what `buffer` already holds of it) to `output`.
-///
-/// `pending` holds bytes to be written first, such as the head: they go out together with the first part of the body.
-pub(crate) async fn copy<R, W>(
-    input: &mut R,
-    buffer: &mut Buffer,
-    decoder: &mut Decoder,
-    output: &mut W,
-    framing: Framing,
-    pending: &mut Vec<u8>,
-    activity: &Activity,
-) -> Result<(), Broken>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    loop {
-        let full = buffer.is_filled_to_the_brim();
-        let ended = forward_filled(buffer, decoder, output, framing, pending).await?;
-        if !pending.is_empty() {
-            output.write_all(pending).await.map_err(Broken::Write)?;
-            pending.clear();
-        }
-        activity.mark();
-        if ended {
-            return Ok(());
-        }
-        if full {
-            buffer.grow_if_filled();
-        }
-        activity.await_input(true);
-        let count = buffer.read(input).await.map_err(Broken::Read)?;
-        activity.await_input(false);
-        if count == 0 {
-            if !decoder.ends_with_stream() {
-                return Err(Broken::Truncated);
-            }
-            end(framing, &[], pending);
-            output.write_all(pending).await.map_err(Broken::Write)?;
-            pending.clear();
-            return Ok(());
-        }
-    }
+/// One direction of a body: from whom, as far as it is read and decoded, and how it goes on.
+pub(super) struct Body<'b> {
+    pub(super) buffer: &'b mut Buffer,
+    pub(super) decoder: &'b mut Decoder,
+    pub(super) framing: Framing,
+    pub(super) out: &'b RefCell<Outgoing>,
 }
 
-/// Forwards what the buffer holds; true when the body has ended. Small parts are gathered in `pending`.
-async fn forward_filled<W: AsyncWrite + Unpin>(
-    buffer: &mut Buffer,
-    decoder: &mut Decoder,
-    output: &mut W,
-    framing: Framing,
-    pending: &mut Vec<u8>,
-) -> Result<bool, Broken> {
-    /// Below, one copy costs less than a system call.
-    const GATHERED: usize = 16 * 1024;
-    loop {
-        match decoder.step(buffer.filled())? {
-            Step::Data(range) => {
-                let data = &buffer.filled()[range.clone()];
-                match framing {
-                    Framing::Chunked => {
-                        write!(pending, "{:x}\r\n", data.len()).map_err(Broken::Write)?;
-                        pending.extend_from_slice(data);
-                        pending.extend_from_slice(b"\r\n");
-                    }
-                    _ if pending.is_empty() || data.len() > GATHERED => {
-                        if !pending.is_empty() {
-                            output.write_all(pending).await.map_err(Broken::Write)?;
-                            pending.clear();
-                        }
-                        output.write_all(data).await.map_err(Broken::Write)?;
-                    }
-                    _ => pending.extend_from_slice(data),
+impl Body<'_> {
+    /// Copies the body, with what the buffer already holds of it, after what waits to go out.
+    pub(super) async fn copy(
+        mut self,
+        from: &mut Reader<'_>,
+        to: &mut Writer<'_>,
+        activity: &Activity,
+    ) -> Result<(), Broken> {
+        loop {
+            let ended = self.forward(to, activity).await?;
+            flush(self.out, to).await.map_err(Broken::Write)?;
+            activity.mark();
+            if ended {
+                self.buffer.release();
+                return Ok(());
+            }
+            activity.await_input(true);
+            let count = self.buffer.fill(from).await.map_err(Broken::Read)?;
+            activity.await_input(false);
+            if count == 0 {
+                if !self.decoder.ends_with_stream() {
+                    return Err(Broken::Truncated);
                 }
-                buffer.consume(range.end);
+                self.end(&[]);
+                return flush(self.out, to).await.map_err(Broken::Write);
             }
-            Step::Skip(count) => buffer.consume(count),
-            Step::End { consumed, trailers } => {
-                buffer.consume(consumed);
-                end(framing, &trailers, pending);
-                return Ok(true);
+            self.buffer.keep_pace();
+        }
+    }
+
+    /// Forwards what the buffer holds; true when the body has ended.
+    async fn forward(&mut self, to: &mut Writer<'_>, activity: &Activity) -> Result<bool, Broken> {
+        loop {
+            match self.decoder.step(self.buffer.filled())? {
+                Step::Data(range) => self.data(range.end, to, activity).await.map_err(Broken::Write)?,
+                Step::Skip(count) => self.buffer.consume(count),
+                Step::End { consumed, trailers } => {
+                    self.buffer.consume(consumed);
+                    self.end(&trailers);
+                    return Ok(true);
+                }
+                Step::More => return Ok(false),
             }
-            Step::More => return Ok(false),
+        }
+    }
+
+    /// Forwards the next `count` bytes of content. Small parts are gathered, and so is what may have to be sent again.
+    async fn data(&mut self, count: usize, to: &mut Writer<'_>, activity: &Activity) -> io::Result<()> {
+        let chunked = self.framing == Framing::Chunked;
+        let gathers = self.out.borrow().gathers(count);
+        if !gathers && !self.out.borrow().is_flushed() && self.out.borrow().can_repeat() {
+            // It is too much to be kept.
+            flush(self.out, to).await?;
+        }
+        if chunked {
+            self.out.borrow_mut().push(ChunkLine::of(count).as_bytes());
+        }
+        if gathers {
+            self.out.borrow_mut().push(&self.buffer.filled()[..count]);
+            self.buffer.consume(count);
+        } else {
+            self.out.borrow_mut().forget();
+            self.send(count, to, activity).await?;
+        }
+        if chunked {
+            self.out.borrow_mut().push(b"\r\n");
+        }
+        Ok(())
+    }
+
+    /// Writes the next `count` bytes from where they are. A peer that does not take them makes the buffer small.
+    async fn send(&mut self, mut count: usize, to: &mut Writer<'_>, activity: &Activity) -> io::Result<()> {
+        while count > 0 {
+            let data = &self.buffer.filled()[..count];
+            let taken = match send_now(self.out, data, to).await? {
+                Some(taken) => taken,
+                None => {
+                    self.buffer.slow_down();
+                    send(self.out, &self.buffer.filled()[..count], to).await?
+                }
+            };
+            activity.mark();
+            self.buffer.consume(taken);
+            count -= taken;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, trailers: &[u8]) {
+        if self.framing == Framing::Chunked {
+            let mut out = self.out.borrow_mut();
+            out.push(b"0\r\n");
+            out.push(trailers);
+            out.push(b"\r\n");
         }
     }
 }
 
-fn end(framing: Framing, trailers: &[u8], pending: &mut Vec<u8>) {
-    if framing == Framing::Chunked {
-        pending.extend_from_slice(b"0\r\n");
-        pending.extend_from_slice(trailers);
-        pending.extend_from_slice(b"\r\n");
+/// The size of a chunk and its line end.
+struct ChunkLine {
+    bytes: [u8; 18],
+    start: usize,
+}
+
+impl ChunkLine {
+    fn of(mut size: usize) -> Self {
+        let (mut bytes, mut start) = (*b"................\r\n", 16);
+        loop {
+            start -= 1;
+            bytes[start] = b"0123456789abcdef"[size % 16];
+            size /= 16;
+            if size == 0 {
+                return Self { bytes, start };
+            }
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        for size in [0, 1, 9, 10, 15, 16, 255, 256, 65_536, usize::MAX] {
+            assert_eq!(ChunkLine::of(size).as_bytes(), format!("{size:x}\r\n").as_bytes());
+        }
     }
 }

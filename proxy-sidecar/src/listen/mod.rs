@@ -14,7 +14,7 @@ use tokio::time;
 use crate::config::Protocol;
 use crate::deadline::Deadline;
 use crate::service::Service;
-use crate::stream::Stream;
+use crate::stream::{Buffer, Stream};
 use crate::{http1, tunnel};
 
 pub(crate) use quiet::Quiet;
@@ -66,12 +66,12 @@ async fn converse(client: TcpStream, service: Rc<Service>, stop: CancellationTok
         Protocol::Tcp => {
             let _counted = Counted::on(&service.metrics.connections);
             let _under_way = Counted::on(&service.metrics.under_way);
-            match service.connect().await {
-                Ok((_in_flight, mut server)) => {
+            match service.tunnel().await {
+                Ok(mut lease) => {
                     let end = tunnel::run(
                         &mut client,
-                        &mut server,
-                        None,
+                        &mut lease.stream,
+                        (Buffer::new(), Buffer::new()),
                         &mut Deadline::new(),
                         service.config.idle_timeout,
                     )
@@ -79,7 +79,7 @@ async fn converse(client: TcpStream, service: Rc<Service>, stop: CancellationTok
                     if end != tunnel::End::Closed {
                         service.metrics.cut.inc();
                         client.reset();
-                        server.reset();
+                        lease.stream.reset();
                     }
                 }
                 Err(error) => {

@@ -65,6 +65,24 @@ impl Decoder {
         self.0 == State::UntilClose
     }
 
+    /// All of the body has been read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.0 == State::Done
+    }
+
+    /// How long the rest of the body is, when all of it is in `input`.
+    pub(crate) fn skip(mut self, input: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            at += match self.step(&input[at..]).ok()? {
+                Step::Data(range) => range.end,
+                Step::Skip(count) => count,
+                Step::End { consumed, .. } => return Some(at + consumed),
+                Step::More => return None,
+            }
+        }
+    }
+
     /// Looks at the start of `input`.
     pub(crate) fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
         match self.0 {
@@ -220,6 +238,20 @@ mod tests {
                 (&b"hello world"[..], &b"X-Sum: 1\r\n"[..], &b"GET /"[..]),
                 "{piece}"
             );
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_in_hand_can_be_skipped() {
+        for (framing, input, length) in [
+            (Framing::None, &b"GET /"[..], Some(0)),
+            (Framing::Length(3), b"abcGET /", Some(3)),
+            (Framing::Length(3), b"ab", None),
+            (Framing::Chunked, b"2\r\nab\r\n0\r\n\r\nGET /", Some(12)),
+            (Framing::Chunked, b"2\r\nab\r\n0\r\n", None),
+            (Framing::Chunked, b"x", None),
+        ] {
+            assert_eq!(Decoder::new(framing).skip(input), length, "{framing:?} {input:?}");
         }
     }
 

@@ -3,23 +3,39 @@
 
 /// One candidate as the balancer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Load {
+pub(crate) struct Candidate {
     /// Requests under way.
     pub(crate) in_flight: usize,
-    /// Not resting after failures.
-    pub(crate) usable: bool,
-    /// This request has failed there already.
-    pub(crate) tried: bool,
+    pub(crate) rank: Rank,
 }
 
-/// The index of the endpoint to use: an untried usable one; else an untried resting one (it may be back); else none.
-pub(crate) fn pick(loads: impl Iterator<Item = Load> + Clone, rng: &mut fastrand::Rng) -> Option<usize> {
-    let indexed = loads.enumerate();
-    of_two(indexed.clone().filter(|(_, load)| load.usable && !load.tried), rng)
-        .or_else(|| of_two(indexed.filter(|(_, load)| !load.tried), rng))
+/// Lower ones come first; only equal ones share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Well,
+    /// It has rested after failures, and may be back.
+    Due,
+    /// It rests; still better than nobody.
+    Out,
+    /// This request has failed there, in a way that may be different the next time.
+    Again,
+    /// This request has no business there.
+    Never,
 }
 
-fn of_two(candidates: impl Iterator<Item = (usize, Load)> + Clone, rng: &mut fastrand::Rng) -> Option<usize> {
+/// The index of the endpoint to use; none when there is none of use.
+pub(crate) fn pick(candidates: impl Iterator<Item = Candidate> + Clone, rng: &mut fastrand::Rng) -> Option<usize> {
+    let best = candidates.clone().map(|candidate| candidate.rank).min()?;
+    if best == Rank::Never {
+        return None;
+    }
+    of_two(
+        candidates.enumerate().filter(|(_, candidate)| candidate.rank == best),
+        rng,
+    )
+}
+
+fn of_two(candidates: impl Iterator<Item = (usize, Candidate)> + Clone, rng: &mut fastrand::Rng) -> Option<usize> {
     let count = candidates.clone().count();
     if count < 2 {
         return candidates.map(|(index, _)| index).next();
@@ -35,17 +51,13 @@ fn of_two(candidates: impl Iterator<Item = (usize, Load)> + Clone, rng: &mut fas
 mod tests {
     use super::*;
 
-    fn load(in_flight: usize, usable: bool, tried: bool) -> Load {
-        Load {
-            in_flight,
-            usable,
-            tried,
-        }
+    fn candidate(in_flight: usize, rank: Rank) -> Candidate {
+        Candidate { in_flight, rank }
     }
 
-    fn picks(loads: &[Load]) -> Vec<Option<usize>> {
+    fn picks(candidates: &[Candidate]) -> Vec<Option<usize>> {
         let mut rng = fastrand::Rng::with_seed(7);
-        let mut picks: Vec<_> = (0..200).map(|_| pick(loads.iter().copied(), &mut rng)).collect();
+        let mut picks: Vec<_> = (0..200).map(|_| pick(candidates.iter().copied(), &mut rng)).collect();
         picks.sort_unstable();
         picks.dedup();
         picks
@@ -53,22 +65,26 @@ mod tests {
 
     #[test]
     fn the_busiest_of_several_is_never_chosen() {
-        assert_eq!(
-            picks(&[load(9, true, false), load(1, true, false), load(1, true, false)]),
-            [Some(1), Some(2)]
-        );
+        let loads = [9, 1, 1].map(|in_flight| candidate(in_flight, Rank::Well));
+        assert_eq!(picks(&loads), [Some(1), Some(2)]);
     }
 
     #[test]
     fn equals_share() {
-        assert_eq!(picks(&[load(0, true, false); 3]), [Some(0), Some(1), Some(2)]);
+        assert_eq!(picks(&[candidate(0, Rank::Well); 3]), [Some(0), Some(1), Some(2)]);
     }
 
     #[test]
-    fn resting_ones_are_the_last_resort_and_tried_ones_none() {
-        assert_eq!(picks(&[load(0, false, false), load(9, true, false)]), [Some(1)]);
-        assert_eq!(picks(&[load(0, false, false), load(9, true, true)]), [Some(0)]);
-        assert_eq!(picks(&[load(0, true, true), load(0, false, true)]), [None]);
+    fn a_better_rank_comes_first_however_busy() {
+        let ranks = [Rank::Well, Rank::Due, Rank::Out, Rank::Again];
+        for pair in ranks.windows(2) {
+            assert_eq!(
+                picks(&[candidate(0, pair[1]), candidate(9, pair[0])]),
+                [Some(1)],
+                "{pair:?}"
+            );
+        }
+        assert_eq!(picks(&[candidate(0, Rank::Never)]), [None]);
         assert_eq!(picks(&[]), [None]);
     }
 }

@@ -1,7 +1,6 @@
 //! Idle connections to one endpoint, the last one used first.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,47 +9,56 @@ use crate::stream::Stream;
 /// More idle connections than requests may be under way are of no use; this bounds the file descriptors too.
 const MAX_IDLE: usize = 256;
 
+/// Connections that wait for a request.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<Vec<(Stream, Instant)>>,
+    idle: RefCell<Vec<Idle>>,
 }
 
-/// A connection for one request.
+/// A connection that may carry another request.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct Kept {
     pub(crate) stream: Stream,
-    /// It has carried a request before: the endpoint may have closed it at this very moment.
-    pub(crate) reused: bool,
+    /// It is old then: a cluster that has grown gets its share of the load only by new connections.
+    pub(crate) retires: Instant,
+}
+
+#[derive(Debug)]
+struct Idle {
+    kept: Kept,
+    until: Instant,
 }
 
 impl Pool {
     /// A connection that is open as far as can be seen from here.
-    pub(crate) fn take(&self, max_idle: Duration) -> Option<Lease> {
+    pub(crate) fn take(&self, now: Instant) -> Option<Kept> {
         let mut idle = self.idle.borrow_mut();
-        while let Some((stream, since)) = idle.pop() {
-            if since.elapsed() > max_idle {
-                // The rest has waited even longer.
-                idle.clear();
-                return None;
-            }
-            if stream.is_quiet() {
-                return Some(Lease { stream, reused: true });
+        while let Some(Idle { kept, until }) = idle.pop() {
+            if now < until && kept.stream.is_quiet() {
+                return Some(kept);
             }
         }
         None
     }
 
-    pub(crate) fn put(&self, stream: Stream) {
+    /// Keeps a connection until `until`, or until it retires.
+    pub(crate) fn put(&self, kept: Kept, until: Instant) {
         let mut idle = self.idle.borrow_mut();
+        let until = until.min(kept.retires);
         if idle.len() < MAX_IDLE {
-            idle.push((stream, Instant::now()));
+            idle.push(Idle { kept, until });
         }
     }
 
     /// Closes what has been idle for too long, or was closed by the endpoint.
-    pub(crate) fn sweep(&self, max_idle: Duration) {
-        let mut idle = self.idle.borrow_mut();
-        idle.retain(|(stream, since)| since.elapsed() <= max_idle && stream.is_quiet());
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.idle
+            .borrow_mut()
+            .retain(|idle| now < idle.until && idle.kept.stream.is_quiet());
+    }
+
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
     }
 
     pub(crate) fn len(&self) -> usize {

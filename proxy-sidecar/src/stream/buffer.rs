@@ -1,40 +1,42 @@
-//! Bytes between a socket and its parser, taken from a pool while a request is under way.
+//! Bytes between a socket and its parser. Memory is held only while there are bytes.
 
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::Reader;
+use super::block::{Size, give, take};
 
-/// What a buffer starts with; also what an idle pool keeps of each.
-const INITIAL: usize = 16 * 1024;
-/// What a buffer grows to while whole reads fill it.
-const LARGEST: usize = 256 * 1024;
-/// Free buffers kept.
-const KEPT: usize = 64;
-
-thread_local! {
-    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A block of memory with a filled part. Goes back to the pool when dropped.
+/// A block of memory with a filled part, while that is not empty.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     data: Vec<u8>,
     start: usize,
     end: usize,
+    /// Of the next block.
+    size: Size,
 }
 
 impl Buffer {
     pub(crate) fn new() -> Self {
-        let data = FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; INITIAL]);
-        Self { data, start: 0, end: 0 }
+        Self {
+            data: Vec::new(),
+            start: 0,
+            end: 0,
+            size: Size::Normal,
+        }
     }
 
     /// What has been read and not consumed.
     pub(crate) fn filled(&self) -> &[u8] {
         &self.data[self.start..self.end]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
     }
 
     pub(crate) fn consume(&mut self, count: usize) {
@@ -45,20 +47,36 @@ impl Buffer {
         }
     }
 
-    /// Reads what is there, after making room; 0 at the end of the stream.
-    pub(crate) async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
-        self.make_room();
-        let count = stream.read(&mut self.data[self.end..]).await?;
-        self.end += count;
-        Ok(count)
+    /// Waits for more, holding no memory meanwhile if there is nothing; 0 at the end of the stream.
+    pub(crate) async fn fill(&mut self, from: &mut Reader<'_>) -> io::Result<usize> {
+        poll_fn(|context| self.poll_fill(from, context)).await
     }
 
-    /// Reads what is there now; `WouldBlock` when nothing is.
-    pub(crate) fn try_read(&mut self, stream: &Reader<'_>) -> io::Result<usize> {
-        self.make_room();
-        let count = stream.try_read(&mut self.data[self.end..])?;
+    /// Reads what is there now; none when nothing is.
+    pub(crate) async fn fill_now(&mut self, from: &mut Reader<'_>) -> io::Result<Option<usize>> {
+        poll_fn(|context| match self.poll_fill(from, context) {
+            Poll::Ready(result) => Poll::Ready(result.map(Some)),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        })
+        .await
+    }
+
+    fn poll_fill(&mut self, from: &mut Reader<'_>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.is_empty() {
+            self.release();
+            ready!(from.poll_readable(context))?;
+            self.data = take(self.size);
+        } else {
+            self.make_room();
+        }
+        let mut into = ReadBuf::new(&mut self.data[self.end..]);
+        let result = Pin::new(from).poll_read(context, &mut into);
+        let count = into.filled().len();
         self.end += count;
-        Ok(count)
+        if self.is_empty() {
+            self.release();
+        }
+        result.map_ok(|()| count)
     }
 
     fn make_room(&mut self) {
@@ -67,35 +85,106 @@ impl Buffer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.data.len() {
-            self.grow();
+            self.data.resize(self.data.len() * 2, 0);
         }
     }
 
-    /// After a read that filled all: there is more where this came from, so the next one may be larger.
-    pub(crate) fn grow_if_filled(&mut self) {
-        if self.start == 0 && self.end == 0 && self.data.len() < LARGEST {
-            self.grow();
+    /// Gives the memory back, if nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() && !self.data.is_empty() {
+            give(std::mem::take(&mut self.data));
         }
     }
 
-    pub(crate) fn is_filled_to_the_brim(&self) -> bool {
-        self.end == self.data.len()
+    /// After a read: one that filled all has more where it came from, so the next one may be larger.
+    pub(crate) fn keep_pace(&mut self) {
+        if self.end == self.data.len() || self.size == Size::Small {
+            self.size = self.size.larger();
+        } else if self.end < Size::Normal.bytes() {
+            self.size = Size::Normal;
+        }
     }
 
-    fn grow(&mut self) {
-        let larger = self.data.len() * 2;
-        self.data.resize(larger, 0);
+    /// The other side is slow: what is left moves to the smallest block, and the next one is small.
+    pub(crate) fn slow_down(&mut self) {
+        self.size = Size::Small;
+        let left = self.end - self.start;
+        let fitting = Size::ALL.into_iter().find(|size| left <= size.bytes());
+        let Some(size) = fitting.filter(|size| size.bytes() < self.data.len()) else {
+            return;
+        };
+        let mut smaller = take(size);
+        smaller[..left].copy_from_slice(self.filled());
+        give(std::mem::replace(&mut self.data, smaller));
+        (self.start, self.end) = (0, left);
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.data.len() == INITIAL {
-            FREE.with_borrow_mut(|free| {
-                if free.len() < KEPT {
-                    free.push(std::mem::take(&mut self.data));
-                }
-            });
+        give(std::mem::take(&mut self.data));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::stream::Stream;
+
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::tcp(listener.accept().await.unwrap().0).unwrap(), peer)
+    }
+
+    #[tokio::test]
+    async fn memory_is_held_only_while_there_are_bytes() {
+        let (mut stream, mut peer) = pair().await;
+        let (mut reader, _) = stream.split();
+        let mut buffer = Buffer::new();
+        {
+            let mut fill = Box::pin(buffer.fill(&mut reader));
+            let waits = poll_fn(|context| Poll::Ready(fill.as_mut().poll(context).is_pending())).await;
+            assert!(waits);
         }
+        assert_eq!(buffer.data.len(), 0, "while it waits");
+        peer.write_all(b"abc").await.unwrap();
+        assert_eq!(buffer.fill(&mut reader).await.unwrap(), 3);
+        assert_eq!(
+            (buffer.filled(), buffer.data.len()),
+            (&b"abc"[..], Size::Normal.bytes())
+        );
+        buffer.consume(3);
+        drop(peer);
+        assert_eq!(buffer.fill(&mut reader).await.unwrap(), 0);
+        assert_eq!(buffer.data.len(), 0, "at the end");
+    }
+
+    #[tokio::test]
+    async fn blocks_follow_the_pace_of_both_sides() {
+        let (mut stream, mut peer) = pair().await;
+        let (mut reader, _) = stream.split();
+        let mut buffer = Buffer::new();
+        let mut writing = tokio::task::JoinSet::new();
+        writing.spawn(async move { peer.write_all(&vec![7; 4 << 20]).await });
+        loop {
+            assert!(buffer.fill(&mut reader).await.unwrap() > 0);
+            buffer.keep_pace();
+            let is_large = buffer.data.len() == Size::Large.bytes();
+            let left = if is_large { 1000 } else { 0 };
+            buffer.consume(buffer.filled().len() - left);
+            if is_large {
+                break;
+            }
+        }
+        let left = buffer.filled().to_vec();
+        buffer.slow_down();
+        assert_eq!((buffer.filled(), buffer.data.len()), (&left[..], Size::Small.bytes()));
+        buffer.consume(left.len());
+        buffer.fill(&mut reader).await.unwrap();
+        assert_eq!(buffer.data.len(), Size::Small.bytes(), "the next one is small, too");
     }
 }

@@ -1,15 +1,20 @@
 //! A connection to one peer: the only place that knows what carries it.
 
+mod block;
 mod buffer;
+mod scratch;
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
 pub(crate) use buffer::Buffer;
+pub(crate) use scratch::Scratch;
 
 /// A connection.
 #[derive(Debug)]
@@ -36,15 +41,25 @@ impl Stream {
         (Reader(read), Writer(write))
     }
 
-    /// Waits for a byte and leaves it there; false at the end of the stream.
-    pub(crate) async fn has_more(&self) -> bool {
-        matches!(self.0.peek(&mut [0]).await, Ok(count) if count > 0)
+    /// Waits for a byte, for the end of the stream, or for an error.
+    pub(crate) async fn readable(&self) {
+        // What is wrong is told by the read that follows.
+        drop(self.0.readable().await);
     }
 
-    /// Neither closed nor saying something unasked.
+    /// Neither closed nor saying something unasked. Asks the kernel: what the runtime knows is as old as its last turn.
     pub(crate) fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        matches!(self.0.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.look(), Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// The peer has ended its direction, and everything before that has been read.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.look(), Ok(0))
+    }
+
+    fn look(&self) -> rustix::io::Result<usize> {
+        let (count, _) = rustix::net::recv(&self.0, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+        Ok(count)
     }
 
     /// Makes the end of a broken exchange look like one: a reset, so that what was cut short cannot be taken for complete.
@@ -57,24 +72,24 @@ impl Stream {
 
 impl Reader<'_> {
     /// Waits for a byte, for the end of the stream, or for an error.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.0.readable().await
+    pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_ref().poll_read_ready(context)
     }
 
-    /// Reads what is there now; `WouldBlock` when nothing is.
-    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(into)
-    }
-
-    /// Waits for a byte and leaves it there; 0 at the end of the stream.
-    pub(crate) async fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.peek(into).await
+    /// Waits until the peer has broken off. One that has ended its direction may still listen; only a write tells.
+    pub(crate) async fn broken_off(&self) {
+        drop(self.0.ready(Interest::ERROR).await);
     }
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+impl Writer<'_> {
+    /// Writes what is taken now; none when the peer takes nothing.
+    pub(crate) async fn write_now(&mut self, data: &[u8]) -> io::Result<Option<usize>> {
+        poll_fn(|context| match Pin::new(&mut self.0).poll_write(context, data) {
+            Poll::Ready(result) => Poll::Ready(result.map(Some)),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        })
+        .await
     }
 }
 
@@ -89,6 +104,18 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.0).poll_write(context, data)
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(context)
     }
@@ -101,6 +128,18 @@ impl AsyncWrite for Stream {
 impl AsyncWrite for Writer<'_> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

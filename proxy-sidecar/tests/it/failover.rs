@@ -1,13 +1,15 @@
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use testbed::client::get;
 use testbed::peer::Backend;
 use testbed::wait;
 
-use crate::{Client, http_proxy, nobody, proxy, raw_endpoint, read_until};
+use crate::{BlackHole, Client, http_proxy, nobody, proxy, raw_endpoint, read_until};
 
 #[test]
 fn one_of_three_dies_in_mid_traffic_and_no_client_sees_it() {
@@ -83,17 +85,23 @@ fn a_request_that_was_not_sent_goes_elsewhere_whatever_its_method() {
     }
 }
 
-/// An endpoint that answers one request a connection, keeps it open, and closes it when the second arrives: a kept connection gone stale.
+/// An endpoint that answers one request a connection, keeps it open, and closes it when the second has arrived: a kept connection gone
+/// stale. The body of a PUT ends with `.`.
 fn stale(count: Arc<AtomicUsize>) -> String {
     raw_endpoint(move |mut stream| {
-        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
-            count.fetch_add(1, Ordering::Relaxed);
+        let has_come = |stream: &mut TcpStream| {
+            let head = read_until(stream, b"\r\n\r\n");
+            if head.starts_with(b"PUT") {
+                read_until(stream, b".");
+            }
+            count.fetch_add(usize::from(!head.is_empty()), Ordering::Relaxed);
+            !head.is_empty()
+        };
+        if has_come(&mut stream) {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                 .unwrap();
-            if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
+            has_come(&mut stream);
         }
     })
 }
@@ -106,12 +114,148 @@ fn a_stale_connection_is_not_seen_by_an_idempotent_request() {
     for _ in 0..6 {
         assert_eq!(client.get("/").status, 200);
     }
-    client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab.");
     assert_eq!(
         client.response().status,
         200,
         "a body that is in hand is sent again with its head"
     );
+}
+
+#[test]
+fn a_body_that_comes_in_pieces_is_kept_until_the_endpoint_answers() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (_proxy, address) = http_proxy(&[&stale(Arc::clone(&seen))]);
+    let mut client = Client::connect(&address);
+    for (framing, pieces) in [
+        ("Content-Length: 6", ["abc", "de."]),
+        ("Transfer-Encoding: chunked", ["3\r\nabc\r\n", "3\r\nde.\r\n0\r\n\r\n"]),
+    ] {
+        for _ in 0..3 {
+            assert_eq!(
+                client.get("/").status,
+                200,
+                "a connection is kept, and about to be closed"
+            );
+            client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes());
+            for piece in pieces {
+                thread::sleep(Duration::from_millis(20));
+                client.send(piece.as_bytes());
+            }
+            assert_eq!(client.response().status, 200, "{framing}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_body_has_a_limit() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (_proxy, address) = http_proxy(&[&stale(Arc::clone(&seen))]);
+    for (length, status) in [(65_535, 200), (65_536, 200), (65_537, 502)] {
+        let mut client = Client::connect(&address);
+        assert_eq!(client.get("/").status, 200);
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+        thread::sleep(Duration::from_millis(20));
+        let mut body = vec![b'x'; length];
+        body[length - 1] = b'.';
+        client.send(&body);
+        assert_eq!(client.response().status, status, "{length}");
+    }
+}
+
+#[test]
+fn a_single_endpoint_that_breaks_off_is_asked_once_more_and_that_is_the_reason() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let endpoint = raw_endpoint(move |mut stream| {
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    let response = client.get("/");
+    assert_eq!(
+        (response.status, response.header("proxy-status")),
+        (502, Some("proxy-sidecar; error=connection_terminated"))
+    );
+    assert!(
+        response
+            .text()
+            .contains("broke off before it answered: it closed the connection")
+    );
+    assert_eq!(seen.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_frozen_endpoint_is_left_after_one_timeout() {
+    let frozen = raw_endpoint(|mut stream| {
+        // Well for its first request on each connection, and then not at all.
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                .unwrap();
+            read_until(&mut stream, b"never");
+        }
+    });
+    let backend = Backend::start("127.0.0.1:0", "well").unwrap();
+    let (proxy, address) = proxy("http", &[&frozen, &backend.address()], &["--response-timeout", "300ms"]);
+    // Connections to both are kept.
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&address)).collect();
+    for client in &mut clients {
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    let slow = (0..30)
+        .filter(|number| clients[number % 8].get("/").status != 200)
+        .count();
+    assert_eq!(slow, 1, "not one for each connection that was kept");
+    proxy.wait_for_log("endpoint is down");
+}
+
+#[test]
+fn a_dead_endpoint_costs_one_wait_and_is_then_remembered() {
+    let (hole, backend) = (BlackHole::new(), Backend::start("127.0.0.1:0", "well").unwrap());
+    let (_proxy, address) = proxy(
+        "http",
+        &[&hole.address, &backend.address()],
+        &["--connect-timeout", "2s"],
+    );
+    let mut waited = 0;
+    for _ in 0..40 {
+        // Each one needs a connection of its own.
+        let start = Instant::now();
+        let mut client = Client::connect(&address);
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        waited += usize::from(start.elapsed() > Duration::from_millis(200));
+    }
+    assert!(waited <= 2, "{waited} of 40 waited for it");
+}
+
+#[test]
+fn a_connection_that_is_not_answered_is_tried_again_beside() {
+    let hole = BlackHole::new();
+    let (_proxy, address) = proxy("http", &[&hole.address], &["--connect-timeout", "5s"]);
+    let mut client = Client::connect(&address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(Duration::from_millis(100));
+    // The queue is emptied: the first packet is lost, and the kernel would send another one after a second.
+    let listener = hole.empty();
+    let start = Instant::now();
+    let server = thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"));
+                return;
+            }
+        }
+    });
+    assert_eq!(client.response().status, 200);
+    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+    server.join().unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::mpsc::sync_channel;
 use testbed::client::get;
 use testbed::wait;
 
-use crate::{Client, echo, http_proxy, proxy, raw_endpoint, read_until};
+use crate::{Client, echo, http_proxy, proxy, raw_endpoint, read_until, wait_for_metric};
 
 #[test]
 fn a_request_passes_and_the_host_is_the_endpoints() {
@@ -249,7 +249,7 @@ fn a_head_request_has_no_body_and_keeps_the_connection() {
 }
 
 #[test]
-fn a_client_that_leaves_is_noticed_and_the_endpoint_told() {
+fn a_client_that_breaks_off_is_noticed_and_the_endpoint_told() {
     let (sender, receiver) = sync_channel(1);
     let endpoint = raw_endpoint(move |mut stream| {
         let head = read_until(&mut stream, b"\r\n\r\n");
@@ -260,25 +260,72 @@ fn a_client_that_leaves_is_noticed_and_the_endpoint_told() {
     let (proxy, address) = http_proxy(&[&endpoint]);
     let mut client = Client::connect(&address);
     client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait::until("the request to be under way", || {
-        let metrics = get(&proxy.address("admin listening"), "/metrics").unwrap().text();
-        metrics
-            .contains("proxy_requests_under_way{service=\"default\"} 1")
-            .then_some(())
-    });
-    drop(client);
+    wait_for_metric(&proxy, "proxy_requests_under_way{service=\"default\"} 1");
+    client.reset();
     assert_eq!(
         receiver.recv_timeout(wait::PATIENCE),
         Ok(0),
         "the endpoint sees the end"
     );
-    wait::until("the abort to be counted", || {
-        let metrics = get(&proxy.address("admin listening"), "/metrics").unwrap().text();
-        metrics
-            .contains("proxy_broken_exchanges_total{service=\"default\",by=\"client\"} 1")
-            .then_some(())
-    });
+    wait_for_metric(&proxy, ABORTED);
 }
+
+#[test]
+fn a_client_that_has_only_ended_its_direction_gets_its_answer() {
+    let endpoint = echo();
+    let (_proxy, address) = http_proxy(&[&endpoint.address().to_string()]);
+    for (request, body) in [
+        ("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+        ("GET /a HTTP/1.0\r\n\r\n", ""),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc"),
+        (
+            "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "abc",
+        ),
+    ] {
+        let mut client = Client::connect(&address);
+        client.send(request.as_bytes());
+        client.close_write();
+        let response = client.response();
+        assert_eq!(response.status, 200, "{request}");
+        assert!(response.text().ends_with(&format!("\n{body}")), "{request}");
+        assert_eq!(client.rest(), b"");
+    }
+    let mut client = Client::connect(&address);
+    client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.close_write();
+    for path in ["GET /1", "GET /2"] {
+        assert!(
+            client.response().text().starts_with(path),
+            "what was asked before the end is answered"
+        );
+    }
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn a_client_that_has_gone_is_noticed_by_the_first_write() {
+    let (sender, receiver) = sync_channel(1);
+    let endpoint = raw_endpoint(move |mut stream| {
+        if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+                .unwrap();
+            while stream.write_all(&[7; 1024]).is_ok() {}
+            sender.send(()).unwrap();
+        }
+    });
+    let (proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    drop(client);
+    receiver
+        .recv_timeout(wait::PATIENCE)
+        .expect("the endpoint sees the end");
+    wait_for_metric(&proxy, ABORTED);
+}
+
+const ABORTED: &str = "proxy_broken_exchanges_total{service=\"default\",by=\"client\"} 1";
 
 #[test]
 fn heads_have_a_limit() {

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod dns;
 mod failover;
 mod flags;
 mod http;
@@ -91,6 +92,42 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
     read
 }
 
+/// Waits until the admin side shows `line`.
+fn wait_for_metric(proxy: &Running, line: &str) {
+    let admin = proxy.address("admin listening");
+    testbed::wait::until(line, || {
+        let metrics = testbed::client::get(&admin, "/metrics").unwrap().text();
+        metrics.lines().any(|found| found == line).then_some(())
+    });
+}
+
+/// An address where packets vanish, while the guard lives: its queue of connections is full.
+struct BlackHole {
+    address: String,
+    listener: TcpListener,
+    _queued: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let queued = std::iter::from_fn(|| TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok());
+        Self {
+            _queued: queued.collect(),
+            address: address.to_string(),
+            listener,
+        }
+    }
+
+    /// Takes what is queued, so that new connections stand again.
+    fn empty(self) -> TcpListener {
+        rustix::net::listen(&self.listener, 128).unwrap();
+        self.listener
+    }
+}
+
 /// An address where nobody listens.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -126,6 +163,11 @@ impl Client {
         // A reset is an end as well.
         drop(self.0.read_to_end(&mut rest));
         rest
+    }
+
+    /// Breaks off: not an end, but a reset.
+    fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO)).unwrap();
     }
 
     fn close_write(&self) {

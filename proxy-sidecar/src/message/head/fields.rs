@@ -97,7 +97,7 @@ pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// Appends the field that announces the body.
 pub(super) fn announce(out: &mut Vec<u8>, framing: Framing) {
     match framing {
-        Framing::Length(length) => field(out, "Content-Length", length.to_string().as_bytes()),
+        Framing::Length(length) => field(out, "Content-Length", itoa::Buffer::new().format(length).as_bytes()),
         Framing::Chunked => field(out, "Transfer-Encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }

@@ -1,9 +1,12 @@
 //! The head of a request, from the application to the cluster.
 
+use std::ops::Range;
+
 use httparse::{EMPTY_HEADER, Header};
 
 use super::fields::{announce, field, forward, has_token, lengths, named, tokens};
 use super::{Framing, MAX_FIELDS, Refused};
+use crate::stream::Scratch;
 
 /// A request that was understood, and the parts of its head as they go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +21,10 @@ pub(crate) struct Request {
     /// The client wants to use the connection again.
     pub(crate) keep_alive: bool,
     pub(crate) upgrade: Upgrade,
-    host: Vec<u8>,
-    /// `GET /path HTTP/1.1` and its line end.
-    line: Vec<u8>,
-    /// All fields but Host and the final empty line.
-    fields: Vec<u8>,
+    /// All of it as it goes on.
+    head: Scratch,
+    /// Where in `head` the value of Host is.
+    host: Range<usize>,
 }
 
 /// The one protocol that a connection may change to.
@@ -72,18 +74,26 @@ impl Request {
         } else {
             Upgrade::None
         };
-        let mut fields = Vec::with_capacity(512);
+        let mut head = Scratch::new();
+        for part in [method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\nHost: "] {
+            head.extend_from_slice(part);
+        }
+        let host_at = head.len();
+        head.extend_from_slice(host);
+        let host = host_at..head.len();
+        head.extend_from_slice(b"\r\n");
         let dropped: &[&str] = if is_http11 {
             &["host", "content-length"]
         } else {
             &["host", "content-length", "expect"]
         };
-        forward(headers, &mut fields, dropped);
-        announce(&mut fields, framing);
+        forward(headers, &mut head, dropped);
+        announce(&mut head, framing);
         if upgrade == Upgrade::WebSocket {
-            field(&mut fields, "Connection", b"upgrade");
-            field(&mut fields, "Upgrade", b"websocket");
+            field(&mut head, "Connection", b"upgrade");
+            field(&mut head, "Upgrade", b"websocket");
         }
+        head.extend_from_slice(b"\r\n");
         Ok(Self {
             framing,
             is_head: method == "HEAD",
@@ -91,18 +101,19 @@ impl Request {
             is_http11,
             keep_alive: is_http11 && !has_token(headers, "connection", "close"),
             upgrade,
-            host: host.to_vec(),
-            line: [method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"].concat(),
-            fields,
+            head,
+            host,
         })
     }
 
     /// Appends the head as it goes to an endpoint; `host` replaces the client's.
     pub(crate) fn encode(&self, out: &mut Vec<u8>, host: Option<&str>) {
-        out.extend_from_slice(&self.line);
-        field(out, "Host", host.map_or(&self.host, str::as_bytes));
-        out.extend_from_slice(&self.fields);
-        out.extend_from_slice(b"\r\n");
+        let Some(host) = host else {
+            return out.extend_from_slice(&self.head);
+        };
+        out.extend_from_slice(&self.head[..self.host.start]);
+        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(&self.head[self.host.end..]);
     }
 }
 
@@ -258,8 +269,8 @@ mod tests {
         ] {
             let found = parse(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
             assert_eq!(
-                found.map(|r| String::from_utf8(r.line).unwrap()),
-                result.map(str::to_owned),
+                found.map(|r| r.head.split_inclusive(|b| *b == b'\n').next().unwrap().to_vec()),
+                result.map(|line| line.as_bytes().to_vec()),
                 "{target}"
             );
         }

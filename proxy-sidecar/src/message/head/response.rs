@@ -4,6 +4,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 use super::fields::{announce, field, forward, has_token, lengths};
 use super::{Framing, MAX_FIELDS, Refused, Request, Upgrade};
+use crate::stream::Scratch;
 
 /// A response that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub(crate) struct Response {
     pub(crate) framing: Framing,
     /// The endpoint's connection can carry another request.
     pub(crate) reusable: bool,
-    line: Vec<u8>,
-    fields: Vec<u8>,
+    /// Its line and fields, without framing and the final empty line.
+    head: Scratch,
 }
 
 impl Response {
@@ -65,21 +66,20 @@ impl Response {
             && framing != Framing::UntilClose
             && !has_token(headers, "connection", "close")
             && status != 101;
-        let mut fields = Vec::with_capacity(512);
+        let mut head = Scratch::new();
+        head.extend_from_slice(b"HTTP/1.1 ");
+        head.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+        head.extend_from_slice(b" ");
+        head.extend_from_slice(reason.as_bytes());
+        head.extend_from_slice(b"\r\n");
         // Without a body, the length tells of the body that a GET would have; with one, it is written anew.
         let keeps_length = bodyless && !chunked && !matches!(status, 100..=199 | 204);
-        forward(
-            headers,
-            &mut fields,
-            if keeps_length { &[] } else { &["content-length"] },
-        );
-        let line = format!("HTTP/1.1 {status} {reason}\r\n").into_bytes();
+        forward(headers, &mut head, if keeps_length { &[] } else { &["content-length"] });
         Ok(Self {
             status,
             framing,
             reusable,
-            line,
-            fields,
+            head,
         })
     }
 
@@ -99,8 +99,7 @@ impl Response {
 
     /// Appends the head as it goes to the client.
     pub(crate) fn encode(&self, out: &mut Vec<u8>, framing: Framing, close: bool) {
-        out.extend_from_slice(&self.line);
-        out.extend_from_slice(&self.fields);
+        out.extend_from_slice(&self.head);
         announce(out, framing);
         if self.status == 101 {
             field(out, "Connection", b"upgrade");

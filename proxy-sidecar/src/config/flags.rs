@@ -1,0 +1,142 @@
+//! The flags, their help, and what stands below it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pod_contract::admin;
+use pod_contract::config::{Flag, Repeat, Section, list, setting};
+use pod_contract::units::Bytes;
+
+use super::{Count, EndpointUrl, HostHeader, Tries};
+
+pub(crate) const AFTER_HELP: &str = "\
+The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
+Each address of a name is an endpoint; names are asked for again as their answers expire, and when connections fail.
+A request is sent again when none of it was sent (any method), or when it is idempotent, at most 64 KiB of it were sent and no response had begun.
+A client that has only ended its direction gets its answer; whether it has left is told by a reset, or when something is written to it.
+
+Example:
+  proxy-sidecar --listen 127.0.0.1:9200 --to http://es-1:9200,http://es-2:9200,http://es-3:9200
+
+Several services need a file (--config); each section takes the names of the flags above:
+  services:
+    orders: {listen: 127.0.0.1:8081, to: http://orders.example:80}
+    db: {listen: 127.0.0.1:5432, to: [tcp://db-1.example:5432, tcp://db-2.example:5432]}
+
+Exit codes: 0 stopped with nothing under way, 1 failed or stopped with requests under way, 2 bad flags";
+
+pub(crate) fn flags() -> Vec<Flag> {
+    let mut all = service_flags();
+    all.extend([
+        setting::<Duration>(
+            "drain-quiet",
+            "DURATION",
+            "On stop, serve until nobody asked for so long [default: 1s]",
+        ),
+        setting::<Duration>("grace", "DURATION", "On stop, give up after [default: 10s]"),
+        list::<SocketAddr>(
+            "dns",
+            "ADDR",
+            "Name servers, in the place of those in /etc/resolv.conf; repeatable or separated by commas",
+        ),
+        admin::flag("Where /healthz, /readyz and /metrics listen, or off [default: 0.0.0.0:9602]"),
+    ]);
+    all
+}
+
+pub(crate) const SECTIONS: &[Section] = &[Section {
+    name: "services",
+    help: "Each with a listener and the cluster behind it",
+    repeat: Repeat::Named,
+    flags: service_flags,
+}];
+
+pub(super) fn service_flags() -> Vec<Flag> {
+    let mut all = vec![
+        setting::<SocketAddr>(
+            "listen",
+            "ADDR",
+            "Where the application connects to; keep it on loopback",
+        ),
+        list::<EndpointUrl>(
+            "to",
+            "URL",
+            "The members of the cluster; repeatable or separated by commas",
+        ),
+        setting::<HostHeader>(
+            "host",
+            "WHICH",
+            "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
+        ),
+    ];
+    all.extend(times());
+    all.extend(limits());
+    all
+}
+
+/// How long things may take.
+fn times() -> Vec<Flag> {
+    vec![
+        setting::<Duration>(
+            "connect-timeout",
+            "DURATION",
+            "For one endpoint to accept a connection; another one is tried beside it after 250ms [default: 4s]",
+        ),
+        setting::<Duration>(
+            "resolve-timeout",
+            "DURATION",
+            "A request waits so long for a name that was never known [default: 5s]",
+        ),
+        setting::<Duration>(
+            "response-timeout",
+            "DURATION",
+            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s]",
+        ),
+        setting::<Duration>(
+            "idle-timeout",
+            "DURATION",
+            "Without a byte in either direction of an exchange or tunnel [default: 5m]",
+        ),
+        setting::<Duration>(
+            "client-idle",
+            "DURATION",
+            "Between two requests of one connection [default: 10m]",
+        ),
+        setting::<Duration>(
+            "upstream-idle",
+            "DURATION",
+            "A connection to an endpoint is kept so long for the next request [default: 4s]",
+        ),
+        setting::<Duration>(
+            "upstream-max-age",
+            "DURATION",
+            "A connection to an endpoint carries requests so long, up to a fifth less [default: 5m]",
+        ),
+    ]
+}
+
+/// How much there may be.
+fn limits() -> Vec<Flag> {
+    vec![
+        setting::<Count>(
+            "max-connections",
+            "N",
+            "Open connections of the application; more wait to be accepted [default: 4096]",
+        ),
+        setting::<Count>(
+            "max-requests",
+            "N",
+            "Requests under way; more wait for their turn [default: 512]",
+        ),
+        setting::<Bytes>(
+            "max-head",
+            "SIZE",
+            "Request line and headers; larger is answered with 431 [default: 16KiB]",
+        ),
+        setting::<Tries>(
+            "retries",
+            "N",
+            "Further tries of one request, within the retry budget [default: 2]",
+        ),
+    ]
+}

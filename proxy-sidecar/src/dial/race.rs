@@ -1,0 +1,122 @@
+//! Connections under way at the same time: the next one starts when those before are late, and the first that stands wins. After RFC 8305,
+//! section 5, with the members of a cluster in the place of the addresses of a host.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{DialError, connect};
+use crate::endpoints::{Doubt, Endpoint, InFlight};
+use crate::stream::Stream;
+
+/// A connection that takes longer is late: RFC 8305, section 8, recommends this.
+const LATE: Duration = Duration::from_millis(250);
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, DialError>>>>;
+
+/// A connection under way.
+pub(crate) struct Dial {
+    pub(crate) endpoint: InFlight,
+    pub(crate) began: Instant,
+    connecting: Connecting,
+    /// While it is late, others are preferred.
+    doubt: Option<Doubt>,
+}
+
+/// All connections under way for one request.
+pub(crate) struct Race {
+    dials: Vec<Dial>,
+    late: Option<Pin<Box<Sleep>>>,
+    started: usize,
+}
+
+/// What happens next.
+pub(crate) enum Event {
+    Connected(InFlight, Stream),
+    Failed(Dial, DialError),
+    /// Nothing for a while: another one may be started.
+    Late,
+}
+
+impl Dial {
+    pub(crate) fn start(endpoint: InFlight, within: Duration) -> Self {
+        let connecting = Box::pin(connect(endpoint.0.address, within));
+        Self {
+            endpoint,
+            began: Instant::now(),
+            connecting,
+            doubt: None,
+        }
+    }
+
+    /// The end of it, when nobody waits for that any more.
+    pub(crate) async fn end(&mut self) -> Result<Stream, DialError> {
+        self.connecting.as_mut().await
+    }
+}
+
+impl Race {
+    pub(crate) fn new() -> Self {
+        Self {
+            dials: Vec::new(),
+            late: None,
+            started: 0,
+        }
+    }
+
+    pub(crate) fn start(&mut self, dial: Dial) {
+        self.dials.push(dial);
+        self.started += 1;
+        self.late = None;
+    }
+
+    /// How many were started so far.
+    pub(crate) fn started(&self) -> usize {
+        self.started
+    }
+
+    /// How many are under way to `endpoint`.
+    pub(crate) fn to(&self, endpoint: &Endpoint) -> usize {
+        self.dials
+            .iter()
+            .filter(|dial| std::ptr::eq(&raw const *dial.endpoint.0, endpoint))
+            .count()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.dials.is_empty()
+    }
+
+    /// Waits for the next event; is not to be called when it is over.
+    pub(crate) async fn next(&mut self) -> Event {
+        poll_fn(|context| {
+            for at in 0..self.dials.len() {
+                if let Poll::Ready(result) = self.dials[at].connecting.as_mut().poll(context) {
+                    let dial = self.dials.swap_remove(at);
+                    return Poll::Ready(match result {
+                        Ok(stream) => Event::Connected(dial.endpoint, stream),
+                        Err(error) => Event::Failed(dial, error),
+                    });
+                }
+            }
+            let late = self.late.get_or_insert_with(|| Box::pin(sleep(LATE)));
+            if late.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.late = None;
+            for dial in &mut self.dials {
+                dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint.0));
+            }
+            Poll::Ready(Event::Late)
+        })
+        .await
+    }
+
+    /// Those that have not won. They may still tell whether their endpoints are there.
+    pub(crate) fn into_rest(self) -> Vec<Dial> {
+        self.dials
+    }
+}

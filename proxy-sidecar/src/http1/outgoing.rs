@@ -1,0 +1,143 @@
+//! What is on its way out: a head with what of the body goes along, gathered into few writes, and kept while it may have to be sent again.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite as _;
+
+use crate::stream::{Scratch, Writer};
+
+/// More than this is not copied to be written together with what is before it.
+const GATHERED: usize = 4 << 10;
+/// Of what was sent, so much is kept at most until the endpoint answers.
+pub(super) const KEPT: usize = 64 << 10;
+
+/// Bytes to be written, and those that were.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    bytes: Scratch,
+    written: usize,
+    /// The part of `bytes` that is the head.
+    head: usize,
+    keeps: bool,
+    /// Some of it was taken by the socket since the last start.
+    sent: bool,
+}
+
+impl Outgoing {
+    /// `keeps` all of it, up to [`KEPT`] bytes, to be sent again.
+    pub(super) fn new(keeps: bool) -> Self {
+        Self {
+            bytes: Scratch::empty(),
+            written: 0,
+            head: 0,
+            keeps,
+            sent: false,
+        }
+    }
+
+    /// Starts, or starts again, with this head; what followed it goes out after it.
+    pub(super) fn start(&mut self, write_head: impl FnOnce(&mut Vec<u8>)) {
+        let mut head = Scratch::new();
+        write_head(&mut head);
+        let length = head.len();
+        if self.bytes.len() > self.head {
+            head.extend_from_slice(&self.bytes[self.head..]);
+        }
+        (self.bytes, self.head, self.written, self.sent) = (head, length, 0, false);
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = Scratch::new();
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// May so many bytes be gathered here, rather than be written from where they are?
+    pub(super) fn gathers(&self, count: usize) -> bool {
+        let limit = if self.keeps { KEPT } else { GATHERED };
+        self.bytes.len() - self.head + count <= limit
+    }
+
+    /// Nothing waits to be written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.written == self.bytes.len()
+    }
+
+    /// All that was sent since the start can be sent again.
+    pub(super) fn can_repeat(&self) -> bool {
+        self.keeps || !self.sent
+    }
+
+    /// The socket has taken some of it.
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// It will not be sent again.
+    pub(super) fn forget(&mut self) {
+        self.keeps = false;
+        self.drop_written();
+    }
+
+    fn drop_written(&mut self) {
+        if self.is_flushed() && !self.keeps {
+            (self.bytes, self.written, self.head) = (Scratch::empty(), 0, 0);
+        }
+    }
+
+    fn took(&mut self, count: usize) {
+        self.sent |= count > 0;
+        self.written += count;
+    }
+
+    fn poll_flush(&mut self, to: &mut Writer<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_flushed() {
+            let count = ready!(Pin::new(&mut *to).poll_write(context, &self.bytes[self.written..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.took(count);
+        }
+        self.drop_written();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits, and some of `data` with it; how much of that.
+    fn poll_send(&mut self, data: &[u8], to: &mut Writer<'_>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let waiting = self.bytes.len() - self.written;
+        let parts = [IoSlice::new(&self.bytes[self.written..]), IoSlice::new(data)];
+        let parts = if waiting == 0 { &parts[1..] } else { &parts[..] };
+        let count = ready!(Pin::new(to).poll_write_vectored(context, parts))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.took(count.min(waiting));
+        self.sent = true;
+        self.drop_written();
+        Poll::Ready(Ok(count.saturating_sub(waiting)))
+    }
+}
+
+/// Writes all that waits.
+pub(super) async fn flush(out: &RefCell<Outgoing>, to: &mut Writer<'_>) -> io::Result<()> {
+    poll_fn(|context| out.borrow_mut().poll_flush(to, context)).await
+}
+
+/// Writes some of `data` after all that waits; how much, none when the peer takes nothing now.
+pub(super) async fn send_now(out: &RefCell<Outgoing>, data: &[u8], to: &mut Writer<'_>) -> io::Result<Option<usize>> {
+    poll_fn(|context| match out.borrow_mut().poll_send(data, to, context) {
+        Poll::Ready(result) => Poll::Ready(result.map(Some)),
+        Poll::Pending => Poll::Ready(Ok(None)),
+    })
+    .await
+}
+
+/// The same, but waits until it takes some.
+pub(super) async fn send(out: &RefCell<Outgoing>, data: &[u8], to: &mut Writer<'_>) -> io::Result<usize> {
+    poll_fn(|context| out.borrow_mut().poll_send(data, to, context)).await
+}

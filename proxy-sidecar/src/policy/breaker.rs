@@ -1,0 +1,224 @@
+//! What failures say about an endpoint. It rests, longer each time; then one try tells whether it is back. No I/O.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Connections that broke off in a row before an endpoint is thought down: one request may have crashed one worker of it.
+const BROKEN_OFF_IN_A_ROW: u32 = 3;
+
+/// What was seen of an endpoint that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// No connection.
+    Unreachable,
+    /// A connection, and no answer in time.
+    Silent,
+    /// A connection that ended before the answer.
+    BrokenOff,
+}
+
+impl Evidence {
+    /// The first and the longest rest. To ask whether it takes a connection costs no client anything; whether it answers does.
+    fn rests(self) -> (Duration, Duration) {
+        match self {
+            Self::Unreachable => (Duration::from_millis(200), Duration::from_secs(5)),
+            Self::Silent => (Duration::from_secs(2), Duration::from_secs(60)),
+            Self::BrokenOff => (Duration::from_millis(500), Duration::from_secs(15)),
+        }
+    }
+}
+
+/// May it be used?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Well,
+    /// It has rested: one try may tell.
+    Due(Evidence),
+    /// It rests, or is being tried.
+    Out,
+}
+
+/// Passive health of one endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    broken_off: u32,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    evidence: Evidence,
+    trips: u32,
+    /// The end of the rest. Tries that began before have nothing to add: however many were under way, they saw one failure.
+    rested: Instant,
+    /// Not to be used before.
+    until: Instant,
+}
+
+impl Breaker {
+    /// The clock is asked only when there is something to compare.
+    pub(crate) fn standing(&self, now: impl FnOnce() -> Instant) -> Standing {
+        match &self.open {
+            None => Standing::Well,
+            Some(open) if now() < open.until => Standing::Out,
+            Some(open) => Standing::Due(open.evidence),
+        }
+    }
+
+    /// The one try begins. Another one may, should nothing be heard of it for so long.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        if let Some(open) = &mut self.open {
+            open.until = now + open.evidence.rests().1;
+        }
+    }
+
+    /// A try that began at `began` failed; true when the endpoint was thought well until now. `jitter`: from 0 to 1.
+    pub(crate) fn failed(&mut self, evidence: Evidence, began: Instant, now: Instant, jitter: f64) -> bool {
+        if evidence == Evidence::BrokenOff && self.open.is_none() {
+            self.broken_off += 1;
+            if self.broken_off < BROKEN_OFF_IN_A_ROW {
+                return false;
+            }
+        }
+        let trips = match &self.open {
+            Some(open) if began < open.rested => return false,
+            Some(open) if open.evidence == evidence => open.trips + 1,
+            _ => 0,
+        };
+        let (first, longest) = evidence.rests();
+        let rest = first.saturating_mul(1 << trips.min(10)).min(longest);
+        let rested = now + rest.mul_f64(0.9 + 0.2 * jitter);
+        let open = Open {
+            evidence,
+            trips,
+            rested,
+            until: rested,
+        };
+        self.open.replace(open).is_none()
+    }
+
+    /// It answered; true when it was thought down until now.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        self.broken_off = 0;
+        self.open.take().is_some()
+    }
+
+    /// It took a connection, which refutes only that it takes none; true when it was thought down for that until now.
+    pub(crate) fn connected(&mut self) -> bool {
+        self.open
+            .take_if(|open| open.evidence == Evidence::Unreachable)
+            .is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EVEN: f64 = 0.5;
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn at(breaker: &Breaker, now: Instant) -> Standing {
+        breaker.standing(|| now)
+    }
+
+    #[test]
+    fn rests_longer_each_time_up_to_a_limit_and_recovers_at_once() {
+        let (mut now, mut breaker) = (Instant::now(), Breaker::default());
+        assert_eq!(at(&breaker, now), Standing::Well);
+        for (number, rest) in [200, 400, 800, 1600, 3200, 5000, 5000].into_iter().enumerate() {
+            assert_eq!(breaker.failed(Evidence::Unreachable, now, now, EVEN), number == 0);
+            assert_eq!(at(&breaker, now + millis(rest - 1)), Standing::Out);
+            now += millis(rest);
+            assert_eq!(at(&breaker, now), Standing::Due(Evidence::Unreachable));
+        }
+        assert!(breaker.succeeded());
+        assert_eq!(at(&breaker, now), Standing::Well);
+        assert!(!breaker.succeeded());
+    }
+
+    #[test]
+    fn a_blip_counts_once_however_many_were_under_way() {
+        let (began, mut breaker) = (Instant::now(), Breaker::default());
+        for number in 0..64 {
+            let now = began + millis(number);
+            assert_eq!(breaker.failed(Evidence::Unreachable, began, now, EVEN), number == 0);
+        }
+        assert_eq!(at(&breaker, began + millis(200)), Standing::Due(Evidence::Unreachable));
+        // As a last resort it is used while it rests, too.
+        breaker.failed(Evidence::Unreachable, began + millis(199), began + millis(199), EVEN);
+        assert_eq!(at(&breaker, began + millis(200)), Standing::Due(Evidence::Unreachable));
+    }
+
+    #[test]
+    fn one_try_tells() {
+        let (now, mut breaker) = (Instant::now(), Breaker::default());
+        breaker.failed(Evidence::Silent, now, now, EVEN);
+        let due = now + millis(2000);
+        assert_eq!(at(&breaker, due), Standing::Due(Evidence::Silent));
+        breaker.probe(due);
+        assert_eq!(
+            at(&breaker, due),
+            Standing::Out,
+            "a second try has to wait for the first"
+        );
+        assert!(!breaker.failed(Evidence::Silent, due, due + millis(500), EVEN));
+        assert_eq!(at(&breaker, due + millis(4499)), Standing::Out);
+        assert_eq!(at(&breaker, due + millis(4500)), Standing::Due(Evidence::Silent));
+        breaker.probe(due + millis(4500));
+        assert_eq!(
+            at(&breaker, due + millis(64_500)),
+            Standing::Due(Evidence::Silent),
+            "a try that nobody heard of does not hold it down"
+        );
+    }
+
+    #[test]
+    fn one_crash_is_none_of_the_endpoint() {
+        let (now, mut breaker) = (Instant::now(), Breaker::default());
+        for (number, standing) in [(1, Standing::Well), (2, Standing::Well), (3, Standing::Out)] {
+            assert_eq!(breaker.failed(Evidence::BrokenOff, now, now, EVEN), number == 3);
+            assert_eq!(at(&breaker, now), standing, "{number}");
+        }
+        breaker.succeeded();
+        breaker.failed(Evidence::BrokenOff, now, now, EVEN);
+        breaker.failed(Evidence::BrokenOff, now, now, EVEN);
+        breaker.succeeded();
+        breaker.failed(Evidence::BrokenOff, now, now, EVEN);
+        assert_eq!(at(&breaker, now), Standing::Well, "not in a row");
+    }
+
+    #[test]
+    fn a_connection_refutes_only_that_there_is_none() {
+        let now = Instant::now();
+        for (evidence, refuted) in [(Evidence::Unreachable, true), (Evidence::Silent, false)] {
+            let mut breaker = Breaker::default();
+            breaker.failed(evidence, now, now, EVEN);
+            assert_eq!(breaker.connected(), refuted, "{evidence:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_seen_it_is_asked_again(steps in prop::collection::vec((0u8..5, 0u64..100_000), 0..50)) {
+            let (mut now, mut breaker) = (Instant::now(), Breaker::default());
+            for (what, pause) in steps {
+                match what {
+                    0 => drop(breaker.failed(Evidence::Unreachable, now, now, 1.0)),
+                    1 => drop(breaker.failed(Evidence::Silent, now, now, 1.0)),
+                    2 => drop(breaker.failed(Evidence::BrokenOff, now, now, 1.0)),
+                    3 => breaker.probe(now),
+                    _ => drop(breaker.connected()),
+                }
+                now += millis(pause);
+            }
+            prop_assert_ne!(at(&breaker, now + millis(66_001)), Standing::Out);
+        }
+    }
+}
