@@ -7,6 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::respond::Reason;
+
 type Labels = Vec<(&'static str, String)>;
 
 /// All services' counters, by label.
@@ -14,6 +16,7 @@ type Labels = Vec<(&'static str, String)>;
 pub(crate) struct Metrics {
     requests: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
+    failures: Family<Labels, Counter>,
     retries: Family<Labels, Counter>,
     connections: Family<Labels, Gauge>,
     under_way: Family<Labels, Gauge>,
@@ -28,6 +31,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) aborted: Series<Labels, Counter>,
     /// Ended by the endpoint in the middle of the response.
     pub(crate) cut: Series<Labels, Counter>,
+    /// In the order of [`Reason::ALL`].
+    failures: [Series<Labels, Counter>; Reason::ALL.len()],
     pub(crate) retries: Series<Labels, Counter>,
     pub(crate) retries_denied: Series<Labels, Counter>,
     pub(crate) connections: Series<Labels, Gauge>,
@@ -47,6 +52,11 @@ impl Metrics {
             "broken_exchanges",
             "Exchanges that did not end with a complete response, by who ended them",
             metrics.errors.clone(),
+        );
+        registry.register(
+            "failures",
+            "Requests and tunnels that the proxy refused or could not serve, by reason",
+            metrics.failures.clone(),
         );
         registry.register(
             "retries",
@@ -74,6 +84,7 @@ impl Metrics {
                 .map(|class| Series::of(&self.requests, with("class", class))),
             aborted: Series::of(&self.errors, with("by", "client")),
             cut: Series::of(&self.errors, with("by", "endpoint")),
+            failures: Reason::ALL.map(|reason| Series::of(&self.failures, with("reason", reason.name()))),
             retries: Series::of(&self.retries, with("outcome", "tried")),
             retries_denied: Series::of(&self.retries, with("outcome", "denied")),
             connections: Series::of(&self.connections, alone.clone()),
@@ -83,6 +94,10 @@ impl Metrics {
 }
 
 impl ServiceMetrics {
+    pub(crate) fn failed(&self, reason: Reason) {
+        self.failures[reason as usize].inc();
+    }
+
     pub(crate) fn answered(&self, status: u16) {
         if let Some(counter) = self.responses.get(usize::from(status / 100).wrapping_sub(1)) {
             counter.inc();

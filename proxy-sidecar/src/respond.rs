@@ -17,7 +17,9 @@ pub(crate) enum Error {
     #[error("request refused: nothing of its body came for {0:?}")]
     BodyTimeout(std::time::Duration),
     #[error("{0} requests are under way already; see max-requests")]
-    Busy(usize),
+    MaxRequests(usize),
+    #[error("{0} connections are open already; see max-connections")]
+    MaxConnections(usize),
     #[error("no endpoint of service {service} can be reached: {tried}")]
     Unreachable { service: String, tried: String },
     #[error("service {service} has no endpoints: {why}")]
@@ -33,20 +35,88 @@ pub(crate) enum Error {
     },
 }
 
+/// The kinds of errors. Their names are those of metrics, of the log, and of details in Proxy-Status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Refused,
+    HeadTooLarge,
+    HeadTimeout,
+    BadBody,
+    BodyTimeout,
+    MaxRequests,
+    MaxConnections,
+    Unresolved,
+    Unreachable,
+    BrokenOff,
+    Untrusted,
+    ResponseTimeout,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Refused,
+        Self::HeadTooLarge,
+        Self::HeadTimeout,
+        Self::BadBody,
+        Self::BodyTimeout,
+        Self::MaxRequests,
+        Self::MaxConnections,
+        Self::Unresolved,
+        Self::Unreachable,
+        Self::BrokenOff,
+        Self::Untrusted,
+        Self::ResponseTimeout,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::HeadTooLarge => "head_too_large",
+            Self::HeadTimeout => "head_timeout",
+            Self::BadBody => "bad_body",
+            Self::BodyTimeout => "body_timeout",
+            Self::MaxRequests => "max_requests",
+            Self::MaxConnections => "max_connections",
+            Self::Unresolved => "unresolved",
+            Self::Unreachable => "unreachable",
+            Self::BrokenOff => "broken_off",
+            Self::Untrusted => "untrusted",
+            Self::ResponseTimeout => "response_timeout",
+        }
+    }
+}
+
 impl Error {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(Refused::TooManyFields) | Self::HeadTooLarge(_) => Reason::HeadTooLarge,
+            Self::Refused(_) => Reason::Refused,
+            Self::HeadTimeout => Reason::HeadTimeout,
+            Self::BadBody(_) => Reason::BadBody,
+            Self::BodyTimeout(_) => Reason::BodyTimeout,
+            Self::MaxRequests(_) => Reason::MaxRequests,
+            Self::MaxConnections(_) => Reason::MaxConnections,
+            Self::Unresolved { .. } => Reason::Unresolved,
+            Self::Unreachable { .. } => Reason::Unreachable,
+            Self::BrokenOff { .. } => Reason::BrokenOff,
+            Self::Untrusted { .. } => Reason::Untrusted,
+            Self::Timeout { .. } => Reason::ResponseTimeout,
+        }
+    }
+
     /// Status code, and the error type of RFC 9209 (Proxy-Status), section 2.3.
     pub(crate) fn status(&self) -> (u16, &'static str) {
-        match self {
-            Self::Refused(Refused::Connect) => (405, "http_request_denied"),
-            Self::Refused(Refused::TooManyFields) | Self::HeadTooLarge(_) => (431, "http_request_error"),
-            Self::Refused(_) | Self::BadBody(_) => (400, "http_request_error"),
-            Self::HeadTimeout | Self::BodyTimeout(_) => (408, "http_request_error"),
-            Self::Busy(_) => (503, "connection_limit_reached"),
-            Self::Unreachable { .. } => (503, "destination_unavailable"),
-            Self::Unresolved { .. } => (503, "dns_error"),
-            Self::BrokenOff { .. } => (502, "connection_terminated"),
-            Self::Untrusted { .. } => (502, "http_protocol_error"),
-            Self::Timeout { .. } => (504, "http_response_timeout"),
+        match self.reason() {
+            Reason::Refused if matches!(self, Self::Refused(Refused::Connect)) => (405, "http_request_denied"),
+            Reason::Refused | Reason::BadBody => (400, "http_request_error"),
+            Reason::HeadTooLarge => (431, "http_request_error"),
+            Reason::HeadTimeout | Reason::BodyTimeout => (408, "http_request_error"),
+            Reason::MaxRequests | Reason::MaxConnections => (503, "connection_limit_reached"),
+            Reason::Unresolved => (503, "dns_error"),
+            Reason::Unreachable => (503, "destination_unavailable"),
+            Reason::BrokenOff => (502, "connection_terminated"),
+            Reason::Untrusted => (502, "http_protocol_error"),
+            Reason::ResponseTimeout => (504, "http_response_timeout"),
         }
     }
 
@@ -65,8 +135,9 @@ impl Error {
         let body = format!("proxy-sidecar: {self}\n");
         let connection = if close { "Connection: close\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nProxy-Status: proxy-sidecar; error={kind}\r\n{connection}\r\n",
-            body.len()
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nProxy-Status: proxy-sidecar; error={kind}; details=\"{}\"\r\n{connection}\r\n",
+            body.len(),
+            self.reason().name()
         );
         if is_head {
             head.into_bytes()

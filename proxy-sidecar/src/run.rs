@@ -52,7 +52,7 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
     let mut names = Names::default();
     for service in config.services {
         let listener = bind(service.listen, "--listen").await?;
-        tracing::info!(service = service.name, endpoints = service.endpoints.len(), "service");
+        tracing::info!(service = service.name, targets = service.targets.len(), "service");
         announce(&listener, "listening");
         if !service.listen.ip().is_loopback() {
             tracing::warn!(service = service.name, address = %service.listen, "listening beyond loopback: anybody who reaches the pod can use this");
@@ -102,7 +102,7 @@ async fn greet_all(services: Vec<Rc<Service>>, starting: Latch) {
 
 /// Closes kept connections that nobody needs any more.
 async fn sweep(services: Vec<Rc<Service>>) {
-    let Some(shortest) = services.iter().map(|service| service.config.upstream_idle).min() else {
+    let Some(shortest) = services.iter().map(|service| service.config.times.upstream_idle).min() else {
         return;
     };
     loop {

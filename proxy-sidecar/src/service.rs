@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::config::ServiceConfig;
+use crate::config::{Balance, ServiceConfig};
 use crate::dial::{Dial, DialError, Event, Race};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
 use crate::exchange::Exchange;
@@ -35,6 +35,8 @@ pub(crate) struct Service {
     cluster: Cluster,
     /// Connections that nobody waits for any more, or nobody yet.
     background: TaskTracker,
+    /// Of the endpoint that was connected to last.
+    current: Cell<Option<u64>>,
     rng: RefCell<fastrand::Rng>,
     told_at: Cell<Option<Instant>>,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Lease {
 
 impl Service {
     pub(crate) fn new(config: ServiceConfig, metrics: Rc<ServiceMetrics>, names: &mut Names) -> Rc<Self> {
-        let cluster = Cluster::new(&config.endpoints, names);
+        let cluster = Cluster::new(&config.targets, names);
         let turns = Semaphore::new(config.max_requests);
         Rc::new(Self {
             config,
@@ -61,6 +63,7 @@ impl Service {
             turns,
             cluster,
             background: TaskTracker::new(),
+            current: Cell::new(None),
             rng: RefCell::new(fastrand::Rng::new()),
             told_at: Cell::new(None),
         })
@@ -98,7 +101,9 @@ impl Service {
             retires,
             ..
         } = lease;
-        endpoint.0.keep(Kept { stream, retires }, self.config.upstream_idle);
+        endpoint
+            .0
+            .keep(Kept { stream, retires }, self.config.times.upstream_idle);
     }
 
     /// A connection to `first`, or to whoever else stands before that one does.
@@ -107,7 +112,7 @@ impl Service {
         let mut next = Some(first);
         loop {
             if let Some(endpoint) = next.take() {
-                race.start(Dial::start(endpoint, self.config.connect_timeout));
+                race.start(Dial::start(endpoint, self.config.times.connect));
             }
             if race.is_over() {
                 return Err(exchange.exhausted(&self.config.name));
@@ -115,6 +120,7 @@ impl Service {
             match race.next().await {
                 Event::Connected(endpoint, stream) => {
                     endpoint.0.connected();
+                    self.current.set(Some(endpoint.0.id));
                     race.into_rest().into_iter().for_each(|dial| self.adopt(dial));
                     return Ok(Lease {
                         endpoint,
@@ -148,7 +154,9 @@ impl Service {
                 _ => Rank::Again,
             },
         });
-        let index = pick(candidates, &mut self.rng.borrow_mut())?;
+        let preferred = self.current.get().filter(|_| self.config.balance == Balance::Sticky);
+        let preferred = preferred.and_then(|id| members.iter().position(|endpoint| endpoint.id == id));
+        let index = pick(candidates, preferred, &mut self.rng.borrow_mut())?;
         let mut endpoint = &members[index];
         for due in members
             .iter()
@@ -160,7 +168,7 @@ impl Service {
                 // Whether it takes connections again costs nobody's time.
                 Standing::Due(Evidence::Unreachable) if !Rc::ptr_eq(due, endpoint) => {
                     due.probe();
-                    self.adopt(Dial::start(InFlight::on(due), self.config.connect_timeout));
+                    self.adopt(Dial::start(InFlight::on(due), self.config.times.connect));
                 }
                 _ => {}
             }
@@ -180,7 +188,7 @@ impl Service {
                     let endpoint = &dial.endpoint.0;
                     endpoint.connected();
                     let retires = service.retires();
-                    endpoint.keep(Kept { stream, retires }, service.config.upstream_idle);
+                    endpoint.keep(Kept { stream, retires }, service.config.times.upstream_idle);
                 }
                 Err(error) => failed(&dial, &error),
             }
@@ -197,7 +205,7 @@ impl Service {
                 self.cluster.looked().await;
             }
         };
-        let within = self.config.resolve_timeout;
+        let within = self.config.times.resolve;
         timeout(within, known).await.map_err(|_| Error::Unresolved {
             service: self.config.name.clone(),
             why: self.cluster.why_empty(),
@@ -206,8 +214,22 @@ impl Service {
 
     /// When a connection of now is old; not all at the same time.
     fn retires(&self) -> Instant {
-        let age = self.config.upstream_max_age;
+        let age = self.config.times.upstream_max_age;
         Instant::now() + age.mul_f64(0.8 + 0.2 * self.rng.borrow_mut().f64())
+    }
+
+    /// Counts and tells that a request ended with an answer of our own.
+    pub(crate) fn tell(&self, error: &Error) {
+        self.metrics.answered(error.status().0);
+        self.failed(error, "answered in the place of the cluster");
+    }
+
+    /// Counts an error, and tells it once a second at most: a cluster that is down fails every request.
+    pub(crate) fn failed(&self, error: &Error, event: &'static str) {
+        self.metrics.failed(error.reason());
+        if self.may_tell() {
+            tracing::warn!(service = self.config.name, reason = error.reason().name(), %error, "{event}; told once a second at most");
+        }
     }
 
     /// True once a second at most.

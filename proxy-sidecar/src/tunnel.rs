@@ -27,6 +27,8 @@ pub(crate) async fn run(
     deadline: &mut Deadline,
     idle: Duration,
 ) -> End {
+    client.keep_alive();
+    server.keep_alive();
     let activity = Activity::within(idle);
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = server.split();

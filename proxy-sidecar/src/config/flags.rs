@@ -7,7 +7,7 @@ use pod_contract::admin;
 use pod_contract::config::{Flag, Repeat, Section, list, setting};
 use pod_contract::units::Bytes;
 
-use super::{Count, EndpointUrl, HostHeader, Tries};
+use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
@@ -67,6 +67,21 @@ pub(super) fn service_flags() -> Vec<Flag> {
             "host",
             "WHICH",
             "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
+        ),
+        setting::<Balance>(
+            "balance",
+            "HOW",
+            "least (the less loaded of two random endpoints) or sticky (one, while it is well) [default: least; tcp: sticky]",
+        ),
+        list::<Upgrade>(
+            "upgrade",
+            "PROTOCOL",
+            "What a connection may change to, such as tcp for docker exec [default: websocket]",
+        ),
+        list::<Lenient>(
+            "lenient",
+            "WORD",
+            "What an old server may do in the head of a response: equal-lengths, bare-line-feeds [default: neither]",
         ),
     ];
     all.extend(times());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::name::Name;
+use crate::config::Target;
 use crate::policy::breaker::{Breaker, Evidence, Standing};
 use crate::pool::{Kept, Pool};
 
@@ -19,8 +20,8 @@ pub(crate) struct Endpoint {
     pub(crate) id: u64,
     /// For people: as it was configured, with the address that the name has.
     pub(crate) label: String,
-    /// As it was configured: what Host says.
-    pub(crate) authority: Rc<str>,
+    /// As it was configured.
+    pub(crate) target: Rc<Target>,
     pub(crate) address: SocketAddr,
     name: Option<Rc<Name>>,
     pool: Pool,
@@ -43,15 +44,15 @@ pub(crate) struct Doubt(Rc<Endpoint>);
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl Endpoint {
-    pub(super) fn new(authority: &Rc<str>, address: SocketAddr, name: Option<&Rc<Name>>) -> Rc<Self> {
+    pub(super) fn new(target: &Rc<Target>, address: SocketAddr, name: Option<&Rc<Name>>) -> Rc<Self> {
         let label = match name {
-            Some(_) => format!("{authority} at {}", address.ip()),
-            None => authority.to_string(),
+            Some(_) => format!("{} at {}", target.address, address.ip()),
+            None => target.address.to_string(),
         };
         Rc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             label,
-            authority: Rc::clone(authority),
+            target: Rc::clone(target),
             address,
             name: name.map(Rc::clone),
             pool: Pool::default(),

@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use pod_contract::units::HostPort;
 
+use crate::config::Target;
+
 pub(crate) use dns::Resolver;
 pub(crate) use endpoint::{Doubt, Endpoint, InFlight};
 pub(crate) use name::Name;
@@ -22,15 +24,14 @@ pub(crate) struct Names(Vec<Rc<Name>>);
 /// The endpoints of one service.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    targets: Vec<Target>,
+    sources: Vec<Source>,
     members: RefCell<Vec<Rc<Endpoint>>>,
 }
 
-/// One host and port as configured.
+/// Where members come from: one host and port as configured.
 #[derive(Debug)]
-struct Target {
-    authority: Rc<str>,
-    port: u16,
+struct Source {
+    target: Rc<Target>,
     name: Option<Named>,
 }
 
@@ -58,39 +59,32 @@ impl Names {
 
 impl Cluster {
     /// The members are known at once where they are given as addresses, and once `names` are known otherwise.
-    pub(crate) fn new(endpoints: &[HostPort], names: &mut Names) -> Self {
-        let (mut targets, mut members) = (Vec::new(), Vec::new());
-        for HostPort { host, port } in endpoints {
-            let authority: Rc<str> = HostPort {
-                host: host.clone(),
-                port: *port,
-            }
-            .to_string()
-            .into();
+    pub(crate) fn new(targets: &[Target], names: &mut Names) -> Self {
+        let (mut sources, mut members) = (Vec::new(), Vec::new());
+        for target in targets {
+            let target = Rc::new(target.clone());
+            let HostPort { host, port } = &target.address;
             let literal: Option<IpAddr> = host.parse().ok();
             if let Some(ip) = literal {
-                members.push(Endpoint::new(&authority, SocketAddr::new(ip, *port), None));
+                members.push(Endpoint::new(&target, SocketAddr::new(ip, *port), None));
             }
             let named = || Named {
                 name: names.get(host),
                 version: Cell::new(0),
             };
-            targets.push(Target {
-                authority,
-                port: *port,
-                name: literal.is_none().then(named),
-            });
+            let name = literal.is_none().then(named);
+            sources.push(Source { target, name });
         }
         Self {
-            targets,
+            sources,
             members: RefCell::new(members),
         }
     }
 
     /// The members, as the names stand now.
     pub(crate) fn members(&self) -> std::cell::Ref<'_, Vec<Rc<Endpoint>>> {
-        for target in &self.targets {
-            if let Some(named) = &target.name
+        for Source { target, name } in &self.sources {
+            if let Some(named) = name
                 && named.version.replace(named.name.version()) != named.name.version()
             {
                 self.follow(target, &named.name);
@@ -100,10 +94,10 @@ impl Cluster {
     }
 
     /// New addresses of a name join, and those that it has no longer leave.
-    fn follow(&self, target: &Target, name: &Rc<Name>) {
+    fn follow(&self, target: &Rc<Target>, name: &Rc<Name>) {
         let addresses = name.addresses();
         let mut members = self.members.borrow_mut();
-        let is_of = |endpoint: &Endpoint| Rc::ptr_eq(&endpoint.authority, &target.authority);
+        let is_of = |endpoint: &Endpoint| Rc::ptr_eq(&endpoint.target, target);
         members.retain(|endpoint| {
             let stays = !is_of(endpoint) || addresses.contains(&endpoint.address.ip());
             if !stays {
@@ -112,12 +106,12 @@ impl Cluster {
             stays
         });
         for ip in addresses.iter() {
-            let address = SocketAddr::new(*ip, target.port);
+            let address = SocketAddr::new(*ip, target.address.port);
             if !members
                 .iter()
                 .any(|endpoint| is_of(endpoint) && endpoint.address == address)
             {
-                members.push(Endpoint::new(&target.authority, address, Some(name)));
+                members.push(Endpoint::new(target, address, Some(name)));
             }
         }
     }
@@ -149,8 +143,8 @@ impl Cluster {
     }
 
     fn names(&self) -> impl Iterator<Item = &Rc<Name>> {
-        self.targets
+        self.sources
             .iter()
-            .filter_map(|target| Some(&target.name.as_ref()?.name))
+            .filter_map(|source| Some(&source.name.as_ref()?.name))
     }
 }

@@ -12,7 +12,7 @@ use crate::config::HostHeader;
 use crate::deadline::{Activity, Deadline};
 use crate::endpoints::Endpoint;
 use crate::message::Decoder;
-use crate::message::head::{self, Framing, Refused, Request, Response};
+use crate::message::head::{self, Framing, Refused, Request, Response, Rewrite, Rules};
 use crate::policy::breaker::Evidence;
 use crate::policy::retry::Proof;
 use crate::respond::Error;
@@ -21,6 +21,8 @@ use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// A response's head; larger is not trusted.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// Responses on the way to the final one. They do not give it more time.
+const MAX_INTERIMS: u32 = 32;
 
 /// How a try on one endpoint ended.
 pub(super) enum Outcome {
@@ -64,6 +66,7 @@ struct Progress<'r> {
     /// The final response has begun.
     begun: Cell<bool>,
     draining: &'r CancellationToken,
+    rewrite: Rewrite<'r>,
 }
 
 impl<'r> Upload<'r> {
@@ -101,17 +104,24 @@ pub(super) async fn attempt(
     let config = &service.config;
     let endpoint = &*lease.endpoint.0;
     let request = upload.request;
-    let host = (config.host == HostHeader::Rewrite).then_some(&*endpoint.authority);
-    upload.out.get_mut().start(|out| request.encode(out, host));
+    let target = &endpoint.target;
+    let rewrite = Rewrite {
+        endpoint: (config.host == HostHeader::Rewrite).then_some(&target.host),
+        prefix: &target.prefix,
+        host: request.host(),
+    };
+    let start = |out: &mut Vec<u8>| request.encode(out, rewrite.endpoint, rewrite.prefix);
+    upload.out.get_mut().start(start);
     let progress = Progress {
         request,
         out: &upload.out,
         interim: &upload.interim,
-        activity: Activity::within(config.idle_timeout),
+        activity: Activity::within(config.times.idle),
         uploaded: Cell::new(false),
         refused: Cell::new(false),
         begun: Cell::new(false),
         draining,
+        rewrite,
     };
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = lease.stream.split();
@@ -124,7 +134,7 @@ pub(super) async fn attempt(
     let uploading = send(body, &mut client_read, &mut server_write, service, &progress);
     let download = receive(&mut server_read, &mut client_write, endpoint, service, &progress);
     tokio::pin!(uploading, download);
-    let tick = config.response_timeout.min(config.idle_timeout);
+    let tick = config.times.response.min(config.times.idle);
     let mut is_uploading = true;
     loop {
         tokio::select! {
@@ -133,7 +143,7 @@ pub(super) async fn attempt(
                 // The endpoint does not want the rest; its answer may be on the way.
                 Err(Broken::Write(_)) => {
                     is_uploading = false;
-                    progress.activity.limit(config.response_timeout);
+                    progress.activity.limit(config.times.response);
                     progress.refused.set(true);
                 }
                 Err(Broken::Read(_) | Broken::Truncated) => return Outcome::ClientGone,
@@ -149,11 +159,11 @@ pub(super) async fn attempt(
 fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) -> Outcome {
     let config = &service.config;
     if progress.begun.get() {
-        Outcome::Cut(format!("nothing moved for {:?}", config.idle_timeout))
+        Outcome::Cut(format!("nothing moved for {:?}", config.times.idle))
     } else if progress.uploaded.get() || progress.refused.get() || !progress.activity.is_awaiting_input() {
         let error = Error::Timeout {
             endpoint: endpoint.label.clone(),
-            after: config.response_timeout,
+            after: config.times.response,
         };
         Outcome::Failed {
             error,
@@ -161,7 +171,7 @@ fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) ->
             evidence: Some(Evidence::Silent),
         }
     } else {
-        Outcome::BadRequest(Error::BodyTimeout(config.idle_timeout))
+        Outcome::BadRequest(Error::BodyTimeout(config.times.idle))
     }
 }
 
@@ -176,7 +186,7 @@ async fn send(
     body.copy(client, server, &progress.activity).await?;
     progress.uploaded.set(true);
     if !progress.begun.get() {
-        progress.activity.limit(service.config.response_timeout);
+        progress.activity.limit(service.config.times.response);
     }
     client.broken_off().await;
     Err(Broken::Truncated)
@@ -192,19 +202,23 @@ async fn receive(
 ) -> Outcome {
     let mut buffer = Buffer::new();
     let out = RefCell::new(Outgoing::new(false));
+    let mut interims = 0;
     let response = loop {
-        let response = match read_head(server, &mut buffer, progress.request).await {
+        let response = match read_head(server, &mut buffer, &service.config.rules, progress).await {
             Ok(response) => response,
             Err(why) => return failed(why, endpoint, progress),
         };
         if !response.is_interim() {
             break response;
         }
+        interims += 1;
+        if interims > MAX_INTERIMS {
+            return failed(NoHead::Endless, endpoint, progress);
+        }
         // HTTP/1.0 has no interim responses.
         if progress.request.is_http11 {
             out.borrow_mut().start(|out| response.encode(out, Framing::None, false));
             progress.interim.set(true);
-            progress.activity.mark();
             if flush(&out, client).await.is_err() {
                 return Outcome::ClientGone;
             }
@@ -214,7 +228,10 @@ async fn receive(
     service.metrics.answered(response.status);
     progress.begun.set(true);
     progress.out.borrow_mut().forget();
-    progress.activity.limit(service.config.idle_timeout);
+    progress.activity.limit(service.config.times.idle);
+    if response.status == 101 && !progress.uploaded.get() {
+        return Outcome::Cut("it changed the protocol before it had the whole request".into());
+    }
     if response.status == 101 {
         out.borrow_mut().start(|out| response.encode(out, Framing::None, false));
         return if flush(&out, client).await.is_ok() {
@@ -256,13 +273,22 @@ enum NoHead {
     Ended(String),
     Refused(Refused),
     TooLarge,
+    Endless,
 }
 
-async fn read_head(server: &mut Reader<'_>, buffer: &mut Buffer, request: &Request) -> Result<Response, NoHead> {
+async fn read_head(
+    server: &mut Reader<'_>,
+    buffer: &mut Buffer,
+    rules: &Rules,
+    progress: &Progress<'_>,
+) -> Result<Response, NoHead> {
     loop {
         if !buffer.is_empty() {
-            if let Some(length) = head::complete(buffer.filled()).map_err(NoHead::Refused)? {
-                let response = Response::parse(&buffer.filled()[..length], request).map_err(NoHead::Refused)?;
+            let complete = head::complete(buffer.filled(), rules.bare_line_feeds);
+            if let Some(length) = complete.map_err(NoHead::Refused)? {
+                let head = &buffer.filled()[..length];
+                let response = Response::parse(head, progress.request, rules, &progress.rewrite);
+                let response = response.map_err(NoHead::Refused)?;
                 buffer.consume(length);
                 return Ok(response);
             }
@@ -296,6 +322,7 @@ fn failed(why: NoHead, endpoint: &Endpoint, progress: &Progress<'_>) -> Outcome 
             evidence: Some(Evidence::BrokenOff),
         },
         NoHead::Refused(why) => untrusted(why.to_string(), endpoint),
+        NoHead::Endless => untrusted(format!("more than {MAX_INTERIMS} interim responses"), endpoint),
         NoHead::TooLarge => untrusted(format!("its head is larger than {MAX_RESPONSE_HEAD} bytes"), endpoint),
     }
 }

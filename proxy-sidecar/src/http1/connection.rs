@@ -10,6 +10,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::exchange::exchange;
 use super::next::Next;
+use crate::config::ServiceConfig;
 use crate::deadline::Deadline;
 use crate::message::head::{self, Request};
 use crate::respond::Error;
@@ -34,7 +35,7 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
         }
         // Its turn comes first: what waits is held by the client, not by us.
         let Some(turn) = turn(&client, &service).await else {
-            return refuse(&mut client, &service, &Error::Busy(service.config.max_requests)).await;
+            return refuse(&mut client, &service, &Error::MaxRequests(service.config.max_requests)).await;
         };
         if input.is_empty() {
             match input.fill_now(&mut client.split().0).await {
@@ -44,7 +45,7 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
                 Ok(None) => continue,
             }
         }
-        let request = match read_head(&mut client, &mut input, service.config.max_head, &mut deadline).await {
+        let request = match read_head(&mut client, &mut input, &service.config, &mut deadline).await {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(error) => {
@@ -69,7 +70,7 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
                     &mut tunnel.server,
                     early,
                     &mut deadline,
-                    service.config.idle_timeout,
+                    service.config.times.idle,
                 )
                 .await;
                 if end != tunnel::End::Closed {
@@ -92,7 +93,7 @@ async fn turn<'s>(client: &Stream, service: &'s Service) -> Option<SemaphorePerm
         // To see that takes no turn from those who ask.
         return None;
     }
-    tokio::time::timeout(service.config.response_timeout, service.turns.acquire())
+    tokio::time::timeout(service.config.times.response, service.turns.acquire())
         .await
         .ok()?
         .ok()
@@ -114,7 +115,7 @@ async fn is_asking(
     stop: &CancellationToken,
     quiet: Duration,
 ) -> bool {
-    deadline.set(service.config.client_idle);
+    deadline.set(service.config.times.client_idle);
     tokio::select! {
         () = client.readable() => return true,
         () = deadline.passed() => return false,
@@ -131,15 +132,16 @@ async fn is_asking(
 async fn read_head(
     client: &mut Stream,
     input: &mut Buffer,
-    max: usize,
+    service: &ServiceConfig,
     deadline: &mut Deadline,
 ) -> Result<Option<Request>, Error> {
+    let max = service.max_head;
     deadline.set(HEAD_TIMEOUT);
     loop {
         if !input.is_empty() {
             let window = &input.filled()[..input.filled().len().min(max)];
-            if let Some(length) = head::complete(window)? {
-                let request = Request::parse(&input.filled()[..length])?;
+            if let Some(length) = head::complete(window, false)? {
+                let request = Request::parse(&input.filled()[..length], &service.rules)?;
                 input.consume(length);
                 return Ok(Some(request));
             }
@@ -159,9 +161,8 @@ async fn read_head(
 }
 
 /// Answers a request that was not understood; where the next one would begin is not known, so the connection ends.
-async fn refuse(client: &mut Stream, service: &Service, error: &Error) {
-    service.metrics.answered(error.status().0);
-    tracing::debug!(%error, "refused");
+pub(crate) async fn refuse(client: &mut Stream, service: &Service, error: &Error) {
+    service.tell(error);
     if tokio::time::timeout(HEAD_TIMEOUT, client.write_all(&error.encode(true, false)))
         .await
         .is_ok_and(|written| written.is_ok())

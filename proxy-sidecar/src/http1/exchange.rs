@@ -102,7 +102,7 @@ async fn answer(
     if !stays {
         return answer_and_close(client, request, service, error).await;
     }
-    tell(service, error);
+    service.tell(error);
     if write(client, service, &error.encode(false, request.is_head)).await {
         Next::KeepAlive
     } else {
@@ -121,7 +121,7 @@ fn skip(input: &mut Buffer, upload: &Upload<'_>) -> bool {
 }
 
 async fn answer_and_close(client: &mut Stream, request: &Request, service: &Service, error: &Error) -> Next {
-    tell(service, error);
+    service.tell(error);
     if write(client, service, &error.encode(true, request.is_head)).await {
         Next::Close
     } else {
@@ -131,15 +131,7 @@ async fn answer_and_close(client: &mut Stream, request: &Request, service: &Serv
 
 /// False when the client does not take it in time.
 async fn write(client: &mut Stream, service: &Service, bytes: &[u8]) -> bool {
-    tokio::time::timeout(service.config.idle_timeout, client.write_all(bytes))
+    tokio::time::timeout(service.config.times.idle, client.write_all(bytes))
         .await
         .is_ok_and(|written| written.is_ok())
-}
-
-/// Once a second at most for a service: a cluster that is down fails every request.
-fn tell(service: &Service, error: &Error) {
-    service.metrics.answered(error.status().0);
-    if service.may_tell() {
-        tracing::warn!(service = service.config.name, %error, "answered in the place of the cluster; told once a second at most");
-    }
 }

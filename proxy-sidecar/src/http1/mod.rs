@@ -7,5 +7,5 @@ mod next;
 mod outgoing;
 mod pump;
 
-pub(crate) use connection::serve;
+pub(crate) use connection::{refuse, serve};
 pub(crate) use pump::Broken;

@@ -23,11 +23,19 @@ pub(crate) enum Rank {
     Never,
 }
 
-/// The index of the endpoint to use; none when there is none of use.
-pub(crate) fn pick(candidates: impl Iterator<Item = Candidate> + Clone, rng: &mut fastrand::Rng) -> Option<usize> {
+/// The index of the endpoint to use, `preferred` if none is of a better rank; none when there is none of use.
+pub(crate) fn pick(
+    candidates: impl Iterator<Item = Candidate> + Clone,
+    preferred: Option<usize>,
+    rng: &mut fastrand::Rng,
+) -> Option<usize> {
     let best = candidates.clone().map(|candidate| candidate.rank).min()?;
     if best == Rank::Never {
         return None;
+    }
+    let rank_of = |index| candidates.clone().nth(index).map(|candidate| candidate.rank);
+    if let Some(index) = preferred.filter(|index| rank_of(*index) == Some(best)) {
+        return Some(index);
     }
     of_two(
         candidates.enumerate().filter(|(_, candidate)| candidate.rank == best),
@@ -57,7 +65,9 @@ mod tests {
 
     fn picks(candidates: &[Candidate]) -> Vec<Option<usize>> {
         let mut rng = fastrand::Rng::with_seed(7);
-        let mut picks: Vec<_> = (0..200).map(|_| pick(candidates.iter().copied(), &mut rng)).collect();
+        let mut picks: Vec<_> = (0..200)
+            .map(|_| pick(candidates.iter().copied(), None, &mut rng))
+            .collect();
         picks.sort_unstable();
         picks.dedup();
         picks
@@ -72,6 +82,18 @@ mod tests {
     #[test]
     fn equals_share() {
         assert_eq!(picks(&[candidate(0, Rank::Well); 3]), [Some(0), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn the_preferred_one_is_used_while_none_is_better() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut pick = |ranks: [Rank; 3]| {
+            let candidates = ranks.map(|rank| candidate(usize::from(rank == Rank::Well), rank));
+            pick(candidates.into_iter(), Some(1), &mut rng)
+        };
+        assert_eq!(pick([Rank::Well; 3]), Some(1));
+        assert_eq!(pick([Rank::Out; 3]), Some(1));
+        assert_eq!(pick([Rank::Well, Rank::Out, Rank::Out]), Some(0));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
@@ -60,6 +61,19 @@ impl Stream {
     fn look(&self) -> rustix::io::Result<usize> {
         let (count, _) = rustix::net::recv(&self.0, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
         Ok(count)
+    }
+
+    /// Has the kernel ask a peer that is silent whether it is still there: a minute of silence, then every ten seconds, six times.
+    pub(crate) fn keep_alive(&self) {
+        let set = || {
+            sockopt::set_socket_keepalive(&self.0, true)?;
+            sockopt::set_tcp_keepidle(&self.0, Duration::from_secs(60))?;
+            sockopt::set_tcp_keepintvl(&self.0, Duration::from_secs(10))?;
+            sockopt::set_tcp_keepcnt(&self.0, 6)
+        };
+        if let Err(error) = set() {
+            tracing::debug!(%error, "cannot set keepalive");
+        }
     }
 
     /// Makes the end of a broken exchange look like one: a reset, so that what was cut short cannot be taken for complete.

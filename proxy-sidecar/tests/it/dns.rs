@@ -204,7 +204,7 @@ fn a_name_server_that_is_silent_holds_requests_up_only_so_long_and_gathers_nothi
         let response = Client::connect(&address).get("/");
         assert_eq!(
             (response.status, response.header("proxy-status")),
-            (503, Some("proxy-sidecar; error=dns_error"))
+            (503, Some("proxy-sidecar; error=dns_error; details=\"unresolved\""))
         );
         assert!(
             response

@@ -55,7 +55,10 @@ fn all_down_is_told_with_the_reason_and_ends_by_itself() {
         let response = client.get("/");
         assert_eq!(
             (response.status, response.header("proxy-status")),
-            (503, Some("proxy-sidecar; error=destination_unavailable"))
+            (
+                503,
+                Some("proxy-sidecar; error=destination_unavailable; details=\"unreachable\"")
+            )
         );
         for told in [&first, &second, "Connection refused", "service default"] {
             assert!(response.text().contains(told), "{told:?} is not in {}", response.text());
@@ -177,7 +180,10 @@ fn a_single_endpoint_that_breaks_off_is_asked_once_more_and_that_is_the_reason()
     let response = client.get("/");
     assert_eq!(
         (response.status, response.header("proxy-status")),
-        (502, Some("proxy-sidecar; error=connection_terminated"))
+        (
+            502,
+            Some("proxy-sidecar; error=connection_terminated; details=\"broken_off\"")
+        )
     );
     assert!(
         response
@@ -268,7 +274,10 @@ fn what_may_have_been_done_is_not_done_twice() {
     let response = client.response();
     assert_eq!(
         (response.status, response.header("proxy-status")),
-        (502, Some("proxy-sidecar; error=connection_terminated"))
+        (
+            502,
+            Some("proxy-sidecar; error=connection_terminated; details=\"broken_off\"")
+        )
     );
     assert_eq!(seen.load(Ordering::Relaxed), 2, "the POST was sent once");
 }
@@ -350,7 +359,10 @@ fn an_endpoint_that_does_not_answer_is_told_apart() {
     let response = client.get("/");
     assert_eq!(
         (response.status, response.header("proxy-status")),
-        (504, Some("proxy-sidecar; error=http_response_timeout"))
+        (
+            504,
+            Some("proxy-sidecar; error=http_response_timeout; details=\"response_timeout\"")
+        )
     );
     assert!(response.text().contains("100ms"));
 }

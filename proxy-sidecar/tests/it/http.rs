@@ -2,6 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::mpsc::sync_channel;
 
 use testbed::client::get;
+use testbed::http::{Reply, Request, Server};
 use testbed::wait;
 
 use crate::{Client, echo, http_proxy, proxy, raw_endpoint, read_until, wait_for_metric};
@@ -215,6 +216,118 @@ fn a_websocket_becomes_a_tunnel() {
     assert_eq!(read_until(&mut client.0, b"first"), b"first");
     client.send(b"ping");
     assert_eq!(read_until(&mut client.0, b"pong"), b"pong");
+}
+
+#[test]
+fn other_protocols_are_changed_to_when_they_are_allowed() {
+    let endpoint = raw_endpoint(|mut stream| {
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+        if !head.contains("Connection: upgrade\r\nUpgrade: tcp\r\n") {
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+            return;
+        }
+        assert_eq!(
+            read_until(&mut stream, b"{}"),
+            b"{}",
+            "the body comes before the change"
+        );
+        stream
+            .write_all(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            .unwrap();
+        assert_eq!(read_until(&mut stream, b"ping"), b"ping");
+        stream.write_all(b"pong").unwrap();
+    });
+    let (_proxy, address) = proxy("http", &[&endpoint], &["--upgrade", "tcp"]);
+    let ask = |protocol: &str| {
+        format!(
+            "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nContent-Length: 2\r\n\r\n{{}}"
+        )
+    };
+    let mut client = Client::connect(&address);
+    client.send(ask("tcp").as_bytes());
+    let head = String::from_utf8(read_until(&mut client.0, b"\r\n\r\n")).unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 101 UPGRADED\r\n") && head.contains("Upgrade: tcp"),
+        "{head}"
+    );
+    client.send(b"ping");
+    assert_eq!(read_until(&mut client.0, b"pong"), b"pong");
+    let mut client = Client::connect(&address);
+    client.send(ask("websocket").as_bytes());
+    assert_eq!(
+        client.response().status,
+        200,
+        "what is not in the list is not passed on"
+    );
+}
+
+#[test]
+fn a_change_of_protocol_before_the_request_is_there_is_none() {
+    let endpoint = raw_endpoint(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        stream
+            .write_all(b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nevil")
+            .unwrap();
+        read_until(&mut stream, b"never");
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    client.send(
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 9\r\n\r\nabc",
+    );
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn who_wants_trailers_says_so_to_each_hop() {
+    let endpoint = echo();
+    let (_proxy, address) = http_proxy(&[&endpoint.address().to_string()]);
+    let mut client = Client::connect(&address);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers, gzip\r\nConnection: TE\r\n\r\n");
+    let seen = client.response().text();
+    assert!(seen.contains("Connection: TE\nTE: trailers\n"), "{seen}");
+}
+
+#[test]
+fn where_the_endpoint_is_stays_its_own_affair() {
+    let own = std::sync::Arc::new(std::sync::OnceLock::new());
+    let known = std::sync::Arc::clone(&own);
+    let endpoint = Server::start("127.0.0.1:0", move |request: &Request| {
+        let own: &String = known.get().unwrap();
+        let location = format!("http://{own}/api/login?next=/api");
+        Reply::Full {
+            status: 302,
+            headers: vec![
+                ("Location".into(), location),
+                ("Set-Cookie".into(), "session=1; Domain=127.0.0.1; Path=/api".into()),
+            ],
+            body: format!("{} {}", request.target, request.header("host").unwrap()).into(),
+        }
+    })
+    .unwrap();
+    own.set(endpoint.address().to_string()).unwrap();
+    let to = format!("{}/api/", endpoint.address());
+    for (host, location, cookie) in [
+        ("rewrite", "http://app.example/login?next=/api", "session=1; Path=/"),
+        (
+            "keep",
+            &*format!("http://{}/api/login?next=/api", endpoint.address()),
+            "session=1; Domain=127.0.0.1; Path=/",
+        ),
+    ] {
+        let (_proxy, address) = proxy("http", &[&to], &["--host", host]);
+        let mut client = Client::connect(&address);
+        client.send(b"GET /a HTTP/1.1\r\nHost: app.example\r\n\r\n");
+        let response = client.response();
+        assert_eq!(response.header("location"), Some(location));
+        assert_eq!(response.header("set-cookie"), Some(cookie));
+        let seen = if host == "keep" {
+            "app.example".into()
+        } else {
+            endpoint.address().to_string()
+        };
+        assert_eq!(response.text(), format!("/api/a {seen}"));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod dns;
 mod failover;
 mod flags;
 mod http;
+mod limits;
 mod smuggling;
 mod stops;
 mod tcp;
@@ -155,6 +156,12 @@ impl Client {
     fn get(&mut self, path: &str) -> Response {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: app\r\n\r\n").as_bytes());
         self.response()
+    }
+
+    /// What comes until the end of the stream, or until nothing has come for so long.
+    fn rest_for(&mut self, quiet: Duration) -> Vec<u8> {
+        self.0.set_read_timeout(Some(quiet)).unwrap();
+        self.rest()
     }
 
     /// Everything until the end of the stream.

@@ -99,7 +99,7 @@ fn an_answer_that_is_not_trusted_is_not_passed_on() {
         assert_eq!(response.status, 502, "{answer:?}");
         assert_eq!(
             response.header("proxy-status"),
-            Some("proxy-sidecar; error=http_protocol_error"),
+            Some("proxy-sidecar; error=http_protocol_error; details=\"untrusted\""),
             "{answer:?}"
         );
     }

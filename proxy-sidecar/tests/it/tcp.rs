@@ -2,7 +2,7 @@ use std::io::{Read as _, Write as _};
 
 use testbed::wait;
 
-use crate::{Client, nobody, proxy, raw_endpoint, read_until};
+use crate::{Client, nobody, proxy, raw_endpoint, read_until, wait_for_metric};
 
 #[test]
 fn bytes_pass_both_ways_and_each_end_by_itself() {
@@ -38,12 +38,38 @@ fn a_server_may_speak_first() {
     assert_eq!(client.rest(), b"221 bye\r\n");
 }
 
+/// Who answers `count` connections.
+fn answering(address: &str, count: usize) -> Vec<Vec<u8>> {
+    let mut seen: Vec<_> = (0..count).map(|_| Client::connect(address).rest()).collect();
+    seen.sort();
+    seen.dedup();
+    seen
+}
+
+#[test]
+fn a_service_stays_with_one_endpoint_while_it_is_well() {
+    let says = |name: &'static [u8]| raw_endpoint(move |mut stream| drop(stream.write_all(name)));
+    let (one, two) = (says(b"one"), says(b"two"));
+    let (_proxy, address) = proxy("tcp", &[&nobody(), &one, &two], &[]);
+    assert_eq!(
+        answering(&address, 40).len(),
+        1,
+        "as a cancel request of PostgreSQL needs it"
+    );
+    let (_proxy, address) = proxy("tcp", &[&one, &two], &["--balance", "least"]);
+    assert_eq!(answering(&address, 40).len(), 2);
+}
+
 #[test]
 fn all_down_closes_and_says_why() {
     let (proxy, address) = proxy("tcp", &[&nobody()], &[]);
     let mut client = Client::connect(&address);
     assert_eq!(client.rest(), b"");
     proxy.wait_for_log("no tunnel");
+    wait_for_metric(
+        &proxy,
+        "proxy_failures_total{service=\"default\",reason=\"unreachable\"} 1",
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Framing, Refused};
+use super::{Framing, Refused, Rewrite};
 
 /// Fields that mean something to the next hop only.
 const HOP_BY_HOP: [&str; 9] = [
@@ -53,16 +53,18 @@ pub(super) fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool
     tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Content-Length and Transfer-Encoding as they stand: either of them once, in its one plain spelling.
-pub(super) fn lengths(headers: &[Header<'_>]) -> Result<(Option<u64>, bool), Refused> {
+/// Content-Length and Transfer-Encoding as they stand: either of them once, in its one plain spelling. If it `may_repeat`, a length may be
+/// there several times, each of them equal.
+pub(super) fn lengths(headers: &[Header<'_>], may_repeat: bool) -> Result<(Option<u64>, bool), Refused> {
     let mut length = None;
     for value in named(headers, "content-length") {
-        if length.is_some() {
+        let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let number: Option<u64> = plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
+        let number = number.ok_or(Refused::BadLength)?;
+        if length.is_some_and(|length| !may_repeat || length != number) {
             return Err(Refused::RepeatedLength);
         }
-        let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let number = plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
-        length = Some(number.ok_or(Refused::BadLength)?);
+        length = Some(number);
     }
     let mut encodings = named(headers, "transfer-encoding");
     match (encodings.next(), encodings.next()) {
@@ -74,7 +76,7 @@ pub(super) fn lengths(headers: &[Header<'_>]) -> Result<(Option<u64>, bool), Ref
 
 /// Appends the fields that go on to the next hop: neither hop-by-hop ones, nor those that Connection names, nor framing and Host, which are
 /// written anew.
-pub(super) fn forward(headers: &[Header<'_>], out: &mut Vec<u8>, also_dropped: &[&str]) {
+pub(super) fn forward(headers: &[Header<'_>], out: &mut Vec<u8>, also_dropped: &[&str], rewrite: Option<&Rewrite<'_>>) {
     for header in headers {
         let dropped = |names: &[&str]| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
         if dropped(&HOP_BY_HOP)
@@ -83,7 +85,15 @@ pub(super) fn forward(headers: &[Header<'_>], out: &mut Vec<u8>, also_dropped: &
         {
             continue;
         }
-        field(out, header.name, header.value);
+        match rewrite {
+            None => field(out, header.name, header.value),
+            Some(rewrite) => {
+                out.extend_from_slice(header.name.as_bytes());
+                out.extend_from_slice(b": ");
+                rewrite.field(header.name, header.value, out);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
     }
 }
 

@@ -6,13 +6,26 @@
 mod fields;
 mod request;
 mod response;
+mod rewrite;
 
 pub(crate) use fields::is_forbidden_trailer;
-pub(crate) use request::{Request, Upgrade};
+pub(crate) use request::Request;
 pub(crate) use response::Response;
+pub(crate) use rewrite::Rewrite;
 
 /// Fields in one head; a head with more is refused.
 pub(crate) const MAX_FIELDS: usize = 128;
+
+/// What a service allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// The protocols that a connection may change to, in lower case.
+    pub(crate) upgrades: Vec<String>,
+    /// A response may say its length several times, if it is the same.
+    pub(crate) equal_lengths: bool,
+    /// Lines of a response's head may end with a line feed alone.
+    pub(crate) bare_line_feeds: bool,
+}
 
 /// How a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +70,18 @@ pub(crate) enum Refused {
     Connect,
 }
 
-/// The length of the head in `data`, once it is complete. Refuses line ends that parsers disagree about.
-pub(crate) fn complete(data: &[u8]) -> Result<Option<usize>, Refused> {
+/// The length of the head in `data`, once it is complete. Refuses line ends that parsers disagree about, unless they are allowed.
+pub(crate) fn complete(data: &[u8], bare_line_feeds: bool) -> Result<Option<usize>, Refused> {
     let mut line_start = 0;
     while let Some(end) = memchr::memchr(b'\n', &data[line_start..]) {
         let lf = line_start + end;
-        if lf == 0 || data[lf - 1] != b'\r' {
-            return Err(Refused::BareLineFeed);
-        }
-        let is_empty = lf - 1 == line_start;
+        let line = match data[line_start..lf].strip_suffix(b"\r") {
+            Some(line) => line,
+            None if bare_line_feeds => &data[line_start..lf],
+            None => return Err(Refused::BareLineFeed),
+        };
         // One empty line before the request line is tolerated: RFC 9112, section 2.2.
-        if is_empty && line_start > 0 && data[..line_start] != *b"\r\n" {
+        if line.is_empty() && line_start > 0 && data[..line_start] != *b"\r\n" {
             return Ok(Some(lf + 1));
         }
         line_start = lf + 1;
@@ -84,9 +98,9 @@ mod tests {
 
     #[test]
     fn a_head_ends_with_an_empty_line() {
-        assert_eq!(complete(b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody"), Ok(Some(24)));
-        assert_eq!(complete(b"GET / HTTP/1.1\r\n\r\n"), Ok(Some(18)));
-        assert_eq!(complete(b"\r\nGET / HTTP/1.1\r\n\r\n"), Ok(Some(20)));
+        assert_eq!(complete(b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody", false), Ok(Some(24)));
+        assert_eq!(complete(b"GET / HTTP/1.1\r\n\r\n", false), Ok(Some(18)));
+        assert_eq!(complete(b"\r\nGET / HTTP/1.1\r\n\r\n", false), Ok(Some(20)));
         for part in [
             &b""[..],
             b"GET / HTTP/1.1",
@@ -94,7 +108,7 @@ mod tests {
             b"GET / HTTP/1.1\r\nA: b\r\n\r",
             b"\r\n",
         ] {
-            assert_eq!(complete(part), Ok(None), "{part:?}");
+            assert_eq!(complete(part, false), Ok(None), "{part:?}");
         }
     }
 
@@ -106,13 +120,14 @@ mod tests {
             b"\nGET",
             b"GET / HTTP/1.1\r\nA: b\r\n\n",
         ] {
-            assert_eq!(complete(bare), Err(Refused::BareLineFeed), "{bare:?}");
+            assert_eq!(complete(bare, false), Err(Refused::BareLineFeed), "{bare:?}");
         }
+        assert_eq!(complete(b"HTTP/1.1 200 OK\nA: b\r\n\nbody", true), Ok(Some(23)));
         for folded in [
             &b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"[..],
             b"GET / HTTP/1.1\r\n\tA: b\r\n\r\n",
         ] {
-            assert_eq!(complete(folded), Err(Refused::FoldedField), "{folded:?}");
+            assert_eq!(complete(folded, true), Err(Refused::FoldedField), "{folded:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use httparse::{EMPTY_HEADER, Header};
 
 use super::fields::{announce, field, forward, has_token, lengths, named, tokens};
-use super::{Framing, MAX_FIELDS, Refused};
+use super::{Framing, MAX_FIELDS, Refused, Rules};
 use crate::stream::Scratch;
 
 /// A request that was understood, and the parts of its head as they go on.
@@ -20,23 +20,19 @@ pub(crate) struct Request {
     pub(crate) is_http11: bool,
     /// The client wants to use the connection again.
     pub(crate) keep_alive: bool,
-    pub(crate) upgrade: Upgrade,
+    /// The protocol that the connection is to change to, in lower case.
+    pub(crate) upgrade: Option<String>,
     /// All of it as it goes on.
     head: Scratch,
-    /// Where in `head` the value of Host is.
+    /// Where in `head` the path begins,
+    path: usize,
+    /// and where the value of Host is.
     host: Range<usize>,
-}
-
-/// The one protocol that a connection may change to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Upgrade {
-    None,
-    WebSocket,
 }
 
 impl Request {
     /// Understands a complete head, or says why not.
-    pub(crate) fn parse(head: &[u8]) -> Result<Self, Refused> {
+    pub(crate) fn parse(head: &[u8], rules: &Rules) -> Result<Self, Refused> {
         let mut headers = [EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut headers);
         match parsed.parse(head) {
@@ -47,10 +43,16 @@ impl Request {
         }
         let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
         let is_http11 = parsed.version == Some(1);
-        Self::understand(method, target, is_http11, parsed.headers)
+        Self::understand(method, target, is_http11, parsed.headers, rules)
     }
 
-    fn understand(method: &str, target: &str, is_http11: bool, headers: &[Header<'_>]) -> Result<Self, Refused> {
+    fn understand(
+        method: &str,
+        target: &str,
+        is_http11: bool,
+        headers: &[Header<'_>],
+        rules: &Rules,
+    ) -> Result<Self, Refused> {
         if method == "CONNECT" {
             return Err(Refused::Connect);
         }
@@ -64,16 +66,9 @@ impl Request {
             Some(authority) => authority.as_bytes(),
             None => host,
         };
-        let wants_websocket = is_http11
-            && framing == Framing::None
-            && has_token(headers, "connection", "upgrade")
-            && tokens(headers, "upgrade").count() == 1
-            && has_token(headers, "upgrade", "websocket");
-        let upgrade = if wants_websocket {
-            Upgrade::WebSocket
-        } else {
-            Upgrade::None
-        };
+        let upgrade = upgrade(headers, rules).filter(|_| is_http11 && framing != Framing::Chunked);
+        // Trailers pass both ways; who wants them says so to each hop.
+        let trailers = is_http11 && has_token(headers, "te", "trailers");
         let mut head = Scratch::new();
         for part in [method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\nHost: "] {
             head.extend_from_slice(part);
@@ -87,11 +82,19 @@ impl Request {
         } else {
             &["host", "content-length", "expect"]
         };
-        forward(headers, &mut head, dropped);
+        forward(headers, &mut head, dropped, None);
         announce(&mut head, framing);
-        if upgrade == Upgrade::WebSocket {
-            field(&mut head, "Connection", b"upgrade");
-            field(&mut head, "Upgrade", b"websocket");
+        match (&upgrade, trailers) {
+            (None, false) => {}
+            (None, true) => field(&mut head, "Connection", b"TE"),
+            (Some(_), false) => field(&mut head, "Connection", b"upgrade"),
+            (Some(_), true) => field(&mut head, "Connection", b"upgrade, TE"),
+        }
+        if let Some(upgrade) = &upgrade {
+            field(&mut head, "Upgrade", upgrade.as_bytes());
+        }
+        if trailers {
+            field(&mut head, "TE", b"trailers");
         }
         head.extend_from_slice(b"\r\n");
         Ok(Self {
@@ -102,23 +105,46 @@ impl Request {
             keep_alive: is_http11 && !has_token(headers, "connection", "close"),
             upgrade,
             head,
+            path: method.len() + 1,
             host,
         })
     }
 
-    /// Appends the head as it goes to an endpoint; `host` replaces the client's.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, host: Option<&str>) {
+    /// The client's Host; empty if it has none.
+    pub(crate) fn host(&self) -> &[u8] {
+        &self.head[self.host.clone()]
+    }
+
+    /// Appends the head as it goes to an endpoint; `host` replaces the client's, and `prefix` goes before its path.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, host: Option<&str>, prefix: &str) {
+        out.extend_from_slice(&self.head[..self.path]);
+        if self.head[self.path] == b'/' {
+            out.extend_from_slice(prefix.as_bytes());
+        }
         let Some(host) = host else {
-            return out.extend_from_slice(&self.head);
+            return out.extend_from_slice(&self.head[self.path..]);
         };
-        out.extend_from_slice(&self.head[..self.host.start]);
+        out.extend_from_slice(&self.head[self.path..self.host.start]);
         out.extend_from_slice(host.as_bytes());
         out.extend_from_slice(&self.head[self.host.end..]);
     }
 }
 
+/// The one protocol to change to, if it is asked for and allowed.
+fn upgrade(headers: &[Header<'_>], rules: &Rules) -> Option<String> {
+    let mut asked = tokens(headers, "upgrade");
+    let (Some(only), None) = (asked.next(), asked.next()) else {
+        return None;
+    };
+    let allowed = rules
+        .upgrades
+        .iter()
+        .find(|allowed| allowed.as_bytes().eq_ignore_ascii_case(only));
+    allowed.filter(|_| has_token(headers, "connection", "upgrade")).cloned()
+}
+
 fn framing(headers: &[Header<'_>], is_http11: bool) -> Result<Framing, Refused> {
-    match lengths(headers)? {
+    match lengths(headers, false)? {
         (Some(_), true) => Err(Refused::TwoFramings),
         (None, true) if !is_http11 => Err(Refused::ChunkedInHttp10),
         (None, true) => Ok(Framing::Chunked),
@@ -164,12 +190,17 @@ mod tests {
     use super::*;
 
     fn parse(head: &str) -> Result<Request, Refused> {
-        Request::parse(head.as_bytes())
+        let upgrades = vec!["websocket".into(), "tcp".into()];
+        let rules = Rules {
+            upgrades,
+            ..Rules::default()
+        };
+        Request::parse(head.as_bytes(), &rules)
     }
 
     fn forwarded(head: &str) -> String {
         let mut out = Vec::new();
-        parse(head).unwrap().encode(&mut out, None);
+        parse(head).unwrap().encode(&mut out, None, "");
         String::from_utf8(out).unwrap()
     }
 
@@ -189,8 +220,16 @@ mod tests {
         );
         assert!(!parse("GET / HTTP/1.0\r\n\r\n").unwrap().keep_alive);
         let mut out = Vec::new();
-        request.encode(&mut out, Some("es-1:9200"));
-        assert!(String::from_utf8(out).unwrap().contains("\r\nHost: es-1:9200\r\n"));
+        request.encode(&mut out, Some("es-1:9200"), "/api");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "GET /api/a?b HTTP/1.1\r\nHost: es-1:9200\r\nAccept: */*\r\n\r\n"
+        );
+        let mut out = Vec::new();
+        parse("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap()
+            .encode(&mut out, None, "/api");
+        assert!(out.starts_with(b"OPTIONS * HTTP/1.1\r\n"));
     }
 
     #[test]
@@ -284,25 +323,37 @@ mod tests {
                     HTTP2-Settings: c\r\nContent-Length: 0\r\nX-Kept: 3\r\n\r\n";
         assert_eq!(
             forwarded(head),
-            "GET / HTTP/1.1\r\nHost: x\r\nX-Kept: 3\r\nContent-Length: 0\r\n\r\n"
+            "GET / HTTP/1.1\r\nHost: x\r\nX-Kept: 3\r\nContent-Length: 0\r\nConnection: TE\r\nTE: trailers\r\n\r\n"
         );
+        assert!(!forwarded("GET / HTTP/1.1\r\nHost: x\r\nTE: gzip\r\n\r\n").contains("TE"));
     }
 
     #[test]
-    fn only_a_bodyless_request_may_become_a_websocket() {
+    fn a_connection_changes_only_to_what_is_allowed() {
         let ask = |more: &str| format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n{more}\r\n");
-        let websocket = parse(&ask("Upgrade: WebSocket\r\n"));
-        assert_eq!(websocket.unwrap().upgrade, Upgrade::WebSocket);
-        assert!(forwarded(&ask("Upgrade: websocket\r\n")).contains("Connection: upgrade\r\nUpgrade: websocket\r\n"));
+        for (more, protocol) in [
+            ("Upgrade: WebSocket\r\n", "websocket"),
+            ("Upgrade: tcp\r\nContent-Length: 1\r\n", "tcp"),
+        ] {
+            assert_eq!(parse(&ask(more)).unwrap().upgrade.as_deref(), Some(protocol));
+            let as_sent = format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n");
+            assert!(forwarded(&ask(more)).contains(&as_sent));
+        }
         for more in [
             "Upgrade: h2c\r\n",
             "Upgrade: websocket, h2c\r\n",
-            "Upgrade: websocket\r\nContent-Length: 1\r\n",
+            "Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
             "",
         ] {
-            assert_eq!(parse(&ask(more)).unwrap().upgrade, Upgrade::None, "{more:?}");
+            assert_eq!(parse(&ask(more)).unwrap().upgrade, None, "{more:?}");
             assert!(!forwarded(&ask(more)).to_lowercase().contains("upgrade"), "{more:?}");
         }
+        assert_eq!(
+            parse("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n")
+                .unwrap()
+                .upgrade,
+            None
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use httparse::{EMPTY_HEADER, Header};
 
-use super::fields::{announce, field, forward, has_token, lengths};
-use super::{Framing, MAX_FIELDS, Refused, Request, Upgrade};
+use super::fields::{announce, field, forward, has_token, lengths, tokens};
+use super::{Framing, MAX_FIELDS, Refused, Request, Rewrite, Rules};
 use crate::stream::Scratch;
 
 /// A response that was understood.
@@ -20,7 +20,7 @@ pub(crate) struct Response {
 
 impl Response {
     /// Understands a complete head that answers `request`.
-    pub(crate) fn parse(head: &[u8], request: &Request) -> Result<Self, Refused> {
+    pub(crate) fn parse(head: &[u8], request: &Request, rules: &Rules, rewrite: &Rewrite<'_>) -> Result<Self, Refused> {
         let mut headers = [EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Response::new(&mut headers);
         match parsed.parse(head) {
@@ -30,7 +30,13 @@ impl Response {
             Err(e) => return Err(Refused::Syntax(e)),
         }
         let status = parsed.code.unwrap_or_default();
-        if !(100..=999).contains(&status) || (status == 101 && request.upgrade == Upgrade::None) {
+        let changes = || {
+            let to = request.upgrade.as_deref()?;
+            // Some do not say to what; there was only one to choose.
+            let is_said = tokens(parsed.headers, "upgrade").next().is_some();
+            (!is_said || has_token(parsed.headers, "upgrade", to)).then_some(())
+        };
+        if !(100..=999).contains(&status) || (status == 101 && changes().is_none()) {
             return Err(Refused::Syntax(httparse::Error::Status));
         }
         Self::understand(
@@ -39,6 +45,7 @@ impl Response {
             parsed.version == Some(1),
             parsed.headers,
             request,
+            (rules, rewrite),
         )
     }
 
@@ -48,8 +55,9 @@ impl Response {
         is_http11: bool,
         headers: &[Header<'_>],
         request: &Request,
+        (rules, rewrite): (&Rules, &Rewrite<'_>),
     ) -> Result<Self, Refused> {
-        let (length, chunked) = lengths(headers)?;
+        let (length, chunked) = lengths(headers, rules.equal_lengths)?;
         let bodyless = request.is_head || matches!(status, 100..=199 | 204 | 304);
         let framing = match (length, chunked) {
             _ if bodyless => Framing::None,
@@ -74,7 +82,14 @@ impl Response {
         head.extend_from_slice(b"\r\n");
         // Without a body, the length tells of the body that a GET would have; with one, it is written anew.
         let keeps_length = bodyless && !chunked && !matches!(status, 100..=199 | 204);
-        forward(headers, &mut head, if keeps_length { &[] } else { &["content-length"] });
+        forward(headers, &mut head, &["content-length"], Some(rewrite));
+        if let Some(length) = length.filter(|_| keeps_length) {
+            announce(&mut head, Framing::Length(length));
+        }
+        if let (101, Some(protocol)) = (status, &request.upgrade) {
+            field(&mut head, "Connection", b"upgrade");
+            field(&mut head, "Upgrade", protocol.as_bytes());
+        }
         Ok(Self {
             status,
             framing,
@@ -101,10 +116,7 @@ impl Response {
     pub(crate) fn encode(&self, out: &mut Vec<u8>, framing: Framing, close: bool) {
         out.extend_from_slice(&self.head);
         announce(out, framing);
-        if self.status == 101 {
-            field(out, "Connection", b"upgrade");
-            field(out, "Upgrade", b"websocket");
-        } else if close && !self.is_interim() {
+        if close && !matches!(self.status, 100..=199) {
             field(out, "Connection", b"close");
         }
         out.extend_from_slice(b"\r\n");
@@ -116,15 +128,26 @@ mod tests {
     use super::*;
 
     fn request(method: &str, version: &str) -> Request {
-        Request::parse(format!("{method} / HTTP/{version}\r\nHost: x\r\n\r\n").as_bytes()).unwrap()
+        let head = format!("{method} / HTTP/{version}\r\nHost: x\r\n\r\n");
+        Request::parse(head.as_bytes(), &Rules::default()).unwrap()
     }
 
     fn parse(head: &str) -> Result<Response, Refused> {
-        Response::parse(head.as_bytes(), &request("GET", "1.1"))
+        understand(head, &request("GET", "1.1"))
+    }
+
+    const AS_IT_IS: Rewrite<'_> = Rewrite {
+        endpoint: None,
+        prefix: "",
+        host: b"x",
+    };
+
+    fn understand(head: &str, request: &Request) -> Result<Response, Refused> {
+        Response::parse(head.as_bytes(), request, &Rules::default(), &AS_IT_IS)
     }
 
     fn forwarded(head: &str, request: &Request, close: bool) -> String {
-        let response = Response::parse(head.as_bytes(), request).unwrap();
+        let response = understand(head, request).unwrap();
         let mut out = Vec::new();
         response.encode(&mut out, response.framing_towards(request), close);
         String::from_utf8(out).unwrap()
@@ -155,7 +178,7 @@ mod tests {
             assert_eq!((response.framing, response.reusable), (framing, reusable), "{head:?}");
         }
         assert!(!parse("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n").unwrap().reusable);
-        let head = Response::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", &request("HEAD", "1.1")).unwrap();
+        let head = understand("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", &request("HEAD", "1.1")).unwrap();
         assert_eq!(head.framing, Framing::None);
     }
 
@@ -172,6 +195,53 @@ mod tests {
         ] {
             assert_eq!(parse(&format!("HTTP/1.1 {head}\r\n")), Err(refused), "{head:?}");
         }
+    }
+
+    #[test]
+    fn an_old_server_may_be_believed() {
+        let rules = Rules {
+            equal_lengths: true,
+            ..Rules::default()
+        };
+        let parse = |lengths: [u8; 2]| {
+            let [a, b] = lengths;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {a}\r\nContent-Length: {b}\r\n\r\n");
+            Response::parse(head.as_bytes(), &request("GET", "1.1"), &rules, &AS_IT_IS).map(|r| r.framing)
+        };
+        assert_eq!(parse([5, 5]), Ok(Framing::Length(5)));
+        assert_eq!(parse([5, 6]), Err(Refused::RepeatedLength));
+        let head = b"HTTP/1.0 200 OK\nA: b\r\n\n";
+        let response = Response::parse(head, &request("GET", "1.1"), &rules, &AS_IT_IS).unwrap();
+        let mut out = Vec::new();
+        response.encode(&mut out, Framing::UntilClose, true);
+        assert_eq!(out, b"HTTP/1.1 200 OK\r\nA: b\r\nConnection: close\r\n\r\n");
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_changed_to() {
+        let rules = Rules {
+            upgrades: vec!["tcp".into(), "websocket".into()],
+            ..Rules::default()
+        };
+        let ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: TCP\r\n\r\n";
+        let ask = Request::parse(ask, &rules).unwrap();
+        let answer = |upgrade: &str| {
+            let head = format!("HTTP/1.1 101 OK\r\nConnection: Upgrade\r\n{upgrade}A: b\r\n\r\n");
+            Response::parse(head.as_bytes(), &ask, &rules, &AS_IT_IS)
+        };
+        let mut out = Vec::new();
+        answer("Upgrade: tcp\r\n")
+            .unwrap()
+            .encode(&mut out, Framing::None, false);
+        assert_eq!(
+            out,
+            b"HTTP/1.1 101 OK\r\nA: b\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n"
+        );
+        assert_eq!(
+            answer("Upgrade: websocket\r\n"),
+            Err(Refused::Syntax(httparse::Error::Status))
+        );
+        assert!(answer("").is_ok());
     }
 
     #[test]

@@ -1,0 +1,202 @@
+//! What an endpoint says of its own address and paths, as the application has to see it: it knows only the proxy.
+
+/// How one endpoint is called, and how the proxy was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rewrite<'r> {
+    /// The endpoint's Host, if that was put in the place of the application's.
+    pub(crate) endpoint: Option<&'r str>,
+    /// What its paths begin with, without a slash at the end.
+    pub(crate) prefix: &'r str,
+    /// The application's Host.
+    pub(crate) host: &'r [u8],
+}
+
+impl Rewrite<'_> {
+    /// Appends `value` of the field `name`, rewritten if it is one that tells of addresses.
+    pub(super) fn field(&self, name: &str, value: &[u8], out: &mut Vec<u8>) {
+        if name.eq_ignore_ascii_case("location") || name.eq_ignore_ascii_case("content-location") {
+            self.location(value, out);
+        } else if name.eq_ignore_ascii_case("set-cookie") {
+            self.cookie(value, out);
+        } else {
+            out.extend_from_slice(value);
+        }
+    }
+
+    /// A URL, an authority with a path, or a path.
+    fn location(&self, value: &[u8], out: &mut Vec<u8>) {
+        let schemes: [&[u8]; 2] = [b"http://", b"//"];
+        let is_of = |scheme: &&&[u8]| {
+            value
+                .get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let Some(scheme) = schemes.iter().find(is_of) else {
+            return out.extend_from_slice(self.strip(value));
+        };
+        let rest = &value[scheme.len()..];
+        let end = rest
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+            .unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if !self.is_endpoint(authority) {
+            return out.extend_from_slice(value);
+        }
+        if !self.host.is_empty() {
+            out.extend_from_slice(scheme);
+            out.extend_from_slice(self.host);
+        }
+        let path = self.strip(path);
+        if self.host.is_empty() && !path.starts_with(b"/") {
+            out.push(b'/');
+        }
+        out.extend_from_slice(path);
+    }
+
+    fn is_endpoint(&self, authority: &[u8]) -> bool {
+        let authority = authority.strip_suffix(b":80").unwrap_or(authority);
+        self.endpoint
+            .is_some_and(|endpoint| endpoint.as_bytes().eq_ignore_ascii_case(authority))
+    }
+
+    /// A path of the endpoint as one of the proxy.
+    fn strip<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        match path.strip_prefix(self.prefix.as_bytes()) {
+            Some(b"") if !self.prefix.is_empty() => b"/",
+            Some(rest) if matches!(rest.first(), Some(b'/' | b'?' | b'#')) => rest,
+            _ => path,
+        }
+    }
+
+    /// A cookie for the endpoint's domain, or for all below it, is one for whoever asked.
+    fn cookie(&self, value: &[u8], out: &mut Vec<u8>) {
+        for (number, part) in value.split(|byte| *byte == b';').enumerate() {
+            let text = part.trim_ascii();
+            let attribute = |name: &[u8]| {
+                let (found, value) = text.split_at_checked(name.len())?;
+                found.eq_ignore_ascii_case(name).then_some(value)
+            };
+            if number > 0 && attribute(b"domain=").is_some_and(|domain| self.is_within(domain)) {
+                continue;
+            }
+            if number > 0 {
+                out.push(b';');
+            }
+            match attribute(b"path=").filter(|_| number > 0) {
+                Some(path) => {
+                    out.extend_from_slice(b" Path=");
+                    out.extend_from_slice(self.strip(path));
+                }
+                None => out.extend_from_slice(part),
+            }
+        }
+    }
+
+    /// Is the endpoint's host this domain, or below it?
+    fn is_within(&self, domain: &[u8]) -> bool {
+        let domain = domain.strip_prefix(b".").unwrap_or(domain);
+        let Some(endpoint) = self.endpoint else {
+            return false;
+        };
+        let host = match endpoint.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => endpoint,
+        };
+        let Some(at) = host.len().checked_sub(domain.len()) else {
+            return false;
+        };
+        let (above, end) = host.as_bytes().split_at(at);
+        !domain.is_empty() && end.eq_ignore_ascii_case(domain) && matches!(above.last(), None | Some(b'.'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REWRITE: Rewrite<'_> = Rewrite {
+        endpoint: Some("es-1.example:9200"),
+        prefix: "/api",
+        host: b"127.0.0.1:8081",
+    };
+
+    fn rewritten(rewrite: Rewrite<'_>, name: &str, value: &str) -> String {
+        let mut out = Vec::new();
+        rewrite.field(name, value.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_location_at_the_endpoint_is_one_at_the_proxy() {
+        for (location, seen) in [
+            ("http://es-1.example:9200/api/a?b#c", "http://127.0.0.1:8081/a?b#c"),
+            ("HTTP://ES-1.example:9200/api", "http://127.0.0.1:8081/"),
+            ("//es-1.example:9200/api/a", "//127.0.0.1:8081/a"),
+            ("http://es-1.example:9200", "http://127.0.0.1:8081"),
+            ("http://es-1.example:9200/other", "http://127.0.0.1:8081/other"),
+            ("/api/a", "/a"),
+            ("/api?a", "?a"),
+            ("/apis/a", "/apis/a"),
+            ("a/b", "a/b"),
+            ("", ""),
+            // Somebody else's.
+            ("http://es-1.example/api/a", "http://es-1.example/api/a"),
+            ("https://es-1.example:9200/api/a", "https://es-1.example:9200/api/a"),
+            (
+                "http://es-1.example:9200.evil.example/",
+                "http://es-1.example:9200.evil.example/",
+            ),
+        ] {
+            assert_eq!(rewritten(REWRITE, "Location", location), seen);
+            assert_eq!(rewritten(REWRITE, "content-location", location), seen);
+        }
+        let old = Rewrite { host: b"", ..REWRITE };
+        assert_eq!(rewritten(old, "Location", "http://es-1.example:9200/api/a"), "/a");
+        assert_eq!(rewritten(old, "Location", "http://es-1.example:9200"), "/");
+        let kept = Rewrite {
+            endpoint: None,
+            prefix: "",
+            ..REWRITE
+        };
+        for location in ["http://es-1.example:9200/a", "/a", "//a"] {
+            assert_eq!(rewritten(kept, "Location", location), location);
+        }
+    }
+
+    #[test]
+    fn the_default_port_is_the_same_as_none() {
+        let rewrite = Rewrite {
+            endpoint: Some("es"),
+            ..REWRITE
+        };
+        for location in ["http://es/a", "http://es:80/a"] {
+            assert_eq!(rewritten(rewrite, "Location", location), "http://127.0.0.1:8081/a");
+        }
+    }
+
+    #[test]
+    fn cookies_of_the_endpoint_are_of_whoever_asked() {
+        for (cookie, seen) in [
+            ("a=b", "a=b"),
+            ("a=b; Domain=es-1.example; Path=/api; Secure", "a=b; Path=/; Secure"),
+            ("a=b; Secure; domain=.EXAMPLE", "a=b; Secure"),
+            (
+                "a=b; path=/api/x; domain=other.example",
+                "a=b; Path=/x; domain=other.example",
+            ),
+            ("a=b; domain=1.example", "a=b; domain=1.example"),
+            ("domain=es-1.example", "domain=es-1.example"),
+        ] {
+            assert_eq!(rewritten(REWRITE, "Set-Cookie", cookie), seen);
+        }
+    }
+
+    #[test]
+    fn other_fields_stay_as_they_are() {
+        assert_eq!(
+            rewritten(REWRITE, "X-A", "http://es-1.example:9200/api"),
+            "http://es-1.example:9200/api"
+        );
+    }
+}
