@@ -65,16 +65,20 @@ impl Deadline {
 #[derive(Debug)]
 pub(crate) struct Activity {
     at: Cell<Instant>,
-    limit: Cell<Duration>,
-    input: Cell<bool>,
+    /// For the side that is read from.
+    input_limit: Cell<Duration>,
+    /// For the side that is written to.
+    output_limit: Cell<Duration>,
+    awaits_input: Cell<bool>,
 }
 
 impl Activity {
-    pub(crate) fn within(limit: Duration) -> Self {
+    pub(crate) fn within(input: Duration, output: Duration) -> Self {
         Self {
             at: Cell::new(Instant::now()),
-            limit: Cell::new(limit),
-            input: Cell::new(false),
+            input_limit: Cell::new(input),
+            output_limit: Cell::new(output),
+            awaits_input: Cell::new(false),
         }
     }
 
@@ -82,22 +86,29 @@ impl Activity {
         self.at.set(Instant::now());
     }
 
+    /// From now on, for both sides.
     pub(crate) fn limit(&self, limit: Duration) {
-        self.limit.set(limit);
+        self.input_limit.set(limit);
+        self.output_limit.set(limit);
         self.mark();
     }
 
     /// Notes whether the side that is read from is the one that is waited for.
     pub(crate) fn await_input(&self, awaiting: bool) {
-        self.input.set(awaiting);
+        self.awaits_input.set(awaiting);
     }
 
     pub(crate) fn is_awaiting_input(&self) -> bool {
-        self.input.get()
+        self.awaits_input.get()
     }
 
     fn ends_at(&self) -> Instant {
-        self.at.get() + self.limit.get().min(NEVER)
+        let limit = if self.awaits_input.get() {
+            &self.input_limit
+        } else {
+            &self.output_limit
+        };
+        self.at.get() + limit.get().min(NEVER)
     }
 }
 
@@ -132,7 +143,10 @@ mod tests {
     #[test]
     fn a_limit_may_be_shortened() {
         paused(async {
-            let (start, activity) = (Instant::now(), Activity::within(Duration::from_secs(60)));
+            let (start, activity) = (
+                Instant::now(),
+                Activity::within(Duration::from_secs(60), Duration::from_secs(60)),
+            );
             let mut deadline = Deadline::new();
             let work = async {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -150,7 +164,10 @@ mod tests {
     #[test]
     fn activity_postpones_idleness() {
         paused(async {
-            let (start, activity) = (Instant::now(), Activity::within(Duration::from_secs(5)));
+            let (start, activity) = (
+                Instant::now(),
+                Activity::within(Duration::from_secs(5), Duration::from_secs(5)),
+            );
             let mut deadline = Deadline::new();
             let work = async {
                 for _ in 0..3 {

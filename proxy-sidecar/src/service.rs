@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Balance, ServiceConfig};
+use crate::config::{Balance, Protocol, ServiceConfig};
 use crate::dial::{Dial, DialError, Event, Race};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
 use crate::exchange::Exchange;
@@ -30,6 +30,8 @@ pub(crate) struct Service {
     pub(crate) config: ServiceConfig,
     pub(crate) metrics: Rc<ServiceMetrics>,
     pub(crate) budget: RetryBudget,
+    /// Of clients.
+    pub(crate) places: Semaphore,
     /// Requests under way hold buffers; this bounds them.
     pub(crate) turns: Semaphore,
     cluster: Cluster,
@@ -39,6 +41,7 @@ pub(crate) struct Service {
     current: Cell<Option<u64>>,
     rng: RefCell<fastrand::Rng>,
     told_at: Cell<Option<Instant>>,
+    told_full_at: Cell<Option<Instant>>,
 }
 
 /// A connection for one request.
@@ -55,17 +58,22 @@ pub(crate) struct Lease {
 impl Service {
     pub(crate) fn new(config: ServiceConfig, metrics: Rc<ServiceMetrics>, names: &mut Names) -> Rc<Self> {
         let cluster = Cluster::new(&config.targets, names);
-        let turns = Semaphore::new(config.max_requests);
+        let (places, turns) = (
+            Semaphore::new(config.max_connections),
+            Semaphore::new(config.max_requests),
+        );
         Rc::new(Self {
             config,
             metrics,
             budget: RetryBudget::new(),
+            places,
             turns,
             cluster,
             background: TaskTracker::new(),
             current: Cell::new(None),
             rng: RefCell::new(fastrand::Rng::new()),
             told_at: Cell::new(None),
+            told_full_at: Cell::new(None),
         })
     }
 
@@ -75,7 +83,7 @@ impl Service {
         let Some(endpoint) = self.pick(exchange, &Race::new()) else {
             return Err(exchange.exhausted(&self.config.name));
         };
-        let kept = if fresh { None } else { endpoint.0.take_kept() };
+        let kept = if fresh { None } else { endpoint.take_kept() };
         match kept {
             Some(Kept { stream, retires }) => Ok(Lease {
                 endpoint,
@@ -101,9 +109,7 @@ impl Service {
             retires,
             ..
         } = lease;
-        endpoint
-            .0
-            .keep(Kept { stream, retires }, self.config.times.upstream_idle);
+        endpoint.keep(Kept { stream, retires }, self.config.times.upstream_idle);
     }
 
     /// A connection to `first`, or to whoever else stands before that one does.
@@ -119,8 +125,8 @@ impl Service {
             }
             match race.next().await {
                 Event::Connected(endpoint, stream) => {
-                    endpoint.0.connected();
-                    self.current.set(Some(endpoint.0.id));
+                    endpoint.connected();
+                    self.current.set(Some(endpoint.id));
                     race.into_rest().into_iter().for_each(|dial| self.adopt(dial));
                     return Ok(Lease {
                         endpoint,
@@ -132,7 +138,7 @@ impl Service {
                 }
                 Event::Failed(dial, error) => {
                     failed(&dial, &error);
-                    let endpoint = &dial.endpoint.0;
+                    let endpoint = &dial.endpoint;
                     exchange.unreached(endpoint.id, &endpoint.label, &error);
                 }
                 Event::Late => {}
@@ -148,9 +154,9 @@ impl Service {
         let members = self.cluster.members();
         let candidates = members.iter().map(|endpoint| Candidate {
             in_flight: endpoint.in_flight(),
-            rank: match race.to(endpoint) {
-                0 => exchange.rank(endpoint.id, endpoint.standing()),
-                MAX_DIALS_TO_ONE.. => Rank::Never,
+            rank: match (exchange.rank(endpoint.id, endpoint.standing()), race.to(endpoint)) {
+                (rank, 0) => rank,
+                (Rank::Never, _) | (_, MAX_DIALS_TO_ONE..) => Rank::Never,
                 _ => Rank::Again,
             },
         });
@@ -158,23 +164,23 @@ impl Service {
         let preferred = preferred.and_then(|id| members.iter().position(|endpoint| endpoint.id == id));
         let index = pick(candidates, preferred, &mut self.rng.borrow_mut())?;
         let mut endpoint = &members[index];
-        for due in members
-            .iter()
-            .filter(|endpoint| matches!(endpoint.standing(), Standing::Due(_)))
-        {
-            match due.standing() {
-                // Only somebody's request can tell whether it answers.
-                Standing::Due(Evidence::Silent | Evidence::BrokenOff) if exchange.may_probe() => endpoint = due,
+        for due in members.iter() {
+            let Standing::Due { evidence, overdue } = due.standing() else {
+                continue;
+            };
+            match evidence {
                 // Whether it takes connections again costs nobody's time.
-                Standing::Due(Evidence::Unreachable) if !Rc::ptr_eq(due, endpoint) => {
-                    due.probe();
+                Evidence::Unreachable if !Rc::ptr_eq(due, endpoint) => {
                     self.adopt(Dial::start(InFlight::on(due), self.config.times.connect));
                 }
-                _ => {}
+                Evidence::Unreachable => {}
+                // Only somebody's request can tell whether it answers.
+                Evidence::Silent | Evidence::BrokenOff => {
+                    if race.is_over() && (overdue || exchange.may_probe()) {
+                        endpoint = due;
+                    }
+                }
             }
-        }
-        if matches!(endpoint.standing(), Standing::Due(_)) {
-            endpoint.probe();
         }
         Some(InFlight::on(endpoint))
     }
@@ -185,10 +191,13 @@ impl Service {
         self.background.spawn_local(async move {
             match dial.end().await {
                 Ok(stream) => {
-                    let endpoint = &dial.endpoint.0;
+                    let endpoint = &dial.endpoint;
                     endpoint.connected();
-                    let retires = service.retires();
-                    endpoint.keep(Kept { stream, retires }, service.config.times.upstream_idle);
+                    // A tunnel needs one of its own.
+                    if service.config.protocol == Protocol::Http {
+                        let retires = service.retires();
+                        endpoint.keep(Kept { stream, retires }, service.config.times.upstream_idle);
+                    }
                 }
                 Err(error) => failed(&dial, &error),
             }
@@ -218,6 +227,17 @@ impl Service {
         Instant::now() + age.mul_f64(0.8 + 0.2 * self.rng.borrow_mut().f64())
     }
 
+    /// Counts and tells that a response ended too early.
+    pub(crate) fn cut(&self, lease: &Lease, why: &str) {
+        self.metrics.cut.inc();
+        tracing::warn!(
+            service = self.config.name,
+            endpoint = lease.endpoint().label,
+            why,
+            "response cut short"
+        );
+    }
+
     /// Counts and tells that a request ended with an answer of our own.
     pub(crate) fn tell(&self, error: &Error) {
         self.metrics.answered(error.status().0);
@@ -232,17 +252,21 @@ impl Service {
         }
     }
 
+    /// Tells that clients have to wait for a place, once a minute at most.
+    pub(crate) fn tell_full(&self) {
+        if may_tell(&self.told_full_at, Duration::from_secs(60)) {
+            tracing::warn!(
+                service = self.config.name,
+                limit = "max-connections",
+                value = self.config.max_connections,
+                "limit reached: further clients wait for a second, and are refused then"
+            );
+        }
+    }
+
     /// True once a second at most.
     pub(crate) fn may_tell(&self) -> bool {
-        let now = Instant::now();
-        let may = self
-            .told_at
-            .get()
-            .is_none_or(|at| now.duration_since(at) >= Duration::from_secs(1));
-        if may {
-            self.told_at.set(Some(now));
-        }
-        may
+        may_tell(&self.told_at, Duration::from_secs(1))
     }
 
     /// Closes connections that nobody needed for a while.
@@ -255,19 +279,29 @@ impl Service {
     }
 }
 
+/// True once in `every` at most.
+fn may_tell(told_at: &Cell<Option<Instant>>, every: Duration) -> bool {
+    let now = Instant::now();
+    let may = told_at.get().is_none_or(|at| now - at >= every);
+    if may {
+        told_at.set(Some(now));
+    }
+    may
+}
+
 fn failed(dial: &Dial, error: &DialError) {
     if !matches!(error, DialError::OutOfFiles(_)) {
-        dial.endpoint.0.failed(Evidence::Unreachable, dial.began, error);
+        dial.endpoint.failed(Evidence::Unreachable, dial.began, error);
     }
 }
 
 impl Lease {
     /// The endpoint did not answer as it should.
     pub(crate) fn failed(&self, evidence: Evidence, why: &dyn std::fmt::Display) {
-        self.endpoint.0.failed(evidence, self.began, why);
+        self.endpoint.failed(evidence, self.began, why);
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint.0
+        &self.endpoint
     }
 }

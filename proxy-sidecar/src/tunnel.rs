@@ -1,12 +1,14 @@
 //! Bytes both ways until both sides have ended: raw TCP, and what follows a 101.
 
+use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 
 use crate::deadline::{Activity, Deadline};
 use crate::http1::Broken;
-use crate::stream::{Buffer, Reader, Stream, Writer};
+use crate::stream::{Buffer, Moved, Reader, Splicer, Stream, Writer};
 
 /// How a tunnel ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,12 +31,13 @@ pub(crate) async fn run(
 ) -> End {
     client.keep_alive();
     server.keep_alive();
-    let activity = Activity::within(idle);
+    let activity = Activity::within(idle, idle);
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = server.split();
     let (from_client, from_server) = early;
-    let up = one_way(&mut client_read, &mut server_write, from_client, &activity);
-    let down = one_way(&mut server_read, &mut client_write, from_server, &activity);
+    let ended = Cell::new(0);
+    let up = until_both_end(&mut client_read, &mut server_write, from_client, &activity, &ended);
+    let down = until_both_end(&mut server_read, &mut client_write, from_server, &activity, &ended);
     let end = async {
         tokio::pin!(up, down);
         // A side that cannot be read has broken off, and the other has to know at once; one that does not listen any more may still speak.
@@ -42,10 +45,10 @@ pub(crate) async fn run(
             first = &mut up => (first, down),
             first = &mut down => (first, up),
         };
-        if matches!(first, Err(Broken::Read(_))) {
-            return first;
+        match first {
+            Err(Broken::Write(_)) => first.and(rest.await),
+            _ => first,
         }
-        first.and(rest.await)
     };
     tokio::select! {
         result = end => match result {
@@ -59,7 +62,24 @@ pub(crate) async fn run(
     }
 }
 
-/// Holds memory only while there is something to copy.
+/// One direction to its end; then, while the other goes on, whether who has ended this one breaks off.
+async fn until_both_end(
+    input: &mut Reader<'_>,
+    output: &mut Writer<'_>,
+    early: Buffer,
+    activity: &Activity,
+    ended: &Cell<u8>,
+) -> Result<(), Broken> {
+    let result = one_way(input, output, early, activity).await;
+    ended.set(ended.get() + 1);
+    if result.is_ok() && ended.get() < 2 {
+        input.broken_off().await;
+        return Err(Broken::Read(io::ErrorKind::ConnectionReset.into()));
+    }
+    result
+}
+
+/// Holds memory only while there is something to copy. What comes in large pieces is not looked at.
 async fn one_way(
     input: &mut Reader<'_>,
     output: &mut Writer<'_>,
@@ -67,20 +87,40 @@ async fn one_way(
     activity: &Activity,
 ) -> Result<(), Broken> {
     loop {
-        while !buffer.is_empty() {
-            let taken = match output.write_now(buffer.filled()).await.map_err(Broken::Write)? {
-                Some(taken) => taken,
-                None => {
-                    buffer.slow_down();
-                    output.write(buffer.filled()).await.map_err(Broken::Write)?
-                }
-            };
-            buffer.consume(taken);
-            activity.mark();
-        }
+        send(output, &mut buffer, activity).await?;
         if buffer.fill(input).await.map_err(Broken::Read)? == 0 {
             return output.shutdown().await.map_err(Broken::Write);
         }
-        buffer.keep_pace();
+        if buffer.is_full() {
+            send(output, &mut buffer, activity).await?;
+            splice(input, output, activity).await?;
+        }
+    }
+}
+
+async fn send(output: &mut Writer<'_>, buffer: &mut Buffer, activity: &Activity) -> Result<(), Broken> {
+    while !buffer.is_empty() {
+        let taken = match output.write_now(buffer.filled()).await.map_err(Broken::Write)? {
+            Some(taken) => taken,
+            None => {
+                buffer.slow_down();
+                output.write(buffer.filled()).await.map_err(Broken::Write)?
+            }
+        };
+        buffer.consume(taken);
+        activity.mark();
+    }
+    Ok(())
+}
+
+/// Moves what comes until nothing does; what follows is copied again, which costs less for a few bytes.
+async fn splice(input: &Reader<'_>, output: &Writer<'_>, activity: &Activity) -> Result<(), Broken> {
+    let mut splicer = Splicer::default();
+    loop {
+        match splicer.step(input, output, u64::MAX).await? {
+            Moved::Read(_) => {}
+            Moved::Written => activity.mark(),
+            Moved::Idle | Moved::End | Moved::NoPipe => return Ok(()),
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum Event {
 
 impl Dial {
     pub(crate) fn start(endpoint: InFlight, within: Duration) -> Self {
-        let connecting = Box::pin(connect(endpoint.0.address, within));
+        let connecting = Box::pin(connect(endpoint.address, within));
         Self {
             endpoint,
             began: Instant::now(),
@@ -82,7 +82,7 @@ impl Race {
     pub(crate) fn to(&self, endpoint: &Endpoint) -> usize {
         self.dials
             .iter()
-            .filter(|dial| std::ptr::eq(&raw const *dial.endpoint.0, endpoint))
+            .filter(|dial| std::ptr::eq(&raw const **dial.endpoint, endpoint))
             .count()
     }
 
@@ -108,7 +108,7 @@ impl Race {
             }
             self.late = None;
             for dial in &mut self.dials {
-                dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint.0));
+                dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint));
             }
             Poll::Ready(Event::Late)
         })

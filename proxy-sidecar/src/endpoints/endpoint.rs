@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,7 +36,11 @@ pub(crate) struct Endpoint {
 
 /// Counts a request as under way while it lives.
 #[derive(Debug)]
-pub(crate) struct InFlight(pub(crate) Rc<Endpoint>);
+pub(crate) struct InFlight {
+    endpoint: Rc<Endpoint>,
+    /// It is the one that tells whether the endpoint is back.
+    pub(crate) probes: bool,
+}
 
 /// Others are preferred to the endpoint while it lives.
 #[derive(Debug)]
@@ -72,11 +77,6 @@ impl Endpoint {
             Standing::Well if self.doubts.get() > 0 => Standing::Out,
             standing => standing,
         }
-    }
-
-    /// Takes the one probe of an endpoint that is due for it.
-    pub(crate) fn probe(&self) {
-        self.breaker.borrow_mut().probe(Instant::now());
     }
 
     /// A connection that was kept.
@@ -150,13 +150,29 @@ impl Endpoint {
 impl InFlight {
     pub(crate) fn on(endpoint: &Rc<Endpoint>) -> Self {
         endpoint.in_flight.set(endpoint.in_flight.get() + 1);
-        Self(Rc::clone(endpoint))
+        let probes = matches!(endpoint.standing(), Standing::Due { .. }) && endpoint.breaker.borrow_mut().probe();
+        Self {
+            endpoint: Rc::clone(endpoint),
+            probes,
+        }
+    }
+}
+
+impl Deref for InFlight {
+    type Target = Rc<Endpoint>;
+
+    fn deref(&self) -> &Rc<Endpoint> {
+        &self.endpoint
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        let endpoint = &self.endpoint;
+        endpoint.in_flight.set(endpoint.in_flight.get() - 1);
+        if self.probes {
+            endpoint.breaker.borrow_mut().probed();
+        }
     }
 }
 

@@ -65,7 +65,8 @@ impl Name {
     /// A connection to one of its addresses failed: they may be out of date.
     pub(super) fn doubt(&self) {
         if self.refresh.borrow().may_doubt(Instant::now()) {
-            self.doubted.notify_one();
+            // Who is asking already is not told.
+            self.doubted.notify_waiters();
         }
     }
 
@@ -107,13 +108,17 @@ impl Name {
             Err(why) => {
                 let why = why.to_string();
                 if self.why.borrow().as_ref() != Some(&why) {
-                    let kept = self.addresses.borrow().len();
-                    tracing::warn!(
-                        name = self.host,
-                        why,
-                        kept,
-                        "cannot resolve; the last good addresses are kept"
-                    );
+                    match self.addresses.borrow().len() {
+                        0 => tracing::warn!(name = self.host, why, "cannot resolve"),
+                        kept => {
+                            tracing::warn!(
+                                name = self.host,
+                                why,
+                                kept,
+                                "cannot resolve; the last good addresses are kept"
+                            );
+                        }
+                    }
                 }
                 if plan.forget && has_some {
                     tracing::warn!(name = self.host, why, "the name is gone; its addresses are given up");

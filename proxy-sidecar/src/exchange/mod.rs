@@ -43,8 +43,8 @@ pub(crate) struct Failed<'f> {
 /// What follows from a failure.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// On a new connection if `fresh`: a kept one may have been closed in the very moment, a new one tells the truth.
-    Again { fresh: bool },
+    /// On a new connection: a kept one may have been closed in the very moment, a new one tells the truth.
+    Again,
     Over {
         error: Error,
         /// It would have been tried again, had the budget allowed it.
@@ -70,7 +70,7 @@ impl Exchange {
             Some(_) => Rank::Never,
             None => match standing {
                 Standing::Well => Rank::Well,
-                Standing::Due(_) => Rank::Due,
+                Standing::Due { .. } => Rank::Due,
                 Standing::Out => Rank::Out,
             },
         }
@@ -115,7 +115,7 @@ impl Exchange {
             });
         }
         self.broken = Some(error);
-        Verdict::Again { fresh: reused }
+        Verdict::Again
     }
 
     /// No endpoint is left: what to answer.
@@ -156,16 +156,10 @@ mod tests {
     fn one_that_broke_off_is_asked_once_more_after_all_others() {
         let (mut exchange, budget) = (Exchange::new(true, 9), RetryBudget::new());
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Well);
-        assert!(matches!(
-            exchange.failed(broke(1, false), &budget),
-            Verdict::Again { fresh: false }
-        ));
+        assert!(matches!(exchange.failed(broke(1, false), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Again);
         assert_eq!(exchange.rank(2, Standing::Out), Rank::Out);
-        assert!(matches!(
-            exchange.failed(broke(1, false), &budget),
-            Verdict::Again { .. }
-        ));
+        assert!(matches!(exchange.failed(broke(1, false), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Never);
         assert!(
             matches!(exchange.exhausted("orders"), Error::BrokenOff { .. }),
@@ -176,10 +170,7 @@ mod tests {
     #[test]
     fn a_kept_connection_that_broke_says_nothing_of_its_endpoint() {
         let (mut exchange, budget) = (Exchange::new(true, 1), RetryBudget::new());
-        assert!(matches!(
-            exchange.failed(broke(1, true), &budget),
-            Verdict::Again { fresh: true }
-        ));
+        assert!(matches!(exchange.failed(broke(1, true), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Well);
         assert!(matches!(
             exchange.failed(broke(1, false), &budget),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::time::Duration;
 
 use pod_contract::run::lifecycle::CancellationToken;
 
@@ -21,6 +22,8 @@ use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// A response's head; larger is not trusted.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// The longest time for an answer that is to tell whether the endpoint is back: a request that waits for it goes elsewhere then.
+const PROBE: Duration = Duration::from_secs(2);
 /// Responses on the way to the final one. They do not give it more time.
 const MAX_INTERIMS: u32 = 32;
 
@@ -38,7 +41,7 @@ pub(super) enum Outcome {
     Failed {
         error: Error,
         proof: Proof,
-        evidence: Option<Evidence>,
+        evidence: Evidence,
     },
     /// The client is at fault: its body is malformed, or does not come.
     BadRequest(Error),
@@ -67,6 +70,9 @@ struct Progress<'r> {
     begun: Cell<bool>,
     draining: &'r CancellationToken,
     rewrite: Rewrite<'r>,
+    /// How long the endpoint may take.
+    response_limit: Duration,
+    probes: bool,
 }
 
 impl<'r> Upload<'r> {
@@ -102,7 +108,7 @@ pub(super) async fn attempt(
     draining: &CancellationToken,
 ) -> Outcome {
     let config = &service.config;
-    let endpoint = &*lease.endpoint.0;
+    let endpoint = &**lease.endpoint;
     let request = upload.request;
     let target = &endpoint.target;
     let rewrite = Rewrite {
@@ -112,16 +118,24 @@ pub(super) async fn attempt(
     };
     let start = |out: &mut Vec<u8>| request.encode(out, rewrite.endpoint, rewrite.prefix);
     upload.out.get_mut().start(start);
+    // One that is tried after it was silent is not waited for as long as others.
+    let response_limit = if lease.endpoint.probes {
+        config.times.response.min(PROBE)
+    } else {
+        config.times.response
+    };
     let progress = Progress {
         request,
         out: &upload.out,
         interim: &upload.interim,
-        activity: Activity::within(config.times.idle),
+        activity: Activity::within(config.times.idle, response_limit),
+        probes: lease.endpoint.probes,
         uploaded: Cell::new(false),
         refused: Cell::new(false),
         begun: Cell::new(false),
         draining,
         rewrite,
+        response_limit,
     };
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = lease.stream.split();
@@ -131,10 +145,10 @@ pub(super) async fn attempt(
         framing: request.framing,
         out: &upload.out,
     };
-    let uploading = send(body, &mut client_read, &mut server_write, service, &progress);
+    let uploading = send(body, &mut client_read, &mut server_write, &progress);
     let download = receive(&mut server_read, &mut client_write, endpoint, service, &progress);
     tokio::pin!(uploading, download);
-    let tick = config.times.response.min(config.times.idle);
+    let tick = response_limit.min(config.times.idle);
     let mut is_uploading = true;
     loop {
         tokio::select! {
@@ -143,7 +157,9 @@ pub(super) async fn attempt(
                 // The endpoint does not want the rest; its answer may be on the way.
                 Err(Broken::Write(_)) => {
                     is_uploading = false;
-                    progress.activity.limit(config.times.response);
+                    if !progress.begun.get() {
+                        progress.activity.limit(response_limit);
+                    }
                     progress.refused.set(true);
                 }
                 Err(Broken::Read(_) | Broken::Truncated) => return Outcome::ClientGone,
@@ -163,12 +179,17 @@ fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) ->
     } else if progress.uploaded.get() || progress.refused.get() || !progress.activity.is_awaiting_input() {
         let error = Error::Timeout {
             endpoint: endpoint.label.clone(),
-            after: config.times.response,
+            after: progress.response_limit,
         };
         Outcome::Failed {
             error,
-            proof: Proof::Final,
-            evidence: Some(Evidence::Silent),
+            // It would be as slow elsewhere, unless it is this endpoint that is in doubt.
+            proof: if progress.probes {
+                Proof::Ambiguous
+            } else {
+                Proof::Final
+            },
+            evidence: Evidence::Silent,
         }
     } else {
         Outcome::BadRequest(Error::BodyTimeout(config.times.idle))
@@ -180,13 +201,12 @@ async fn send(
     body: Body<'_>,
     client: &mut Reader<'_>,
     server: &mut Writer<'_>,
-    service: &Service,
     progress: &Progress<'_>,
 ) -> Result<Infallible, Broken> {
     body.copy(client, server, &progress.activity).await?;
     progress.uploaded.set(true);
     if !progress.begun.get() {
-        progress.activity.limit(service.config.times.response);
+        progress.activity.limit(progress.response_limit);
     }
     client.broken_off().await;
     Err(Broken::Truncated)
@@ -309,7 +329,7 @@ fn failed(why: NoHead, endpoint: &Endpoint, progress: &Progress<'_>) -> Outcome 
     let untrusted = |why: String, endpoint| Outcome::Failed {
         error: Error::Untrusted { endpoint, why },
         proof: Proof::Final,
-        evidence: None,
+        evidence: Evidence::BrokenOff,
     };
     match why {
         NoHead::Ended(why) => Outcome::Failed {
@@ -319,7 +339,7 @@ fn failed(why: NoHead, endpoint: &Endpoint, progress: &Progress<'_>) -> Outcome 
             } else {
                 Proof::NotSent
             },
-            evidence: Some(Evidence::BrokenOff),
+            evidence: Evidence::BrokenOff,
         },
         NoHead::Refused(why) => untrusted(why.to_string(), endpoint),
         NoHead::Endless => untrusted(format!("more than {MAX_INTERIMS} interim responses"), endpoint),

@@ -34,8 +34,11 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
             return;
         }
         // Its turn comes first: what waits is held by the client, not by us.
-        let Some(turn) = turn(&client, &service).await else {
-            return refuse(&mut client, &service, &Error::MaxRequests(service.config.max_requests)).await;
+        let turn = match turn(&service).await {
+            Some(turn) => turn,
+            // To see that a client has left takes no turn from those who ask.
+            None if input.is_empty() && client.has_ended() => return,
+            None => return refuse(&mut client, &service, &Error::MaxRequests(service.config.max_requests)).await,
         };
         if input.is_empty() {
             match input.fill_now(&mut client.split().0).await {
@@ -85,13 +88,9 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
 }
 
 /// Waits for a request's turn as long as for a response.
-async fn turn<'s>(client: &Stream, service: &'s Service) -> Option<SemaphorePermit<'s>> {
+async fn turn(service: &Service) -> Option<SemaphorePermit<'_>> {
     if let Ok(turn) = service.turns.try_acquire() {
         return Some(turn);
-    }
-    if client.has_ended() {
-        // To see that takes no turn from those who ask.
-        return None;
     }
     tokio::time::timeout(service.config.times.response, service.turns.acquire())
         .await

@@ -29,7 +29,15 @@ pub(super) async fn exchange(
     let mut upload = Upload::new(request, request.idempotent && retries > 0);
     let mut fresh = false;
     loop {
-        let mut lease = match service.lease(&mut exchange, fresh).await {
+        let lease = tokio::select! {
+            biased;
+            lease = service.lease(&mut exchange, fresh) => lease,
+            () = client.broken_off() => {
+                service.metrics.aborted.inc();
+                return Next::Abort;
+            }
+        };
+        let mut lease = match lease {
             Ok(lease) => lease,
             Err(error) => return answer(client, input, &upload, service, &error).await,
         };
@@ -52,20 +60,12 @@ pub(super) async fn exchange(
                 return Next::Abort;
             }
             Outcome::Cut(why) => {
-                service.metrics.cut.inc();
-                tracing::warn!(
-                    service = service.config.name,
-                    endpoint = lease.endpoint().label,
-                    why,
-                    "response cut short"
-                );
+                service.cut(&lease, &why);
                 return Next::Abort;
             }
             Outcome::BadRequest(error) => return answer_and_close(client, request, service, &error).await,
             Outcome::Failed { error, proof, evidence } => {
-                if let Some(evidence) = evidence {
-                    lease.failed(evidence, &error);
-                }
+                lease.failed(evidence, &error);
                 let failed = Failed {
                     endpoint: lease.endpoint().id,
                     label: &lease.endpoint().label,
@@ -75,7 +75,7 @@ pub(super) async fn exchange(
                     error,
                 };
                 match exchange.failed(failed, &service.budget) {
-                    Verdict::Again { fresh: again } => fresh = again,
+                    Verdict::Again => fresh = true,
                     Verdict::Over { error, denied } => {
                         if denied {
                             service.metrics.retries_denied.inc();

@@ -23,6 +23,8 @@ pub(super) struct Outgoing {
     /// The part of `bytes` that is the head.
     head: usize,
     keeps: bool,
+    /// What comes is written from where it is: from here on, what is here is not all that has to go out again.
+    committed: bool,
     /// Some of it was taken by the socket since the last start.
     sent: bool,
 }
@@ -35,11 +37,12 @@ impl Outgoing {
             written: 0,
             head: 0,
             keeps,
+            committed: false,
             sent: false,
         }
     }
 
-    /// Starts, or starts again, with this head; what followed it goes out after it.
+    /// Starts, or starts again, with this head; what followed it goes out after it again.
     pub(super) fn start(&mut self, write_head: impl FnOnce(&mut Vec<u8>)) {
         let mut head = Scratch::new();
         write_head(&mut head);
@@ -70,12 +73,18 @@ impl Outgoing {
 
     /// All that was sent since the start can be sent again.
     pub(super) fn can_repeat(&self) -> bool {
-        self.keeps || !self.sent
+        self.keeps || (!self.sent && !self.committed)
     }
 
     /// The socket has taken some of it.
     pub(super) fn was_sent(&self) -> bool {
         self.sent
+    }
+
+    /// The next part is written from where it is, after what waits here.
+    pub(super) fn commit(&mut self) {
+        self.committed = true;
+        self.forget();
     }
 
     /// It will not be sent again.

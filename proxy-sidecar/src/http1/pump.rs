@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::io;
 
-use super::outgoing::{Outgoing, flush, send, send_now};
+use super::outgoing::{KEPT, Outgoing, flush, send, send_now};
 use crate::deadline::Activity;
 use crate::message::head::Framing;
 use crate::message::{Decoder, Malformed, Step};
-use crate::stream::{Buffer, Reader, Writer};
+use crate::stream::{Buffer, Fault, Moved, Reader, Splicer, Writer};
 
 /// Why a body did not arrive whole; the side tells whose fault it is.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,15 @@ pub(crate) enum Broken {
     Malformed(#[from] Malformed),
     #[error("cannot write: {0}")]
     Write(io::Error),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Read(error) => Self::Read(error),
+            Fault::Write(error) => Self::Write(error),
+        }
+    }
 }
 
 /// One direction of a body: from whom, as far as it is read and decoded, and how it goes on.
@@ -46,6 +55,9 @@ impl Body<'_> {
                 self.buffer.release();
                 return Ok(());
             }
+            if self.is_long() && self.splice(from, to, activity).await? {
+                continue;
+            }
             activity.await_input(true);
             let count = self.buffer.fill(from).await.map_err(Broken::Read)?;
             activity.await_input(false);
@@ -60,17 +72,52 @@ impl Body<'_> {
         }
     }
 
+    /// What is left goes on as it comes, and is too long to be kept.
+    fn is_long(&self) -> bool {
+        let left = self.decoder.left().unwrap_or_default();
+        left > KEPT as u64 && self.buffer.is_empty() && matches!(self.framing, Framing::Length(_))
+    }
+
+    /// Moves what is left without looking at it; false when that cannot be done.
+    async fn splice(
+        &mut self,
+        from: &mut Reader<'_>,
+        to: &mut Writer<'_>,
+        activity: &Activity,
+    ) -> Result<bool, Broken> {
+        self.out.borrow_mut().commit();
+        let mut splicer = Splicer::default();
+        loop {
+            let left = self.decoder.left().unwrap_or_default();
+            if left == 0 && splicer.is_empty() {
+                return Ok(true);
+            }
+            match splicer.step(from, to, left).await? {
+                Moved::Read(count) => self.decoder.take(count as u64),
+                Moved::Written => activity.mark(),
+                Moved::Idle => {
+                    activity.await_input(true);
+                    from.readable().await.map_err(Broken::Read)?;
+                    activity.await_input(false);
+                }
+                Moved::End => return Err(Broken::Truncated),
+                Moved::NoPipe => return Ok(false),
+            }
+        }
+    }
+
     /// Forwards what the buffer holds; true when the body has ended.
     async fn forward(&mut self, to: &mut Writer<'_>, activity: &Activity) -> Result<bool, Broken> {
         loop {
             match self.decoder.step(self.buffer.filled())? {
-                Step::Data(range) => self.data(range.end, to, activity).await.map_err(Broken::Write)?,
+                Step::Data(count) => self.data(count, to, activity).await.map_err(Broken::Write)?,
                 Step::Skip(count) => self.buffer.consume(count),
                 Step::End { consumed, trailers } => {
                     self.buffer.consume(consumed);
                     self.end(&trailers);
                     return Ok(true);
                 }
+                Step::Over => return Ok(true),
                 Step::More => return Ok(false),
             }
         }
@@ -80,18 +127,16 @@ impl Body<'_> {
     async fn data(&mut self, count: usize, to: &mut Writer<'_>, activity: &Activity) -> io::Result<()> {
         let chunked = self.framing == Framing::Chunked;
         let gathers = self.out.borrow().gathers(count);
-        if !gathers && !self.out.borrow().is_flushed() && self.out.borrow().can_repeat() {
-            // It is too much to be kept.
-            flush(self.out, to).await?;
+        if !gathers {
+            self.out.borrow_mut().commit();
         }
         if chunked {
             self.out.borrow_mut().push(ChunkLine::of(count).as_bytes());
         }
         if gathers {
             self.out.borrow_mut().push(&self.buffer.filled()[..count]);
-            self.buffer.consume(count);
+            self.take(count);
         } else {
-            self.out.borrow_mut().forget();
             self.send(count, to, activity).await?;
         }
         if chunked {
@@ -112,10 +157,16 @@ impl Body<'_> {
                 }
             };
             activity.mark();
-            self.buffer.consume(taken);
+            self.take(taken);
             count -= taken;
         }
         Ok(())
+    }
+
+    /// The next `count` bytes of content have gone on.
+    fn take(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.decoder.take(count as u64);
     }
 
     fn end(&mut self, trailers: &[u8]) {

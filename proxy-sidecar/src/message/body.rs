@@ -1,7 +1,5 @@
 //! Where a body ends, byte by byte; no I/O. Chunked coding: RFC 9112, section 7.1.
 
-use std::ops::Range;
-
 use super::head::{Framing, MAX_FIELDS, is_forbidden_trailer};
 
 /// A chunk's size line with extensions; longer is an attack.
@@ -9,12 +7,15 @@ const MAX_CHUNK_LINE: usize = 256;
 /// All trailers together.
 const MAX_TRAILERS: usize = 8 * 1024;
 
-/// Reads one body.
+/// Reads one body. It is never ahead of the bytes that were taken from the input: whoever stops in the middle can go on there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decoder(State);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
+    /// The end was told.
+    Over,
+    /// All content was taken.
     Done,
     Length(u64),
     UntilClose,
@@ -27,12 +28,14 @@ enum State {
 /// What a step found at the start of its input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// This part of the input is content; consume up to its end.
-    Data(Range<usize>),
+    /// So much of the input is content; say how much of it was [taken](Decoder::take).
+    Data(usize),
     /// Framing without content; consume so much.
     Skip(usize),
-    /// The body has ended, with these trailers (encoded fields); consume so much.
+    /// The body has ended, with these trailers (encoded fields); consume so much. This is told once.
     End { consumed: usize, trailers: Vec<u8> },
+    /// There is nothing after the end.
+    Over,
     /// More input is needed.
     More,
 }
@@ -65,9 +68,17 @@ impl Decoder {
         self.0 == State::UntilClose
     }
 
-    /// All of the body has been read.
+    /// All of the body was taken.
     pub(crate) fn is_done(&self) -> bool {
-        self.0 == State::Done
+        matches!(self.0, State::Done | State::Over)
+    }
+
+    /// How much content is left, where its length was told before.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self.0 {
+            State::Length(left) => Some(left),
+            _ => None,
+        }
     }
 
     /// How long the rest of the body is, when all of it is in `input`.
@@ -75,9 +86,13 @@ impl Decoder {
         let mut at = 0;
         loop {
             at += match self.step(&input[at..]).ok()? {
-                Step::Data(range) => range.end,
+                Step::Data(count) => {
+                    self.take(count as u64);
+                    count
+                }
                 Step::Skip(count) => count,
                 Step::End { consumed, .. } => return Some(at + consumed),
+                Step::Over => return Some(at),
                 Step::More => return None,
             }
         }
@@ -86,26 +101,19 @@ impl Decoder {
     /// Looks at the start of `input`.
     pub(crate) fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
         match self.0 {
-            State::Done => Ok(Step::End {
-                consumed: 0,
-                trailers: Vec::new(),
-            }),
+            State::Over => Ok(Step::Over),
+            State::Done => {
+                self.0 = State::Over;
+                Ok(Step::End {
+                    consumed: 0,
+                    trailers: Vec::new(),
+                })
+            }
             _ if input.is_empty() => Ok(Step::More),
-            State::UntilClose => Ok(Step::Data(0..input.len())),
-            State::Length(left) => {
-                let (count, left) = take(left, input.len());
-                self.0 = if left == 0 { State::Done } else { State::Length(left) };
-                Ok(Step::Data(0..count))
-            }
-            State::ChunkData(left) => {
-                let (count, left) = take(left, input.len());
-                self.0 = if left == 0 {
-                    State::ChunkEnd
-                } else {
-                    State::ChunkData(left)
-                };
-                Ok(Step::Data(0..count))
-            }
+            State::UntilClose => Ok(Step::Data(input.len())),
+            State::Length(left) | State::ChunkData(left) => Ok(Step::Data(
+                usize::try_from(left).map_or(input.len(), |left| left.min(input.len())),
+            )),
             State::ChunkSize => self.chunk_size(input),
             State::ChunkEnd => match input {
                 [b'\r', b'\n', ..] => {
@@ -117,6 +125,17 @@ impl Decoder {
             },
             State::Trailers => self.trailers(input),
         }
+    }
+
+    /// So much content was taken from the input; not more than [`Decoder::step`] told.
+    pub(crate) fn take(&mut self, count: u64) {
+        self.0 = match self.0 {
+            State::Length(left) if left == count => State::Done,
+            State::Length(left) => State::Length(left - count),
+            State::ChunkData(left) if left == count => State::ChunkEnd,
+            State::ChunkData(left) => State::ChunkData(left - count),
+            _ => return,
+        };
     }
 
     fn chunk_size(&mut self, input: &[u8]) -> Result<Step, Malformed> {
@@ -152,7 +171,7 @@ impl Decoder {
 
     fn trailers(&mut self, input: &[u8]) -> Result<Step, Malformed> {
         if input.starts_with(b"\r\n") {
-            self.0 = State::Done;
+            self.0 = State::Over;
             return Ok(Step::End {
                 consumed: 2,
                 trailers: Vec::new(),
@@ -185,14 +204,9 @@ impl Decoder {
             trailers.extend_from_slice(field.value);
             trailers.extend_from_slice(b"\r\n");
         }
-        self.0 = State::Done;
+        self.0 = State::Over;
         Ok(Step::End { consumed, trailers })
     }
-}
-
-fn take(left: u64, available: usize) -> (usize, u64) {
-    let count = usize::try_from(left).map_or(available, |left| left.min(available));
-    (count, left - count as u64)
 }
 
 #[cfg(test)]
@@ -210,16 +224,20 @@ mod tests {
         let mut pieces = input.chunks(piece.max(1));
         loop {
             match decoder.step(&waiting)? {
-                Step::Data(range) => {
-                    content.extend_from_slice(&waiting[range.clone()]);
-                    waiting.drain(..range.end);
+                Step::Data(count) => {
+                    // Not all that could be taken is.
+                    let count = count.min(piece.max(1));
+                    content.extend(waiting.drain(..count));
+                    decoder.take(count as u64);
                 }
                 Step::Skip(count) => drop(waiting.drain(..count)),
                 Step::End { consumed, trailers } => {
                     waiting.drain(..consumed);
+                    assert_eq!(decoder.step(&waiting), Ok(Step::Over), "told once");
                     waiting.extend(pieces.flatten());
                     return Ok(Some((content, trailers, waiting)));
                 }
+                Step::Over => unreachable!("the end was not told"),
                 Step::More => match pieces.next() {
                     Some(piece) => waiting.extend_from_slice(piece),
                     None => return Ok(None),

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 /// Connections that broke off in a row before an endpoint is thought down: one request may have crashed one worker of it.
 const BROKEN_OFF_IN_A_ROW: u32 = 3;
 
+/// After its rest, an endpoint is tried by a request that could go elsewhere after that. If none comes for so long, any will do.
+const OVERDUE: Duration = Duration::from_secs(10);
+
 /// What was seen of an endpoint that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
@@ -33,8 +36,11 @@ impl Evidence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Well,
-    /// It has rested: one try may tell.
-    Due(Evidence),
+    /// It has rested: one try may tell. If it is `overdue`, nobody has tried who could afford that.
+    Due {
+        evidence: Evidence,
+        overdue: bool,
+    },
     /// It rests, or is being tried.
     Out,
 }
@@ -52,8 +58,8 @@ struct Open {
     trips: u32,
     /// The end of the rest. Tries that began before have nothing to add: however many were under way, they saw one failure.
     rested: Instant,
-    /// Not to be used before.
-    until: Instant,
+    /// The one try is under way.
+    probing: bool,
 }
 
 impl Breaker {
@@ -61,15 +67,27 @@ impl Breaker {
     pub(crate) fn standing(&self, now: impl FnOnce() -> Instant) -> Standing {
         match &self.open {
             None => Standing::Well,
-            Some(open) if now() < open.until => Standing::Out,
-            Some(open) => Standing::Due(open.evidence),
+            Some(open) if open.probing => Standing::Out,
+            Some(open) => match now().checked_duration_since(open.rested) {
+                None => Standing::Out,
+                Some(due) => Standing::Due {
+                    evidence: open.evidence,
+                    overdue: due >= OVERDUE,
+                },
+            },
         }
     }
 
-    /// The one try begins. Another one may, should nothing be heard of it for so long.
-    pub(crate) fn probe(&mut self, now: Instant) {
+    /// The one try begins; true, when there is none yet.
+    pub(crate) fn probe(&mut self) -> bool {
+        let open = self.open.as_mut().filter(|open| !open.probing);
+        open.map(|open| open.probing = true).is_some()
+    }
+
+    /// The one try has ended. If it has told nothing, there may be another one.
+    pub(crate) fn probed(&mut self) {
         if let Some(open) = &mut self.open {
-            open.until = now + open.evidence.rests().1;
+            open.probing = false;
         }
     }
 
@@ -93,7 +111,7 @@ impl Breaker {
             evidence,
             trips,
             rested,
-            until: rested,
+            probing: false,
         };
         self.open.replace(open).is_none()
     }
@@ -119,6 +137,14 @@ mod tests {
     use super::*;
 
     const EVEN: f64 = 0.5;
+    const UNREACHABLE_DUE: Standing = Standing::Due {
+        evidence: Evidence::Unreachable,
+        overdue: false,
+    };
+    const SILENT_DUE: Standing = Standing::Due {
+        evidence: Evidence::Silent,
+        overdue: false,
+    };
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -136,7 +162,7 @@ mod tests {
             assert_eq!(breaker.failed(Evidence::Unreachable, now, now, EVEN), number == 0);
             assert_eq!(at(&breaker, now + millis(rest - 1)), Standing::Out);
             now += millis(rest);
-            assert_eq!(at(&breaker, now), Standing::Due(Evidence::Unreachable));
+            assert_eq!(at(&breaker, now), UNREACHABLE_DUE);
         }
         assert!(breaker.succeeded());
         assert_eq!(at(&breaker, now), Standing::Well);
@@ -150,10 +176,10 @@ mod tests {
             let now = began + millis(number);
             assert_eq!(breaker.failed(Evidence::Unreachable, began, now, EVEN), number == 0);
         }
-        assert_eq!(at(&breaker, began + millis(200)), Standing::Due(Evidence::Unreachable));
+        assert_eq!(at(&breaker, began + millis(200)), UNREACHABLE_DUE);
         // As a last resort it is used while it rests, too.
         breaker.failed(Evidence::Unreachable, began + millis(199), began + millis(199), EVEN);
-        assert_eq!(at(&breaker, began + millis(200)), Standing::Due(Evidence::Unreachable));
+        assert_eq!(at(&breaker, began + millis(200)), UNREACHABLE_DUE);
     }
 
     #[test]
@@ -161,8 +187,9 @@ mod tests {
         let (now, mut breaker) = (Instant::now(), Breaker::default());
         breaker.failed(Evidence::Silent, now, now, EVEN);
         let due = now + millis(2000);
-        assert_eq!(at(&breaker, due), Standing::Due(Evidence::Silent));
-        breaker.probe(due);
+        assert_eq!(at(&breaker, due), SILENT_DUE);
+        assert!(breaker.probe());
+        assert!(!breaker.probe());
         assert_eq!(
             at(&breaker, due),
             Standing::Out,
@@ -170,13 +197,22 @@ mod tests {
         );
         assert!(!breaker.failed(Evidence::Silent, due, due + millis(500), EVEN));
         assert_eq!(at(&breaker, due + millis(4499)), Standing::Out);
-        assert_eq!(at(&breaker, due + millis(4500)), Standing::Due(Evidence::Silent));
-        breaker.probe(due + millis(4500));
-        assert_eq!(
-            at(&breaker, due + millis(64_500)),
-            Standing::Due(Evidence::Silent),
-            "a try that nobody heard of does not hold it down"
-        );
+        assert_eq!(at(&breaker, due + millis(4500)), SILENT_DUE);
+        breaker.probe();
+        breaker.probed();
+        assert_eq!(at(&breaker, due + millis(4500)), SILENT_DUE, "it has told nothing");
+    }
+
+    #[test]
+    fn one_that_nobody_tries_is_overdue() {
+        let (now, mut breaker) = (Instant::now(), Breaker::default());
+        breaker.failed(Evidence::Silent, now, now, EVEN);
+        assert_eq!(at(&breaker, now + millis(11_999)), SILENT_DUE);
+        let overdue = Standing::Due {
+            evidence: Evidence::Silent,
+            overdue: true,
+        };
+        assert_eq!(at(&breaker, now + millis(12_000)), overdue);
     }
 
     #[test]
@@ -213,7 +249,10 @@ mod tests {
                     0 => drop(breaker.failed(Evidence::Unreachable, now, now, 1.0)),
                     1 => drop(breaker.failed(Evidence::Silent, now, now, 1.0)),
                     2 => drop(breaker.failed(Evidence::BrokenOff, now, now, 1.0)),
-                    3 => breaker.probe(now),
+                    3 => {
+                        breaker.probe();
+                        breaker.probed();
+                    }
                     _ => drop(breaker.connected()),
                 }
                 now += millis(pause);

@@ -13,8 +13,8 @@ pub(super) enum Size {
     Large,
 }
 
-/// Free blocks of each size that are kept: about 1 MiB of the normal and the large ones.
-const KEPT: [usize; 3] = [64, 64, 4];
+/// Free blocks of each size that are kept: 1.75 MiB at most.
+const KEPT: [usize; 3] = [64, 64, 8];
 
 type Free = [Vec<Vec<u8>>; 3];
 
@@ -27,7 +27,7 @@ impl Size {
 
     /// In bytes.
     pub(super) fn bytes(self) -> usize {
-        [4 << 10, 16 << 10, 256 << 10][self as usize]
+        [4 << 10, 16 << 10, 64 << 10][self as usize]
     }
 
     pub(super) fn larger(self) -> Self {

@@ -10,6 +10,9 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use super::Reader;
 use super::block::{Size, give, take};
 
+/// Small blocks in a row that have to go on at once: 4 MiB, more than the kernel keeps for a peer.
+const AFTER_A_STALL: u32 = 1024;
+
 /// A block of memory with a filled part, while that is not empty.
 #[derive(Debug)]
 pub(crate) struct Buffer {
@@ -18,6 +21,8 @@ pub(crate) struct Buffer {
     end: usize,
     /// Of the next block.
     size: Size,
+    /// So many more reads have to go on at once before blocks grow.
+    patience: u32,
 }
 
 impl Buffer {
@@ -27,6 +32,7 @@ impl Buffer {
             start: 0,
             end: 0,
             size: Size::Normal,
+            patience: 0,
         }
     }
 
@@ -37,6 +43,11 @@ impl Buffer {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// The last read has filled all there was room for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end == self.data.len()
     }
 
     pub(crate) fn consume(&mut self, count: usize) {
@@ -98,16 +109,22 @@ impl Buffer {
 
     /// After a read: one that filled all has more where it came from, so the next one may be larger.
     pub(crate) fn keep_pace(&mut self) {
-        if self.end == self.data.len() || self.size == Size::Small {
-            self.size = self.size.larger();
-        } else if self.end < Size::Normal.bytes() {
-            self.size = Size::Normal;
+        if self.end < self.data.len() {
+            if self.end < Size::Normal.bytes() {
+                self.size = self.size.min(Size::Normal);
+            }
+            return;
+        }
+        match self.patience.checked_sub(1) {
+            Some(patience) => self.patience = patience,
+            None => self.size = self.size.larger(),
         }
     }
 
-    /// The other side is slow: what is left moves to the smallest block, and the next one is small.
+    /// The other side is slow: what is left moves to the smallest block that holds it, and the next ones are small. Its kernel takes much at
+    /// a time and then nothing for long, so blocks grow again only when it has taken more than that.
     pub(crate) fn slow_down(&mut self) {
-        self.size = Size::Small;
+        (self.size, self.patience) = (Size::Small, AFTER_A_STALL);
         let left = self.end - self.start;
         let fitting = Size::ALL.into_iter().find(|size| left <= size.bytes());
         let Some(size) = fitting.filter(|size| size.bytes() < self.data.len()) else {

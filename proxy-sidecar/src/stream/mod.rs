@@ -2,6 +2,7 @@
 
 mod block;
 mod buffer;
+mod pipe;
 mod scratch;
 
 use std::future::poll_fn;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
 pub(crate) use buffer::Buffer;
+pub(crate) use pipe::{Fault, Moved, Splicer};
 pub(crate) use scratch::Scratch;
 
 /// A connection.
@@ -46,6 +48,11 @@ impl Stream {
     pub(crate) async fn readable(&self) {
         // What is wrong is told by the read that follows.
         drop(self.0.readable().await);
+    }
+
+    /// Waits until the peer has broken off. One that has ended its direction may still listen; only a write tells.
+    pub(crate) async fn broken_off(&self) {
+        drop(self.0.ready(Interest::ERROR).await);
     }
 
     /// Neither closed nor saying something unasked. Asks the kernel: what the runtime knows is as old as its last turn.
@@ -90,7 +97,12 @@ impl Reader<'_> {
         self.0.as_ref().poll_read_ready(context)
     }
 
-    /// Waits until the peer has broken off. One that has ended its direction may still listen; only a write tells.
+    /// Waits for a byte, for the end of the stream, or for an error.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_readable(context)).await
+    }
+
+    /// See [`Stream::broken_off`].
     pub(crate) async fn broken_off(&self) {
         drop(self.0.ready(Interest::ERROR).await);
     }

@@ -1,7 +1,7 @@
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -164,6 +164,137 @@ fn what_is_kept_of_a_body_has_a_limit() {
         client.send(&body);
         assert_eq!(client.response().status, status, "{length}");
     }
+}
+
+/// What an endpoint was sent until nothing came for a while.
+fn all_that_comes(stream: &mut TcpStream) -> Vec<u8> {
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let (mut all, mut block) = (Vec::new(), [0; 65_536]);
+    while let Ok(count @ 1..) = stream.read(&mut block) {
+        all.extend_from_slice(&block[..count]);
+    }
+    all
+}
+
+#[test]
+fn what_is_sent_again_is_what_was_sent() {
+    let tries = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&tries);
+    let endpoint = raw_endpoint(move |mut stream| {
+        let all = all_that_comes(&mut stream);
+        if !all.is_empty() {
+            noted.lock().unwrap().push(String::from_utf8(all).unwrap());
+        }
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    for body in [
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 5\r\n\r\nhello",
+        "\r\n",
+    ] {
+        let mut client = Client::connect(&address);
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{body}").as_bytes());
+        assert_eq!(client.response().status, 502);
+        let tries = std::mem::take(&mut *tries.lock().unwrap());
+        assert_eq!(
+            tries,
+            [
+                format!("PUT / HTTP/1.1\r\nHost: {endpoint}\r\n{body}"),
+                tries[0].clone()
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_of_a_body_was_not_sent_is_not_the_next_request() {
+    // Takes a head and some of the body, and resets.
+    let endpoint = raw_endpoint(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        thread::sleep(Duration::from_millis(300));
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    for length in (2_400_000..3_200_000).step_by(100_000) {
+        let mut client = Client::connect(&address);
+        let mut writer = client.0.try_clone().unwrap();
+        let sending = thread::spawn(move || {
+            drop(
+                writer.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").as_bytes()),
+            );
+            drop(writer.write_all(&vec![b'x'; length]));
+        });
+        let all = String::from_utf8(client.rest_for(Duration::from_secs(2))).unwrap();
+        assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{length}: {all}");
+        assert!(all.starts_with("HTTP/1.1 502"), "{length}: {all}");
+        drop(client);
+        sending.join().unwrap();
+    }
+}
+
+/// Answers, or is silent, as it is told.
+fn moody(silent: Arc<AtomicBool>, seen: Arc<AtomicUsize>) -> String {
+    raw_endpoint(move |mut stream| {
+        while !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            seen.fetch_add(1, Ordering::Relaxed);
+            if silent.load(Ordering::Relaxed) {
+                drop(read_until(&mut stream, b"never"));
+                return;
+            }
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        }
+    })
+}
+
+#[test]
+fn an_endpoint_that_was_silent_is_tried_without_harm_and_comes_back_whatever_the_method() {
+    for method in ["GET", "POST"] {
+        let (silent, seen) = (Arc::new(AtomicBool::new(true)), Arc::default());
+        let endpoint = moody(Arc::clone(&silent), Arc::clone(&seen));
+        let backend = Backend::start("127.0.0.1:0", "well").unwrap();
+        let times = ["--response-timeout", "300ms"];
+        let (proxy, address) = proxy("http", &[&endpoint, &backend.address()], &times);
+        let mut client = Client::connect(&address);
+        let mut ask = || {
+            client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").as_bytes());
+            client.response().status
+        };
+        wait::until("it to be down", || (ask() == 504).then_some(()));
+        proxy.wait_for_log("endpoint is down");
+        if method == "GET" {
+            // It is tried again, and is silent still: the request goes elsewhere.
+            let before = seen.load(Ordering::Relaxed);
+            wait::until("a try", || {
+                assert_eq!(ask(), 200);
+                (seen.load(Ordering::Relaxed) > before).then_some(())
+            });
+        }
+        silent.store(false, Ordering::Relaxed);
+        wait::until("it to be back", || {
+            assert_eq!(ask(), 200);
+            thread::sleep(Duration::from_millis(10));
+            proxy
+                .stderr()
+                .iter()
+                .any(|line| line.contains("endpoint is back"))
+                .then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_black_hole_holds_nobody_longer_than_a_connection_may_take() {
+    let hole = BlackHole::new();
+    let (_proxy, address) = proxy("http", &[&hole.address], &["--connect-timeout", "1s"]);
+    let start = Instant::now();
+    let response = Client::connect(&address).get("/");
+    assert_eq!(response.status, 503);
+    let took = start.elapsed();
+    assert!(
+        (Duration::from_millis(900)..Duration::from_millis(2500)).contains(&took),
+        "{took:?}"
+    );
 }
 
 #[test]

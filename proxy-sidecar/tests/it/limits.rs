@@ -16,7 +16,6 @@ fn clients_beyond_the_limit_wait_and_are_then_told() {
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }
-    proxy.wait_for_log("limit reached: further clients wait");
     let start = Instant::now();
     let response = Client::connect(&address).get("/");
     assert!(start.elapsed() >= Duration::from_millis(500), "it has waited");
@@ -41,6 +40,7 @@ fn clients_beyond_the_limit_wait_and_are_then_told() {
         &proxy,
         "proxy_failures_total{service=\"default\",reason=\"max_connections\"} 1",
     );
+    proxy.wait_for_log("limit reached: further clients wait");
     // Those who are served do not notice.
     assert_eq!(clients[0].get("/").status, 200);
     clients.pop();
@@ -52,8 +52,8 @@ fn tunnels_beyond_the_limit_are_reset() {
     let endpoint = raw_endpoint(|mut stream| drop(read_until(&mut stream, b"never")));
     let (proxy, address) = proxy("tcp", &[&endpoint], &["--max-connections", "1"]);
     let _first = Client::connect(&address);
-    proxy.wait_for_log("limit reached");
     assert_eq!(Client::connect(&address).rest(), b"");
+    proxy.wait_for_log("limit reached");
     wait_for_metric(
         &proxy,
         "proxy_failures_total{service=\"default\",reason=\"max_connections\"} 1",
@@ -96,6 +96,30 @@ fn a_turn_that_does_not_come_is_told() {
         "proxy_failures_total{service=\"default\",reason=\"max_requests\"} 1",
     );
     proxy.wait_for_log("1 requests are under way already; see max-requests");
+}
+
+#[test]
+fn who_has_asked_before_its_end_gets_its_turns() {
+    let endpoint = raw_endpoint(|mut stream| {
+        while !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+            thread::sleep(Duration::from_millis(50));
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        }
+    });
+    let (_proxy, address) = proxy("http", &[&endpoint], &["--max-requests", "1"]);
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(&address);
+            thread::spawn(move || {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3).as_bytes());
+                client.close_write();
+                [(); 3].map(|()| client.response().status)
+            })
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), [200; 3]);
+    }
 }
 
 #[test]

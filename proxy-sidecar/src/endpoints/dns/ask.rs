@@ -8,75 +8,86 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::message::{Reply, understand};
 
 /// The first time that a question is sent again; then twice as long each time. A lost packet is more frequent than a slow server.
 const RESEND: Duration = Duration::from_secs(1);
+/// An answer is not waited for longer than this, whatever resolv.conf(5) says.
+const LONGEST: Duration = Duration::from_secs(30);
 /// The largest answer over UDP to a question that does not offer more.
 const MAX_UDP: usize = 512;
 
 /// The name servers, in the order in which they are asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Servers<'s> {
+    /// Each once.
     pub(super) addresses: &'s [SocketAddr],
     /// The longest time before a question is sent again.
     pub(super) timeout: Duration,
-    /// Together with `timeout`, how long an answer is waited for.
+    /// With `timeout`, how long an answer is waited for, for each server.
     pub(super) attempts: u32,
+}
+
+/// Why nothing is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// All servers that said anything said that they cannot tell.
+    Refused(String),
+    /// Nobody said anything.
+    Silence(String),
 }
 
 /// A server that has been asked. It may answer for as long as anybody may: what comes late is used.
 struct Asked {
     server: SocketAddr,
     socket: UdpSocket,
-    failed: bool,
 }
 
-/// The first answer that settles `question`, or why there is none.
-pub(super) async fn ask(servers: Servers<'_>, question: &[u8]) -> Result<Reply, String> {
-    let deadline = Instant::now() + servers.timeout * servers.attempts;
+/// The first answer that settles `question`.
+pub(super) async fn ask(servers: Servers<'_>, question: &[u8]) -> Result<Reply, NoAnswer> {
+    let patience = servers.timeout * servers.attempts * u32::try_from(servers.addresses.len()).unwrap_or(1);
+    let deadline = Instant::now() + patience.min(LONGEST);
     let mut asked: Vec<Asked> = Vec::new();
     let mut resend = RESEND.min(servers.timeout);
-    let mut turn = 0;
-    let mut why = format!("no answer within {:?}", servers.timeout * servers.attempts);
+    let mut why = NoAnswer::Silence(format!("no answer within {:?}", patience.min(LONGEST)));
+    let mut turns = servers.addresses.iter().cycle();
+    let mut failed: Vec<SocketAddr> = Vec::new();
     loop {
-        let server = servers.addresses[turn % servers.addresses.len()];
-        turn += 1;
-        if let Err(error) = send(&mut asked, server, question).await {
-            why = format!("{server}: {error}");
+        // Once around: one that has failed is not asked again.
+        let Some(server) = turns
+            .by_ref()
+            .take(servers.addresses.len())
+            .find(|server| !failed.contains(server))
+        else {
+            return Err(why);
+        };
+        if let Err(error) = send(&mut asked, *server, question).await {
+            why = NoAnswer::Silence(format!("{server}: {error}"));
+            failed.push(*server);
+            continue;
         }
         let until = deadline.min(Instant::now() + resend);
         resend = (resend * 2).min(servers.timeout);
-        loop {
-            match timeout_at(until, receive(&asked, question)).await {
-                Ok((_, Ok(reply @ (Reply::Addresses(..) | Reply::NoSuchName)))) => return Ok(reply),
-                Ok((at, Ok(Reply::Truncated))) => {
-                    let server = asked[at].server;
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    return match timeout(left, over_tcp(server, question)).await {
-                        Ok(answer) => answer.map_err(|error| format!("{server} over TCP: {error}")),
-                        Err(_) => Err(format!("{server} over TCP: no answer in time")),
-                    };
-                }
-                Ok((at, Ok(Reply::Failed(reason)))) => {
-                    why = format!("{}: {reason}", asked[at].server);
-                    asked[at].failed = true;
-                }
-                Ok((at, Err(error))) => {
-                    why = format!("{}: {error}", asked[at].server);
-                    asked[at].failed = true;
-                }
-                Err(_) => break,
-            }
-            if asked.iter().all(|asked| asked.failed) {
-                // Nobody is left to answer: the next one is asked at once.
+        // Until it is time for the next server, or nobody is left to answer.
+        while asked.iter().any(|asked| !failed.contains(&asked.server)) {
+            let Ok((server, reply)) = timeout_at(until, receive(&asked, &failed, question)).await else {
                 break;
+            };
+            let reply = match reply {
+                Ok(Reply::Truncated) => over_tcp(server, question, deadline).await,
+                reply => reply,
+            };
+            match reply {
+                Ok(reply @ (Reply::Addresses(..) | Reply::NoSuchName)) => return Ok(reply),
+                Ok(Reply::Failed(reason)) => why = NoAnswer::Refused(format!("{server}: {reason}")),
+                Ok(Reply::Truncated) => why = NoAnswer::Refused(format!("{server}: the answer is too long")),
+                Err(error) => why = NoAnswer::Silence(format!("{server}: {error}")),
             }
+            failed.push(server);
         }
-        let all_failed = asked.len() == servers.addresses.len() && asked.iter().all(|asked| asked.failed);
-        if all_failed || Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             return Err(why);
         }
     }
@@ -84,44 +95,35 @@ pub(super) async fn ask(servers: Servers<'_>, question: &[u8]) -> Result<Reply, 
 
 /// Sends the question to `server`, from a port of its own: two questions at a time from one may be lost in connection tracking.
 async fn send(asked: &mut Vec<Asked>, server: SocketAddr, question: &[u8]) -> io::Result<()> {
-    let at = match asked.iter().position(|asked| asked.server == server) {
-        Some(at) => at,
-        None => {
-            let any: SocketAddr = if server.is_ipv4() {
-                (Ipv4Addr::UNSPECIFIED, 0).into()
-            } else {
-                (Ipv6Addr::UNSPECIFIED, 0).into()
-            };
-            let socket = UdpSocket::bind(any).await?;
-            asked.push(Asked {
-                server,
-                socket,
-                failed: false,
-            });
-            asked.len() - 1
-        }
+    if let Some(asked) = asked.iter().find(|asked| asked.server == server) {
+        return asked.socket.send(question).await.map(drop);
+    }
+    let any: SocketAddr = if server.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
     };
-    let asked = &mut asked[at];
+    let socket = UdpSocket::bind(any).await?;
+    // Connected: only the server can answer.
     let sent = async {
-        // Connected: only the server can answer.
-        asked.socket.connect(server).await?;
-        asked.socket.send(question).await
+        socket.connect(server).await?;
+        socket.send(question).await
     };
     let sent = sent.await;
-    asked.failed = sent.is_err();
+    asked.push(Asked { server, socket });
     sent.map(drop)
 }
 
-/// The next answer of any server that was asked.
-async fn receive(asked: &[Asked], question: &[u8]) -> (usize, io::Result<Reply>) {
-    let open = asked.iter().enumerate().filter(|(_, asked)| !asked.failed);
+/// The next answer of any server that was asked and has not failed.
+async fn receive(asked: &[Asked], failed: &[SocketAddr], question: &[u8]) -> (SocketAddr, io::Result<Reply>) {
+    let open = asked.iter().filter(|asked| !failed.contains(&asked.server));
     let mut answers: Vec<_> = open
-        .map(|(at, asked)| (at, Box::pin(receive_one(&asked.socket, question))))
+        .map(|asked| (asked.server, Box::pin(receive_one(&asked.socket, question))))
         .collect();
     poll_fn(|context| {
-        for (at, answer) in &mut answers {
+        for (server, answer) in &mut answers {
             if let Poll::Ready(reply) = answer.as_mut().poll(context) {
-                return Poll::Ready((*at, reply));
+                return Poll::Ready((*server, reply));
             }
         }
         Poll::Pending
@@ -150,22 +152,20 @@ async fn receive_one(socket: &UdpSocket, question: &[u8]) -> io::Result<Reply> {
     }
 }
 
-async fn over_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect(server).await?;
-    let mut message = u16::try_from(question.len())
-        .map_err(io::Error::other)?
-        .to_be_bytes()
-        .to_vec();
-    message.extend_from_slice(question);
-    stream.write_all(&message).await?;
-    let length = stream.read_u16().await?;
-    let mut answer = vec![0; length.into()];
-    stream.read_exact(&mut answer).await?;
-    match understand(question, &answer) {
-        Some(reply @ (Reply::Addresses(..) | Reply::NoSuchName)) => Ok(reply),
-        Some(Reply::Failed(why)) => Err(io::Error::other(why)),
-        Some(Reply::Truncated) | None => Err(io::Error::other("it is no answer to what was asked")),
-    }
+async fn over_tcp(server: SocketAddr, question: &[u8], deadline: Instant) -> io::Result<Reply> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(server).await?;
+        let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
+        let length = stream.read_u16().await?;
+        let mut answer = vec![0; length.into()];
+        stream.read_exact(&mut answer).await?;
+        understand(question, &answer).ok_or_else(|| io::Error::other("it is no answer to what was asked"))
+    };
+    timeout_at(deadline, exchange)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(|error| io::Error::new(error.kind(), format!("over TCP: {error}")))
 }
 
 #[cfg(test)]
@@ -216,7 +216,7 @@ mod tests {
         LocalSet::new().block_on(&runtime, future)
     }
 
-    async fn asking(addresses: &[SocketAddr]) -> Result<Reply, String> {
+    async fn asking(addresses: &[SocketAddr]) -> Result<Reply, NoAnswer> {
         let servers = Servers {
             addresses,
             timeout: Duration::from_millis(100),
@@ -248,7 +248,7 @@ mod tests {
             assert_eq!(seen.get(), 1);
             assert_eq!(
                 asking(&[failing]).await,
-                Err(format!("{failing}: it failed (SERVFAIL)"))
+                Err(NoAnswer::Refused(format!("{failing}: it failed (SERVFAIL)")))
             );
         });
     }
@@ -275,8 +275,34 @@ mod tests {
     fn a_silent_server_is_given_up_in_time() {
         local(async {
             let (address, seen) = server(|_| None).await;
-            assert_eq!(asking(&[address]).await, Err("no answer within 300ms".into()));
+            assert_eq!(
+                asking(&[address]).await,
+                Err(NoAnswer::Silence("no answer within 300ms".into()))
+            );
             assert_eq!(seen.get(), 3);
+            let (second, seen) = server(|_| None).await;
+            assert!(asking(&[address, second]).await.is_err());
+            assert_eq!(seen.get(), 3, "each has its share");
+        });
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_sent_to_costs_nothing() {
+        local(async {
+            let (good, _) = server(|_| Some(GOOD)).await;
+            let start = Instant::now();
+            // For broadcasts: the kernel refuses to send there.
+            assert_eq!(asking(&["255.255.255.255:53".parse().unwrap(), good]).await, Ok(NONE));
+            assert!(start.elapsed() < Duration::from_millis(90), "{:?}", start.elapsed());
+        });
+    }
+
+    #[test]
+    fn one_that_is_not_there_over_tcp_leaves_it_to_the_next() {
+        local(async {
+            let (truncating, _) = server(|_| Some(TRUNCATED)).await;
+            let (good, _) = server(|_| Some(GOOD)).await;
+            assert_eq!(asking(&[truncating, good]).await, Ok(NONE));
         });
     }
 

@@ -9,7 +9,7 @@ use domain::base::name::Name;
 use domain::base::{Message, MessageBuilder, ToName as _};
 use domain::rdata::{A, Aaaa};
 
-/// Addresses that one answer may bring; a cluster of more takes the first ones.
+/// Addresses that one answer may bring. Of more, the lowest are taken: the same ones each time.
 pub(super) const MAX_ADDRESSES: usize = 256;
 
 /// Which addresses are asked for.
@@ -79,7 +79,7 @@ fn addresses(reply: &Message<[u8]>) -> Option<Reply> {
         let record = record.ok()?;
         // Aliases on the way hold for as long as they say, too.
         ttl = ttl.min(Duration::from_secs(record.ttl().as_secs().into()));
-        if !record.owner().name_eq(&name) || found.len() == MAX_ADDRESSES {
+        if !record.owner().name_eq(&name) {
             continue;
         }
         if let Ok(Some(v4)) = record.to_record::<A>() {
@@ -91,6 +91,7 @@ fn addresses(reply: &Message<[u8]>) -> Option<Reply> {
     // Resolvers take turns by shuffling; here a set is meant.
     found.sort_unstable();
     found.dedup();
+    found.truncate(MAX_ADDRESSES);
     Some(Reply::Addresses(found, ttl))
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use ask::{Servers, ask};
+use ask::{NoAnswer, Servers, ask};
 use files::ResolvConf;
 use message::{Family, Reply, question};
 
@@ -53,7 +53,8 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    pub(crate) fn new(servers: Vec<SocketAddr>) -> Self {
+    pub(crate) fn new(mut servers: Vec<SocketAddr>) -> Self {
+        once_each(&mut servers);
         Self { servers }
     }
 
@@ -70,30 +71,55 @@ impl Resolver {
         if !self.servers.is_empty() {
             conf.servers.clone_from(&self.servers);
         }
-        let mut nothing = Unknown::Nothing("there is no such name");
+        once_each(&mut conf.servers);
+        let mut unknown = Unknown::Nothing("there is no such name");
         for name in conf.candidates(host) {
             match both_families(&conf, &name).await {
-                Err(Unknown::Nothing(why)) => nothing = Unknown::Nothing(why),
-                // A name further down the list must not take the place of one that could not be asked for.
-                settled => return settled,
+                Ok(found) => return Ok(found),
+                Err(Missing::Nothing(why)) if matches!(unknown, Unknown::Nothing(_)) => unknown = Unknown::Nothing(why),
+                Err(Missing::Nothing(_)) => {}
+                // As glibc does it: one whose server cannot tell is passed over, but then it is not known that there is nothing.
+                Err(Missing::Unsure(NoAnswer::Refused(why))) => unknown = Unknown::Failed(why),
+                Err(Missing::Unsure(NoAnswer::Silence(why))) => return Err(Unknown::Failed(why)),
             }
         }
-        Err(nothing)
+        Err(unknown)
     }
 }
 
-async fn both_families(conf: &ResolvConf, name: &str) -> Result<Found, Unknown> {
+/// Why one name has no addresses.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    Nothing(&'static str),
+    Unsure(NoAnswer),
+}
+
+fn once_each(servers: &mut Vec<SocketAddr>) {
+    let mut seen = Vec::new();
+    servers.retain(|server| {
+        let is_new = !seen.contains(server);
+        seen.push(*server);
+        is_new
+    });
+}
+
+async fn both_families(conf: &ResolvConf, name: &str) -> Result<Found, Missing> {
     let (v4, v6) = (one_family(conf, name, Family::V4), one_family(conf, name, Family::V6));
     tokio::pin!(v4, v6);
     let (first, other) = tokio::select! {
         first = &mut v4 => (first, v6),
         first = &mut v6 => (first, v4),
     };
-    let has_some = matches!(&first, Ok(Reply::Addresses(addresses, _)) if !addresses.is_empty());
-    let other = if has_some {
+    // There is no such name for either family, or there is enough to begin with: RFC 8020, section 2.
+    let is_enough = match &first {
+        Ok(Reply::Addresses(addresses, _)) => !addresses.is_empty(),
+        Ok(Reply::NoSuchName) => true,
+        _ => false,
+    };
+    let other = if is_enough {
         timeout(OTHER_FAMILY, other)
             .await
-            .unwrap_or_else(|_| Err("no answer in time".into()))
+            .unwrap_or(Ok(Reply::Addresses(Vec::new(), Duration::MAX)))
     } else {
         other.await
     };
@@ -101,8 +127,8 @@ async fn both_families(conf: &ResolvConf, name: &str) -> Result<Found, Unknown> 
 }
 
 /// Some servers fail for a family that they do not know, so one answer is enough.
-fn join(first: Result<Reply, String>, other: Result<Reply, String>) -> Result<Found, Unknown> {
-    let (mut found, mut failed, mut no_name) = (Vec::new(), None, false);
+fn join(first: Result<Reply, NoAnswer>, other: Result<Reply, NoAnswer>) -> Result<Found, Missing> {
+    let (mut found, mut unsure, mut no_name) = (Vec::new(), None, false);
     let mut ttl = Duration::MAX;
     for reply in [first, other] {
         match reply {
@@ -112,22 +138,24 @@ fn join(first: Result<Reply, String>, other: Result<Reply, String>) -> Result<Fo
                 ttl = ttl.min(holds);
             }
             Ok(Reply::NoSuchName) => no_name = true,
-            Ok(Reply::Truncated) => failed = Some("the answer is too long".to_owned()),
-            Ok(Reply::Failed(why)) => failed = Some(why.to_owned()),
-            Err(why) => failed = Some(why),
+            Ok(Reply::Truncated | Reply::Failed(_)) => {}
+            Err(why) => unsure = Some(why),
         }
     }
     found.sort_unstable();
-    match failed {
+    match unsure {
         _ if !found.is_empty() => Ok(Found { addresses: found, ttl }),
-        Some(why) => Err(Unknown::Failed(why)),
-        None if no_name => Err(Unknown::Nothing("there is no such name")),
-        None => Err(Unknown::Nothing("the name has no address")),
+        _ if no_name => Err(Missing::Nothing("there is no such name")),
+        Some(why) => Err(Missing::Unsure(why)),
+        None => Err(Missing::Nothing("the name has no address")),
     }
 }
 
-async fn one_family(conf: &ResolvConf, name: &str, family: Family) -> Result<Reply, String> {
-    let question = question(fastrand::u16(..), name, family).ok_or("it is no name that can be asked for")?;
+async fn one_family(conf: &ResolvConf, name: &str, family: Family) -> Result<Reply, NoAnswer> {
+    let Some(question) = question(fastrand::u16(..), name, family) else {
+        // One that is too long with a suffix is still to be asked for without.
+        return Ok(Reply::NoSuchName);
+    };
     let servers = Servers {
         addresses: &conf.servers,
         timeout: conf.timeout,
@@ -156,7 +184,8 @@ mod tests {
     fn one_family_is_enough_and_a_failure_is_no_absence() {
         let some = |text: &str| Ok(Reply::Addresses(vec![text.parse().unwrap()], Duration::from_secs(9)));
         let none = || Ok(Reply::Addresses(Vec::new(), Duration::MAX));
-        let failed = || Err("no answer".to_owned());
+        let silence = || NoAnswer::Silence("no answer".to_owned());
+        let failed = || Err(silence());
         let found = |texts: &[&str]| {
             Ok(Found {
                 addresses: texts.iter().map(|text| text.parse().unwrap()).collect(),
@@ -167,15 +196,17 @@ mod tests {
         assert_eq!(join(some(v6), some(v4)), found(&[v4, v6]));
         assert_eq!(join(some(v4), failed()), found(&[v4]));
         assert_eq!(join(none(), some(v6)), found(&[v6]));
-        assert_eq!(join(failed(), none()), Err(Unknown::Failed("no answer".into())));
-        assert_eq!(
-            join(Ok(Reply::NoSuchName), failed()),
-            Err(Unknown::Failed("no answer".into()))
-        );
-        assert_eq!(
-            join(Ok(Reply::NoSuchName), Ok(Reply::NoSuchName)),
-            Err(Unknown::Nothing("there is no such name"))
-        );
-        assert_eq!(join(none(), none()), Err(Unknown::Nothing("the name has no address")));
+        assert_eq!(join(failed(), none()), Err(Missing::Unsure(silence())));
+        let no_name = || Err(Missing::Nothing("there is no such name"));
+        assert_eq!(join(Ok(Reply::NoSuchName), failed()), no_name(), "for whatever family");
+        assert_eq!(join(Ok(Reply::NoSuchName), Ok(Reply::NoSuchName)), no_name());
+        assert_eq!(join(none(), none()), Err(Missing::Nothing("the name has no address")));
+    }
+
+    #[test]
+    fn a_server_that_is_named_twice_is_one() {
+        let servers = ["192.0.2.1:53", "192.0.2.2:53", "192.0.2.1:53"];
+        let resolver = Resolver::new(servers.map(|server| server.parse().unwrap()).to_vec());
+        assert_eq!(resolver.servers.len(), 2);
     }
 }

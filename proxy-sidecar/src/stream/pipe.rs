@@ -1,0 +1,157 @@
+//! Bytes from one socket to another without a copy through this process: splice(2), by way of a pipe.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use tokio::io::Interest;
+
+use super::{Reader, Writer};
+
+/// What a pipe is made to hold, in bytes. Refused to a user with many pipes; then it holds what it does.
+const SIZE: usize = 1 << 20;
+/// Empty pipes that are kept.
+const KEPT: usize = 16;
+
+thread_local! {
+    static FREE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A pipe with what it holds.
+#[derive(Debug)]
+struct Pipe {
+    out: OwnedFd,
+    into: OwnedFd,
+    held: usize,
+}
+
+/// Moves bytes from a [`Reader`] to a [`Writer`]. Holds a pipe only while there is something in it.
+#[derive(Debug, Default)]
+pub(crate) struct Splicer(Option<Pipe>);
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// So much was read. It is not written yet.
+    Read(usize),
+    /// Some of what was read is written.
+    Written,
+    /// All that was read is written, and there is no more to read now.
+    Idle,
+    /// All that was read is written, and the peer has ended its direction.
+    End,
+    /// There is no pipe to be had: the bytes have to go another way.
+    NoPipe,
+}
+
+/// The side that failed.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl Pipe {
+    fn take() -> io::Result<Self> {
+        if let Some(pipe) = FREE.with_borrow_mut(Vec::pop) {
+            return Ok(pipe);
+        }
+        let (out, into) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+        if let Err(error) = fcntl_setpipe_size(&into, SIZE) {
+            tracing::debug!(%error, "a pipe stays small");
+        }
+        Ok(Self { out, into, held: 0 })
+    }
+
+    fn give(self) {
+        FREE.with_borrow_mut(|free| {
+            if self.held == 0 && free.len() < KEPT {
+                free.push(self);
+            }
+        });
+    }
+}
+
+impl Drop for Splicer {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.0.take() {
+            pipe.give();
+        }
+    }
+}
+
+impl Splicer {
+    /// Nothing waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Writes what the pipe holds, or reads up to `limit` bytes into it. Waits only for the writer.
+    pub(crate) async fn step(&mut self, from: &Reader<'_>, to: &Writer<'_>, limit: u64) -> Result<Moved, Fault> {
+        if self.is_empty() {
+            return self.read(from, limit).map_err(Fault::Read);
+        }
+        poll_fn(|context| self.poll_write(to, context))
+            .await
+            .map_err(Fault::Write)?;
+        Ok(Moved::Written)
+    }
+
+    fn read(&mut self, from: &Reader<'_>, limit: u64) -> io::Result<Moved> {
+        let mut pipe = match Pipe::take() {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                tracing::debug!(%error, "no pipe");
+                return Ok(Moved::NoPipe);
+            }
+        };
+        let socket = from.0.as_ref();
+        let length = usize::try_from(limit).map_or(SIZE, |limit| limit.min(SIZE));
+        let read = || Ok(splice(socket, None, &pipe.into, None, length, flags())?);
+        let moved = match socket.try_io(Interest::READABLE, read) {
+            Ok(0) => Ok(Moved::End),
+            Ok(count) => {
+                pipe.held = count;
+                Ok(Moved::Read(count))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Idle),
+            Err(error) => Err(error),
+        };
+        if pipe.held > 0 {
+            self.0 = Some(pipe);
+        } else {
+            pipe.give();
+        }
+        moved
+    }
+
+    fn poll_write(&mut self, to: &Writer<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(pipe) = &mut self.0 else {
+            return Poll::Ready(Ok(()));
+        };
+        let socket = to.0.as_ref();
+        loop {
+            ready!(socket.poll_write_ready(context))?;
+            let write = || Ok(splice(&pipe.out, None, socket, None, pipe.held, flags())?);
+            match socket.try_io(Interest::WRITABLE, write) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    pipe.held -= count;
+                    if pipe.held == 0 {
+                        self.0.take().into_iter().for_each(Pipe::give);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+fn flags() -> SpliceFlags {
+    SpliceFlags::MOVE | SpliceFlags::NONBLOCK
+}
