@@ -22,6 +22,10 @@ install_peers() {
     for command in rsync busybox unzip zip; do
         if ! command -v "$command" >/dev/null; then missing+=("$command"); fi
     done
+    for command in wrk haproxy; do
+        if ! command -v "$command" >/dev/null; then missing+=("$command"); fi
+    done
+    if ! command -v nginx >/dev/null; then missing+=(nginx-light); fi
     if ! compgen -G '/usr/lib/*/rsyslog/omelasticsearch.so' >/dev/null; then missing+=(rsyslog rsyslog-elasticsearch); fi
     if [ ${#missing[@]} -eq 0 ]; then return; fi
     echo "installing ${missing[*]}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes what init-copy and log-sidecar read from others, on stable Rust; fails when a target finds something.
+# Fuzzes what init-copy, log-sidecar and proxy-sidecar read from others, on stable Rust; fails when a target finds something.
 #
 #   fuzz/run.sh [--seconds N] [target]...   N seconds for each target (default 10); without targets: all of them
 set -euo pipefail

@@ -18,6 +18,9 @@ mod deadline;
 mod dial;
 mod endpoints;
 mod exchange;
+#[doc(hidden)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http1;
 mod listen;
 mod message;

@@ -22,6 +22,8 @@ use crate::stream::Stream;
 
 /// Connections that one request may start: of a large cluster that is down, each would else be asked by each request.
 const MAX_DIALS: usize = 10;
+/// A request that has been everywhere waits so long for news of its cluster.
+const LOOK: Duration = Duration::from_secs(1);
 /// Connections that one request may have under way to one endpoint: when packets are lost, the next may get through.
 const MAX_DIALS_TO_ONE: usize = 3;
 
@@ -121,7 +123,11 @@ impl Service {
                 race.start(Dial::start(endpoint, self.config.times.connect));
             }
             if race.is_over() {
-                return Err(exchange.exhausted(&self.config.name));
+                match self.pick_of_new(exchange).await {
+                    Some(endpoint) => next = Some(endpoint),
+                    None => return Err(exchange.exhausted(&self.config.name)),
+                }
+                continue;
             }
             match race.next().await {
                 Event::Connected(endpoint, stream) => {
@@ -147,6 +153,15 @@ impl Service {
                 next = self.pick(exchange, &race);
             }
         }
+    }
+
+    /// Everybody has been asked. If connections failed, names are asked for: there may be new members.
+    async fn pick_of_new(self: &Rc<Self>, exchange: &Exchange) -> Option<InFlight> {
+        if !self.cluster.is_looking() {
+            return None;
+        }
+        timeout(LOOK, self.cluster.looked()).await.ok()?;
+        self.pick(exchange, &Race::new())
     }
 
     /// The endpoint for the next try; `None` when the request has been everywhere, or is on its way.

@@ -18,8 +18,8 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{During as _, Error};
-use crate::run::steady;
-use crate::scenario::Steady;
+use crate::run::{steady, traffic};
+use crate::scenario::{Steady, Traffic};
 use crate::work::store::Store;
 
 const FLAG: &str = "--measure";
@@ -27,6 +27,8 @@ const FLAG: &str = "--measure";
 const STORE: &str = "--store";
 /// Then BUSY, IDLE, SECONDS, LOGS and TARGET: the files that the command reads, and the store.
 const STEADY: &str = "--steady";
+/// Then the numbers of [`Traffic`], SCRATCH and TARGET.
+const TRAFFIC: &str = "--traffic";
 
 /// What one run of a program cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -68,6 +70,29 @@ pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
             let store = Store::start().during("start a store for", Path::new(target))?;
             let command = with_port(command, &store);
             let sample = steady::observe(steady, Path::new(logs), Path::new(target), &command, &store)?;
+            write(output, &sample)
+        }
+        [
+            flag,
+            connections,
+            seconds,
+            body,
+            per,
+            close,
+            scratch,
+            target,
+            command @ ..,
+        ] if flag == TRAFFIC => {
+            let number = |word: &OsString| word.to_string_lossy().parse().unwrap_or_default();
+            let traffic = Traffic {
+                connections: number(connections),
+                seconds: number(seconds),
+                body: number(body),
+                per: number(per),
+                close: number(close) == 1,
+            };
+            let command: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            let sample = traffic::observe(traffic, Path::new(scratch), Path::new(target), &command)?;
             write(output, &sample)
         }
         command => observe(output, command),
@@ -197,6 +222,26 @@ pub(crate) fn keep_up(
     let numbers = [steady.busy, steady.idle, steady.seconds].map(|number| OsString::from(number.to_string()));
     let paths = [logs, target].map(|path| path.as_os_str().to_owned());
     run(&[&[STEADY.into()], &numbers[..], &paths, command].concat(), output)
+}
+
+/// The same while it stands between clients and servers.
+pub(crate) fn answer(
+    command: &[OsString],
+    output: &Path,
+    traffic: Traffic,
+    scratch: &Path,
+    target: &Path,
+) -> Result<Sample, Error> {
+    let Traffic {
+        connections,
+        seconds,
+        body,
+        per,
+        close,
+    } = traffic;
+    let numbers = [connections, seconds, body, per, close.into()].map(|number| OsString::from(number.to_string()));
+    let paths = [scratch, target].map(|path| path.as_os_str().to_owned());
+    run(&[&[TRAFFIC.into()], &numbers[..], &paths, command].concat(), output)
 }
 
 fn json_error(path: &Path, source: serde_json::Error) -> Error {

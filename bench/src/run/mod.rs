@@ -7,3 +7,4 @@ pub(crate) mod measure;
 mod rounds;
 pub(crate) mod steady;
 pub(crate) mod tool;
+pub(crate) mod traffic;

@@ -98,6 +98,7 @@ fn once(work: &Work, program: &Program, target: &Path) -> Result<measure::Sample
             let logs = scratch.join("logs");
             measure::keep_up(&command, &root.join("sample.json"), steady, &logs, target)?
         }
+        Ends::Answered(traffic) => measure::answer(&command, &root.join("sample.json"), traffic, &scratch, target)?,
         Ends::Shipped(lines) => measure::ship(&command, &root.join("sample.json"), lines, target)?,
     };
     clear::away(&scratch, work.on_disk).during("clear away", &scratch)?;

@@ -136,7 +136,7 @@ fn write(steady: Steady, logs: &Path) -> io::Result<Vec<Instant>> {
 }
 
 /// Seconds of a process, user and system, from fields 14 and 15 of proc_pid_stat(5).
-fn cpu(id: u32) -> io::Result<(f64, f64)> {
+pub(super) fn cpu(id: u32) -> io::Result<(f64, f64)> {
     let text = fs::read_to_string(format!("/proc/{id}/stat"))?;
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let mut fields = rest

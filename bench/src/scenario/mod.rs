@@ -3,6 +3,7 @@
 mod init_copy;
 mod log_sidecar;
 mod program;
+mod proxy_sidecar;
 mod size;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ pub(crate) const ALL: &[Scenario] = &[
     ship::GZIP,
     steady::FIVE,
     steady::IDLE,
+    proxy_sidecar::REQUESTS,
+    proxy_sidecar::CONNECTIONS,
+    proxy_sidecar::MEDIUM,
+    proxy_sidecar::LARGE,
     size::SCENARIO,
 ];
 
@@ -107,6 +112,21 @@ pub(crate) enum Ends {
     Shipped(u64),
     /// The same while lines are written to files in `{scratch}/logs`.
     Steady(Steady),
+    /// When a load generator has asked it for so long; it listens on `{port}`, before servers on `{one}` and `{two}`.
+    Answered(Traffic),
+}
+
+/// Requests, as fast as they are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) connections: u64,
+    pub(crate) seconds: u64,
+    /// Bytes of each answer.
+    pub(crate) body: u64,
+    /// What is measured is told for so many requests.
+    pub(crate) per: u64,
+    /// Each request has a connection of its own.
+    pub(crate) close: bool,
 }
 
 /// Lines at a steady rate, 200 a second in each busy file.

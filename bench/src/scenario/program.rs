@@ -37,6 +37,7 @@ impl Program {
         let show = |word: &&str| {
             let word = word.replace("{src}", "SRC").replace("{dest}", "DEST");
             let word = word.replace("{scratch}", "STATE").replace("{port}", "PORT");
+            let word = word.replace("{one}", "ONE").replace("{two}", "TWO");
             let quote = if word.contains('\'') { '"' } else { '\'' };
             if word.contains(' ') {
                 format!("{quote}{word}{quote}")

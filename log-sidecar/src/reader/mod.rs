@@ -286,8 +286,9 @@ impl Reader {
             self.ledger.has_no_writers.store(has_no_writers, Ordering::Relaxed);
             self.ledger.has_begun.fetch_or(self.files.has_begun, Ordering::Relaxed);
         }
-        // Where hints tell of everything, a look at thousands of files is for what they missed.
-        let share = if self.watch.is_complete() { RARE } else { OFTEN };
+        // Where hints tell of everything, a look at thousands of files is for what they missed; of room they tell nothing.
+        let is_told = self.watch.is_complete() && !self.files.wants_room();
+        let share = if is_told { RARE } else { OFTEN };
         let pause = (started.elapsed() * share).min(MAX_POLL);
         self.reconcile_at = Instant::now() + self.config.poll.max(pause);
     }

@@ -13,7 +13,7 @@ use pod_contract::units::HostPort;
 
 use crate::config::Target;
 
-pub(crate) use dns::Resolver;
+pub(crate) use dns::{Resolver, fuzzing};
 pub(crate) use endpoint::{Doubt, Endpoint, InFlight};
 pub(crate) use name::Name;
 
@@ -114,6 +114,11 @@ impl Cluster {
                 members.push(Endpoint::new(target, address, Some(name)));
             }
         }
+    }
+
+    /// Is some name being asked for?
+    pub(crate) fn is_looking(&self) -> bool {
+        self.names().any(|name| name.is_looking())
     }
 
     /// Waits until a look-up of some name has ended, and so may have brought members.

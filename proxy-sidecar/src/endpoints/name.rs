@@ -21,6 +21,8 @@ pub(crate) struct Name {
     /// Why there was no answer the last time.
     why: RefCell<Option<String>>,
     refresh: RefCell<Refresh>,
+    /// A look-up is under way, or about to begin.
+    looking: Cell<bool>,
     /// A look-up has ended.
     looked: Notify,
     doubted: Notify,
@@ -34,6 +36,7 @@ impl Name {
             version: Cell::new(0),
             why: RefCell::default(),
             refresh: RefCell::default(),
+            looking: Cell::new(true),
             looked: Notify::new(),
             doubted: Notify::new(),
         }
@@ -57,6 +60,11 @@ impl Name {
         self.why.borrow().clone()
     }
 
+    /// Is it being asked for?
+    pub(super) fn is_looking(&self) -> bool {
+        self.looking.get()
+    }
+
     /// Waits for the end of a look-up.
     pub(super) async fn looked(&self) {
         self.looked.notified().await;
@@ -66,6 +74,7 @@ impl Name {
     pub(super) fn doubt(&self) {
         if self.refresh.borrow().may_doubt(Instant::now()) {
             // Who is asking already is not told.
+            self.looking.set(true);
             self.doubted.notify_waiters();
         }
     }
@@ -73,11 +82,13 @@ impl Name {
     /// Asks for it again and again, one look-up at a time.
     pub(crate) async fn keep(&self, resolver: &Resolver) {
         loop {
+            self.looking.set(true);
             let answer = resolver.lookup(&self.host).await.map(|found| Found {
                 addresses: reachable(found.addresses),
                 ..found
             });
             let pause = self.learn(answer);
+            self.looking.set(false);
             self.looked.notify_waiters();
             tokio::select! {
                 () = sleep(pause) => {}

@@ -255,3 +255,17 @@ fn a_connection_grows_old() {
         "{connections} connections for 5 requests"
     );
 }
+
+#[test]
+fn a_request_that_has_been_everywhere_waits_for_news_of_its_cluster() {
+    let mut pods = Pods::start(&[71]);
+    let names = NameServer::start(Says::Addresses(pods.addresses(), 60), Duration::ZERO);
+    let (_proxy, address) = pods.proxy(&names, &[]);
+    assert_eq!(answering(&address, 1), ["127.0.77.71"]);
+    // A doubt is allowed once a second.
+    thread::sleep(Duration::from_millis(1100));
+    pods.add(72);
+    pods.remove(71);
+    names.say(Says::Addresses(pods.addresses(), 60));
+    assert_eq!(answering(&address, 5), ["127.0.77.72"], "nobody sees the change");
+}

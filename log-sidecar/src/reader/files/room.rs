@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::Files;
 use super::memory::Known;
 use crate::reader::tail::Tail;
+use crate::reader::trouble::Trouble;
 
 /// Open files that are no log files.
 const RESERVED_FILES: usize = 32;
@@ -15,6 +16,11 @@ const RESERVED_FILES: usize = 32;
 impl Files {
     pub(super) fn open_files(&self) -> usize {
         self.tails.len() + self.archives.len() + self.growing.len() + self.young.len()
+    }
+
+    /// Files wait to be opened until others are read.
+    pub(in crate::reader) fn wants_room(&self) -> bool {
+        self.unreadable.values().any(Trouble::is_want_of_room)
     }
 
     /// Closes a file that is read to its end, if as many are open as may be.

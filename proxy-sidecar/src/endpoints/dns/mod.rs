@@ -7,6 +7,19 @@ mod ask;
 mod files;
 mod message;
 
+pub(crate) mod fuzzing {
+    //! See `crate::fuzzing`.
+
+    use super::message::{Family, MAX_ADDRESSES, Reply, question, understand};
+
+    pub(crate) fn answers(data: &[u8]) {
+        let question = question(0x6162, "es.example.", Family::V4).expect("it is a name");
+        if let Some(Reply::Addresses(found, _)) = understand(&question, data) {
+            assert!(found.len() <= MAX_ADDRESSES && found.is_sorted_by(|a, b| a < b));
+        }
+    }
+}
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;

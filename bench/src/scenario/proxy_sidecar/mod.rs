@@ -1,0 +1,190 @@
+//! The scenarios of `proxy-sidecar`: requests on connections that are kept, and what its peers are told to do the same with one thread or
+//! worker each.
+
+use std::fs;
+
+use crate::error::{During as _, Error};
+use crate::judge::compare::Likeness;
+use crate::judge::goal::Goal;
+use crate::run::traffic::ALL_WELL;
+use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Traffic, Work, folder};
+
+pub(super) const REQUESTS: Scenario = Scenario {
+    name: "proxy-requests",
+    kind: Kind::Runs(|place| {
+        let traffic = Traffic {
+            body: 41,
+            per: 100_000,
+            ..KEPT
+        };
+        prepare(
+            place,
+            traffic,
+            "100,000 requests with a body of 41 bytes, on 64 connections that are kept",
+            0.85,
+        )
+    }),
+};
+
+pub(super) const CONNECTIONS: Scenario = Scenario {
+    name: "proxy-connections",
+    kind: Kind::Runs(|place| {
+        let traffic = Traffic {
+            body: 41,
+            per: 100_000,
+            close: true,
+            ..KEPT
+        };
+        prepare(
+            place,
+            traffic,
+            "100,000 requests with a body of 41 bytes, each on a connection of its own",
+            1.1,
+        )
+    }),
+};
+
+pub(super) const MEDIUM: Scenario = Scenario {
+    name: "proxy-medium",
+    kind: Kind::Runs(|place| {
+        let traffic = Traffic {
+            body: 16 << 10,
+            per: 1 << 16,
+            ..KEPT
+        };
+        prepare(
+            place,
+            traffic,
+            "1 GiB in bodies of 16 KiB, on 64 connections that are kept",
+            0.9,
+        )
+    }),
+};
+
+pub(super) const LARGE: Scenario = Scenario {
+    name: "proxy-large",
+    kind: Kind::Runs(|place| {
+        let traffic = Traffic {
+            body: 256 << 10,
+            per: 1 << 12,
+            connections: 16,
+            ..KEPT
+        };
+        prepare(
+            place,
+            traffic,
+            "1 GiB in bodies of 256 KiB, on 16 connections that are kept",
+            0.9,
+        )
+    }),
+};
+
+const KEPT: Traffic = Traffic {
+    connections: 64,
+    seconds: 5,
+    body: 0,
+    per: 1,
+    close: false,
+};
+
+/// As its documentation has it, with one thread.
+const HAPROXY: &str = "\
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend proxy
+  bind 127.0.0.1:@PORT@
+  default_backend origin
+backend origin
+  balance leastconn
+  http-reuse always
+  server one 127.0.0.1:@ONE@
+  server two 127.0.0.1:@TWO@
+";
+
+/// With one worker, and connections to its servers that are kept.
+const NGINX: &str = "\
+daemon off;
+worker_processes 1;
+pid @SCRATCH@/pid;
+error_log @SCRATCH@/error.log;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  client_body_temp_path @SCRATCH@/t; proxy_temp_path @SCRATCH@/t; fastcgi_temp_path @SCRATCH@/t;
+  uwsgi_temp_path @SCRATCH@/t; scgi_temp_path @SCRATCH@/t;
+  upstream origin {
+    least_conn; server 127.0.0.1:@ONE@; server 127.0.0.1:@TWO@;
+    keepalive 256; keepalive_requests 1000000000;
+  }
+  server {
+    listen 127.0.0.1:@PORT@ backlog=1024;
+    location / { proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }
+  }
+}
+";
+
+fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Result<Work, Error> {
+    let folder = folder(place.memory)?;
+    let path = folder.path().join("expected");
+    fs::write(&path, ALL_WELL).during("write", &path)?;
+    let source = folder.path().join("source");
+    fs::create_dir(&source).during("create", &source)?;
+    for (name, conf) in [("haproxy", HAPROXY), ("nginx", NGINX)] {
+        let path = source.join(name);
+        fs::write(&path, conf).during("write", &path)?;
+    }
+    let to = "http://127.0.0.1:{one},http://127.0.0.1:{two}";
+    let words = [
+        "--listen",
+        "127.0.0.1:{port}",
+        "--to",
+        to,
+        "--admin",
+        "off",
+        "--log-level",
+        "error",
+    ];
+    Ok(Work {
+        title: format!("pass on {what}, between wrk and an nginx"),
+        folder,
+        expected: path,
+        likeness: Likeness::Content,
+        target: Target::Absent,
+        ends: Ends::Answered(Traffic {
+            seconds: place.amount(traffic.seconds, 1),
+            ..traffic
+        }),
+        on_disk: false,
+        ours: Program::ours(place.binaries, "proxy-sidecar", "proxy-sidecar", &words),
+        peers: vec![
+            peer(
+                "HAProxy",
+                HAPROXY,
+                "exec haproxy -db -f {scratch}/conf",
+                &["haproxy", "-v"],
+            ),
+            peer(
+                "nginx",
+                NGINX,
+                "exec nginx -c {scratch}/conf",
+                &["sh", "-c", "nginx -v 2>&1"],
+            ),
+        ],
+        goals: vec![Goal::cpu_ratio("HAProxy", haproxy)],
+    })
+}
+
+fn peer(name: &str, conf: &str, run: &str, version: &[&str]) -> Program {
+    let script = format!(
+        "sed 's|@PORT@|{{port}}|; s|@ONE@|{{one}}|; s|@TWO@|{{two}}|; s|@SCRATCH@|{{scratch}}|g' {{src}}/{conf} >{{scratch}}/conf && \
+         exec {run} {{scratch}}/conf"
+    );
+    Program::peer(name, &["sh", "-c", &script], version)
+}

@@ -1,0 +1,8 @@
+//! What a name server may answer.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use proxy_sidecar::fuzzing;
+
+fuzz_target!(|data: &[u8]| fuzzing::answers(data));

@@ -1,0 +1,8 @@
+//! Heads of requests and responses, through the normaliser.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use proxy_sidecar::fuzzing;
+
+fuzz_target!(|data: &[u8]| fuzzing::heads(data));
