@@ -19,7 +19,6 @@ mod dial;
 mod endpoints;
 mod exchange;
 #[doc(hidden)]
-#[doc(hidden)]
 pub mod fuzzing;
 mod http1;
 mod listen;
@@ -30,6 +29,7 @@ mod pool;
 mod respond;
 mod run;
 mod service;
+mod slots;
 mod stream;
 mod tunnel;
 

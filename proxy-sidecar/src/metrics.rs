@@ -29,6 +29,8 @@ pub(crate) struct ServiceMetrics {
     responses: [Series<Labels, Counter>; 5],
     /// Ended by the client before the response was complete.
     pub(crate) aborted: Series<Labels, Counter>,
+    /// Tunnels in which nothing moved for too long.
+    pub(crate) idle: Series<Labels, Counter>,
     /// Ended by the endpoint in the middle of the response.
     pub(crate) cut: Series<Labels, Counter>,
     /// In the order of [`Reason::ALL`].
@@ -83,6 +85,7 @@ impl Metrics {
             responses: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| Series::of(&self.requests, with("class", class))),
             aborted: Series::of(&self.errors, with("by", "client")),
+            idle: Series::of(&self.errors, with("by", "idle_timeout")),
             cut: Series::of(&self.errors, with("by", "endpoint")),
             failures: Reason::ALL.map(|reason| Series::of(&self.failures, with("reason", reason.name()))),
             retries: Series::of(&self.retries, with("outcome", "tried")),

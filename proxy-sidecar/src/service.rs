@@ -11,17 +11,21 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Balance, Protocol, ServiceConfig};
 use crate::dial::{Dial, DialError, Event, Race};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Failed};
 use crate::metrics::ServiceMetrics;
 use crate::policy::balance::{Candidate, Rank, pick};
 use crate::policy::breaker::{Evidence, Standing};
 use crate::policy::budget::RetryBudget;
+use crate::policy::retry::Proof;
 use crate::pool::Kept;
 use crate::respond::Error;
 use crate::stream::Stream;
+use crate::tunnel;
 
-/// Connections that one request may start: of a large cluster that is down, each would else be asked by each request.
+/// Connections that one request may start for itself: of a large cluster that is down, each would else be asked by each request.
 const MAX_DIALS: usize = 10;
+/// Connections under way that no request waits for, to see whether endpoints are back.
+const MAX_BACKGROUND: usize = 16;
 /// A request that has been everywhere waits so long for news of its cluster.
 const LOOK: Duration = Duration::from_secs(1);
 /// Connections that one request may have under way to one endpoint: when packets are lost, the next may get through.
@@ -100,7 +104,7 @@ impl Service {
 
     /// A new connection to some endpoint, for a tunnel. Nothing is sent before, so every endpoint may be tried.
     pub(crate) async fn tunnel(self: &Rc<Self>) -> Result<Lease, Error> {
-        self.lease(&mut Exchange::new(false, 0), true).await
+        self.lease(&mut Exchange::new(false, false, 0), true).await
     }
 
     /// Keeps the connection for the next request.
@@ -132,7 +136,10 @@ impl Service {
             match race.next().await {
                 Event::Connected(endpoint, stream) => {
                     endpoint.connected();
-                    self.current.set(Some(endpoint.id));
+                    // One that is only being tried is not the one to stay with.
+                    if !endpoint.is_probe() {
+                        self.current.set(Some(endpoint.id));
+                    }
                     race.into_rest().into_iter().for_each(|dial| self.adopt(dial));
                     return Ok(Lease {
                         endpoint,
@@ -185,16 +192,18 @@ impl Service {
             };
             match evidence {
                 // Whether it takes connections again costs nobody's time.
-                Evidence::Unreachable if !Rc::ptr_eq(due, endpoint) => {
+                Evidence::Unreachable if !Rc::ptr_eq(due, endpoint) && self.background.len() < MAX_BACKGROUND => {
                     self.adopt(Dial::start(InFlight::on(due), self.config.times.connect));
                 }
                 Evidence::Unreachable => {}
                 // Only somebody's request can tell whether it answers.
-                Evidence::Silent | Evidence::BrokenOff => {
-                    if race.is_over() && (overdue || exchange.may_probe()) {
-                        endpoint = due;
-                    }
+                Evidence::Silent | Evidence::BrokenOff if !race.is_over() => {}
+                Evidence::Silent | Evidence::BrokenOff if endpoint.standing() != Standing::Well => {}
+                Evidence::Silent | Evidence::BrokenOff if exchange.may_probe(&self.budget) => {
+                    return Some(InFlight::trying(due));
                 }
+                Evidence::Silent | Evidence::BrokenOff if overdue => endpoint = due,
+                Evidence::Silent | Evidence::BrokenOff => {}
             }
         }
         Some(InFlight::on(endpoint))
@@ -245,12 +254,29 @@ impl Service {
     /// Counts and tells that a response ended too early.
     pub(crate) fn cut(&self, lease: &Lease, why: &str) {
         self.metrics.cut.inc();
-        tracing::warn!(
-            service = self.config.name,
-            endpoint = lease.endpoint().label,
-            why,
-            "response cut short"
-        );
+        if self.may_tell() {
+            tracing::warn!(
+                service = self.config.name,
+                endpoint = lease.endpoint().label,
+                why,
+                "response cut short; told once a second at most"
+            );
+        }
+    }
+
+    /// Counts and tells that a tunnel did not end by itself.
+    pub(crate) fn tunnel_ended(&self, end: tunnel::End) {
+        let series = match end {
+            tunnel::End::Closed => return,
+            tunnel::End::ClientBroke => &self.metrics.aborted,
+            tunnel::End::EndpointBroke => &self.metrics.cut,
+            tunnel::End::Idle => &self.metrics.idle,
+        };
+        series.inc();
+        if self.may_tell() {
+            let after = self.config.times.idle;
+            tracing::info!(service = self.config.name, ?end, idle_timeout = ?after, "tunnel cut; told once a second at most");
+        }
     }
 
     /// Counts and tells that a request ended with an answer of our own.
@@ -305,7 +331,7 @@ fn may_tell(told_at: &Cell<Option<Instant>>, every: Duration) -> bool {
 }
 
 fn failed(dial: &Dial, error: &DialError) {
-    if !matches!(error, DialError::OutOfFiles(_)) {
+    if !matches!(error, DialError::OutOfFiles(_) | DialError::Own(_)) {
         dial.endpoint.failed(Evidence::Unreachable, dial.began, error);
     }
 }
@@ -314,6 +340,18 @@ impl Lease {
     /// The endpoint did not answer as it should.
     pub(crate) fn failed(&self, evidence: Evidence, why: &dyn std::fmt::Display) {
         self.endpoint.failed(evidence, self.began, why);
+    }
+
+    /// A try on it failed; `in_hand`: all that was sent can be sent again.
+    pub(crate) fn failure(&self, in_hand: bool, proof: Proof, error: Error) -> Failed<'_> {
+        Failed {
+            endpoint: self.endpoint.id,
+            label: &self.endpoint.label,
+            reused: self.reused,
+            in_hand,
+            proof,
+            error,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {

@@ -11,12 +11,14 @@ use crate::http1::Broken;
 use crate::stream::{Buffer, Moved, Reader, Splicer, Stream, Writer};
 
 /// How a tunnel ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// Both sides closed.
     Closed,
-    /// One side broke off.
-    Reset,
+    /// The client broke off.
+    ClientBroke,
+    /// The endpoint did.
+    EndpointBroke,
     /// No byte for so long.
     Idle,
 }
@@ -41,25 +43,42 @@ pub(crate) async fn run(
     let end = async {
         tokio::pin!(up, down);
         // A side that cannot be read has broken off, and the other has to know at once; one that does not listen any more may still speak.
-        let (first, rest) = tokio::select! {
-            first = &mut up => (first, down),
-            first = &mut down => (first, up),
+        let (broken, other) = tokio::select! {
+            first = &mut up => match first {
+                Err(Broken::Write(error)) => (down.await.and(Err(Broken::Write(error))), Side::Server),
+                first => (first, Side::Client),
+            },
+            first = &mut down => match first {
+                Err(Broken::Write(error)) => (up.await.and(Err(Broken::Write(error))), Side::Client),
+                first => (first, Side::Server),
+            },
         };
-        match first {
-            Err(Broken::Write(_)) => first.and(rest.await),
-            _ => first,
-        }
+        broken.map_err(|error| (error, other))
     };
-    tokio::select! {
+    let end = tokio::select! {
         result = end => match result {
             Ok(()) => End::Closed,
-            Err(error) => {
-                tracing::debug!(%error, "tunnel reset");
-                End::Reset
+            Err((error, side)) => {
+                tracing::debug!(%error, ?side, "tunnel reset");
+                match side {
+                    Side::Client => End::ClientBroke,
+                    Side::Server => End::EndpointBroke,
+                }
             }
         },
         () = deadline.idle(&activity, idle) => End::Idle,
+    };
+    if end != End::Closed {
+        client.reset();
+        server.reset();
     }
+    end
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Client,
+    Server,
 }
 
 /// One direction to its end; then, while the other goes on, whether who has ended this one breaks off.

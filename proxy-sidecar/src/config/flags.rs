@@ -136,7 +136,7 @@ fn limits() -> Vec<Flag> {
         setting::<Count>(
             "max-connections",
             "N",
-            "Open connections of the application; more wait to be accepted [default: 4096]",
+            "Open connections of the application; more wait for a second, and are refused then [default: 4096]",
         ),
         setting::<Count>(
             "max-requests",

@@ -75,6 +75,9 @@ impl Setting for EndpointUrl {
         if url.scheme == "tcp" && url.path != "/" {
             return Err(format!("it has a path, {:?}, and carries no requests", url.path));
         }
+        if !url.path.is_ascii() {
+            return Err("its path has characters that have to be escaped (%C3%A9)".into());
+        }
         if url.path.contains('?') {
             return Err("it has a query; the application's is used".into());
         }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -21,6 +22,9 @@ pub(crate) enum DialError {
     /// Nothing that the endpoint could help.
     #[error("{0}; raise this container's limit of open files")]
     OutOfFiles(String),
+    /// Likewise.
+    #[error("{0}; this machine has no more ports or memory for it")]
+    Own(String),
     #[error("no connection within {0:?}")]
     Timeout(Duration),
 }
@@ -34,10 +38,9 @@ pub(crate) async fn connect(address: SocketAddr, within: Duration) -> Result<Str
 }
 
 fn failed(error: &io::Error) -> DialError {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    match error.raw_os_error() {
-        Some(ENFILE | EMFILE) => DialError::OutOfFiles(error.to_string()),
+    match Errno::from_io_error(error) {
+        Some(Errno::NFILE | Errno::MFILE) => DialError::OutOfFiles(error.to_string()),
+        Some(Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM) => DialError::Own(error.to_string()),
         _ => DialError::Connect(error.to_string()),
     }
 }

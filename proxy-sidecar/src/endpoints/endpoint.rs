@@ -38,8 +38,10 @@ pub(crate) struct Endpoint {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     endpoint: Rc<Endpoint>,
-    /// It is the one that tells whether the endpoint is back.
-    pub(crate) probes: bool,
+    /// Of the one try that tells whether the endpoint is back.
+    probe: Option<u64>,
+    /// If it is not back, the request can go elsewhere, and does so after this time.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// Others are preferred to the endpoint while it lives.
@@ -150,11 +152,24 @@ impl Endpoint {
 impl InFlight {
     pub(crate) fn on(endpoint: &Rc<Endpoint>) -> Self {
         endpoint.in_flight.set(endpoint.in_flight.get() + 1);
-        let probes = matches!(endpoint.standing(), Standing::Due { .. }) && endpoint.breaker.borrow_mut().probe();
+        let is_due = matches!(endpoint.standing(), Standing::Due { .. });
         Self {
             endpoint: Rc::clone(endpoint),
-            probes,
+            probe: is_due.then(|| endpoint.breaker.borrow_mut().probe()).flatten(),
+            patience: None,
         }
+    }
+
+    /// A request that is about to try whether the endpoint is back, and can go elsewhere.
+    pub(crate) fn trying(endpoint: &Rc<Endpoint>) -> Self {
+        let mut trying = Self::on(endpoint);
+        trying.patience = Some(endpoint.breaker.borrow().patience());
+        trying
+    }
+
+    /// It tells whether the endpoint is back.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.probe.is_some()
     }
 }
 
@@ -170,8 +185,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let endpoint = &self.endpoint;
         endpoint.in_flight.set(endpoint.in_flight.get() - 1);
-        if self.probes {
-            endpoint.breaker.borrow_mut().probed();
+        if let Some(number) = self.probe {
+            endpoint.breaker.borrow_mut().probed(number);
         }
     }
 }

@@ -110,7 +110,13 @@ impl Name {
             .borrow_mut()
             .plan(ended, has_some, Instant::now(), fastrand::f64());
         match answer {
-            Ok(found) => {
+            Ok(mut found) => {
+                if let Some(family) = found.unheard {
+                    found
+                        .addresses
+                        .extend(self.addresses.borrow().iter().filter(|address| family.has(address)));
+                    found.addresses.sort_unstable();
+                }
                 if self.why.take().is_some() && has_some {
                     tracing::info!(name = self.host, "the name is known again");
                 }
@@ -154,13 +160,32 @@ impl Name {
 mod tests {
     use std::time::Duration;
 
+    use super::super::dns::Family;
     use super::*;
 
     fn found(last: &[u8]) -> Result<Found, Unknown> {
         Ok(Found {
             addresses: last.iter().map(|last| IpAddr::from([192, 0, 2, *last])).collect(),
             ttl: Duration::from_secs(5),
+            unheard: None,
         })
+    }
+
+    #[test]
+    fn a_family_of_which_nothing_is_heard_stays_as_it_was() {
+        let name = Name::new("es.example");
+        let (v4, v6): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        let found = |addresses: &[IpAddr], unheard| {
+            name.learn(Ok(Found {
+                addresses: addresses.to_vec(),
+                ttl: Duration::from_secs(5),
+                unheard,
+            }));
+            name.addresses().to_vec()
+        };
+        assert_eq!(found(&[v4, v6], None), [v4, v6]);
+        assert_eq!(found(&[v4], Some(Family::V6)), [v4, v6]);
+        assert_eq!(found(&[v4], None), [v4]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::respond::Error;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     idempotent: bool,
+    /// All of it can be kept, and sent again.
+    is_small: bool,
     retries: u32,
     tries: Vec<Try>,
     /// Why the last try that was sent came to nothing.
@@ -53,10 +55,11 @@ pub(crate) enum Verdict {
 }
 
 impl Exchange {
-    /// `retries`: how often it may be sent again at most.
-    pub(crate) fn new(idempotent: bool, retries: u32) -> Self {
+    /// `is_small`: all of it can be kept until there is an answer; `retries`: how often it may be sent again at most.
+    pub(crate) fn new(idempotent: bool, is_small: bool, retries: u32) -> Self {
         Self {
             idempotent,
+            is_small,
             retries,
             tries: Vec::new(),
             broken: None,
@@ -77,8 +80,8 @@ impl Exchange {
     }
 
     /// Should it fail, it can be sent again: it may be the one that tells whether an endpoint is back.
-    pub(crate) fn may_probe(&self) -> bool {
-        self.idempotent && self.retries > 0 && self.tries.is_empty()
+    pub(crate) fn may_probe(&self, budget: &RetryBudget) -> bool {
+        self.idempotent && self.is_small && self.retries > 0 && self.tries.is_empty() && budget.has_some()
     }
 
     /// There was no connection. Nothing was sent: every endpoint may be asked, whatever the method.
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn one_that_broke_off_is_asked_once_more_after_all_others() {
-        let (mut exchange, budget) = (Exchange::new(true, 9), RetryBudget::new());
+        let (mut exchange, budget) = (Exchange::new(true, true, 9), RetryBudget::new());
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Well);
         assert!(matches!(exchange.failed(broke(1, false), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Again);
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_kept_connection_that_broke_says_nothing_of_its_endpoint() {
-        let (mut exchange, budget) = (Exchange::new(true, 1), RetryBudget::new());
+        let (mut exchange, budget) = (Exchange::new(true, true, 1), RetryBudget::new());
         assert!(matches!(exchange.failed(broke(1, true), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Well);
         assert!(matches!(
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn one_that_cannot_be_reached_is_not_asked_again() {
-        let mut exchange = Exchange::new(false, 0);
+        let mut exchange = Exchange::new(false, false, 0);
         exchange.unreached(1, "es-1:9200", &"refused");
         exchange.unreached(2, "es-2:9200", &"timed out");
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Never);
@@ -195,14 +198,22 @@ mod tests {
     fn the_budget_has_the_last_word() {
         let budget = RetryBudget::new();
         while budget.withdraw() {}
-        let verdict = Exchange::new(true, 2).failed(broke(1, true), &budget);
+        let verdict = Exchange::new(true, true, 2).failed(broke(1, true), &budget);
         assert!(matches!(verdict, Verdict::Over { denied: true, .. }));
     }
 
     #[test]
     fn only_what_may_be_done_twice_probes() {
-        for (idempotent, retries, may) in [(true, 2, true), (true, 0, false), (false, 2, false)] {
-            assert_eq!(Exchange::new(idempotent, retries).may_probe(), may);
+        let budget = RetryBudget::new();
+        for (idempotent, is_small, retries, may) in [
+            (true, true, 2, true),
+            (true, true, 0, false),
+            (true, false, 2, false),
+            (false, true, 2, false),
+        ] {
+            assert_eq!(Exchange::new(idempotent, is_small, retries).may_probe(&budget), may);
         }
+        while budget.withdraw() {}
+        assert!(!Exchange::new(true, true, 2).may_probe(&budget));
     }
 }

@@ -22,8 +22,6 @@ use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// A response's head; larger is not trusted.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// The longest time for an answer that is to tell whether the endpoint is back: a request that waits for it goes elsewhere then.
-const PROBE: Duration = Duration::from_secs(2);
 /// Responses on the way to the final one. They do not give it more time.
 const MAX_INTERIMS: u32 = 32;
 
@@ -69,10 +67,14 @@ struct Progress<'r> {
     /// The final response has begun.
     begun: Cell<bool>,
     draining: &'r CancellationToken,
-    rewrite: Rewrite<'r>,
+    /// What the endpoint was called, in the place of what the application calls it,
+    host: Option<&'r str>,
+    /// and where in it.
+    prefix: &'r str,
     /// How long the endpoint may take.
     response_limit: Duration,
-    probes: bool,
+    /// The request goes elsewhere if it takes longer.
+    is_trying: bool,
 }
 
 impl<'r> Upload<'r> {
@@ -111,30 +113,25 @@ pub(super) async fn attempt(
     let endpoint = &**lease.endpoint;
     let request = upload.request;
     let target = &endpoint.target;
-    let rewrite = Rewrite {
-        endpoint: (config.host == HostHeader::Rewrite).then_some(&target.host),
-        prefix: &target.prefix,
-        host: request.host(),
-    };
-    let start = |out: &mut Vec<u8>| request.encode(out, rewrite.endpoint, rewrite.prefix);
+    let host = (config.host == HostHeader::Rewrite).then_some(&*target.host);
+    let start = |out: &mut Vec<u8>| request.encode(out, host, &target.prefix);
     upload.out.get_mut().start(start);
-    // One that is tried after it was silent is not waited for as long as others.
-    let response_limit = if lease.endpoint.probes {
-        config.times.response.min(PROBE)
-    } else {
-        config.times.response
-    };
+    let response_limit = config
+        .times
+        .response
+        .min(lease.endpoint.patience.unwrap_or(Duration::MAX));
     let progress = Progress {
         request,
         out: &upload.out,
         interim: &upload.interim,
         activity: Activity::within(config.times.idle, response_limit),
-        probes: lease.endpoint.probes,
+        is_trying: lease.endpoint.patience.is_some(),
         uploaded: Cell::new(false),
         refused: Cell::new(false),
         begun: Cell::new(false),
         draining,
-        rewrite,
+        host,
+        prefix: &target.prefix,
         response_limit,
     };
     let (mut client_read, mut client_write) = client.split();
@@ -184,7 +181,7 @@ fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) ->
         Outcome::Failed {
             error,
             // It would be as slow elsewhere, unless it is this endpoint that is in doubt.
-            proof: if progress.probes {
+            proof: if progress.is_trying {
                 Proof::Ambiguous
             } else {
                 Proof::Final
@@ -248,6 +245,7 @@ async fn receive(
     service.metrics.answered(response.status);
     progress.begun.set(true);
     progress.out.borrow_mut().forget();
+    progress.request.forget_head();
     progress.activity.limit(service.config.times.idle);
     if response.status == 101 && !progress.uploaded.get() {
         return Outcome::Cut("it changed the protocol before it had the whole request".into());
@@ -307,7 +305,13 @@ async fn read_head(
             let complete = head::complete(buffer.filled(), rules.bare_line_feeds);
             if let Some(length) = complete.map_err(NoHead::Refused)? {
                 let head = &buffer.filled()[..length];
-                let response = Response::parse(head, progress.request, rules, &progress.rewrite);
+                let asked = progress.request.host();
+                let rewrite = Rewrite {
+                    endpoint: progress.host,
+                    prefix: progress.prefix,
+                    host: &asked,
+                };
+                let response = Response::parse(head, progress.request, rules, &rewrite);
                 let response = response.map_err(NoHead::Refused)?;
                 buffer.consume(length);
                 return Ok(response);

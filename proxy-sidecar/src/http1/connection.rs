@@ -8,13 +8,14 @@ use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::SemaphorePermit;
 
-use super::exchange::exchange;
+use super::exchange::Asked;
 use super::next::Next;
 use crate::config::ServiceConfig;
 use crate::deadline::Deadline;
 use crate::message::head::{self, Request};
 use crate::respond::Error;
 use crate::service::Service;
+use crate::slots::Slots;
 use crate::stream::{Buffer, Stream};
 use crate::tunnel;
 
@@ -24,7 +25,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves `client` until either side has enough. After `stop`, an idle client is let go after `quiet`.
-pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
+    mut client: Stream,
+    service: Rc<Service>,
+    stop: CancellationToken,
+    quiet: Duration,
+    exchanges: &Slots<Asked, F>,
+) {
     let _counted = Counted::on(&service.metrics.connections);
     let mut deadline = Deadline::new();
     // Between requests a client costs no memory for bytes.
@@ -43,9 +50,12 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
         if input.is_empty() {
             match input.fill_now(&mut client.split().0).await {
                 Ok(Some(0)) | Err(_) => return,
-                Ok(Some(_)) => {}
+                Ok(Some(_)) => skip_empty_lines(&mut input),
+                Ok(None) => {}
+            }
+            if input.is_empty() {
                 // A false alarm.
-                Ok(None) => continue,
+                continue;
             }
         }
         let request = match read_head(&mut client, &mut input, &service.config, &mut deadline).await {
@@ -57,7 +67,16 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
             }
         };
         let under_way = Counted::on(&service.metrics.under_way);
-        let next = exchange(&mut client, &mut input, &request, &service, &mut deadline, &stop).await;
+        let asked = Asked {
+            client,
+            input,
+            request,
+            service: Rc::clone(&service),
+            deadline,
+            stop: stop.clone(),
+        };
+        let (asked, next) = exchanges.run(asked).await;
+        (client, input, deadline) = (asked.client, asked.input, asked.deadline);
         drop(turn);
         match next {
             Next::KeepAlive => skip_empty_lines(&mut input),
@@ -68,20 +87,9 @@ pub(crate) async fn serve(mut client: Stream, service: Rc<Service>, stop: Cancel
             Next::Abort => return client.reset(),
             Next::Tunnel(mut tunnel) => {
                 let early = (input, tunnel.early);
-                let end = tunnel::run(
-                    &mut client,
-                    &mut tunnel.server,
-                    early,
-                    &mut deadline,
-                    service.config.times.idle,
-                )
-                .await;
-                if end != tunnel::End::Closed {
-                    service.metrics.cut.inc();
-                    client.reset();
-                    tunnel.server.reset();
-                }
-                return;
+                let idle = service.config.times.idle;
+                let end = Box::pin(tunnel::run(&mut client, &mut tunnel.server, early, &mut deadline, idle)).await;
+                return service.tunnel_ended(end);
             }
         }
     }

@@ -7,25 +7,44 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::attempt::{Outcome, Upload, attempt};
 use super::next::{Next, Tunnel};
+use super::outgoing::KEPT;
 use crate::deadline::Deadline;
-use crate::exchange::{Exchange, Failed, Verdict};
-use crate::message::head::Request;
+use crate::exchange::{Exchange, Verdict};
+use crate::message::head::{Framing, Request};
 use crate::respond::Error;
 use crate::service::Service;
 use crate::stream::{Buffer, Stream};
 
-/// Sends `request`, whose body begins in `input`, and its response back.
-pub(super) async fn exchange(
-    client: &mut Stream,
-    input: &mut Buffer,
-    request: &Request,
-    service: &Rc<Service>,
-    deadline: &mut Deadline,
-    stop: &CancellationToken,
-) -> Next {
+/// A request, with all that it takes to serve it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(super) client: Stream,
+    /// Begins with the body.
+    pub(super) input: Buffer,
+    pub(super) request: Request,
+    pub(super) service: Rc<Service>,
+    pub(super) deadline: Deadline,
+    pub(super) stop: CancellationToken,
+}
+
+/// Sends the request, and its response back.
+pub(crate) async fn exchange(mut asked: Asked) -> (Asked, Next) {
+    let next = serve(&mut asked).await;
+    (asked, next)
+}
+
+async fn serve(asked: &mut Asked) -> Next {
+    let Asked {
+        client,
+        input,
+        request,
+        service,
+        deadline,
+        stop,
+    } = asked;
     service.budget.deposit();
     let retries = service.config.retries;
-    let mut exchange = Exchange::new(request.idempotent, retries);
+    let mut exchange = Exchange::new(request.idempotent, is_small(request.framing), retries);
     let mut upload = Upload::new(request, request.idempotent && retries > 0);
     let mut fresh = false;
     loop {
@@ -66,15 +85,7 @@ pub(super) async fn exchange(
             Outcome::BadRequest(error) => return answer_and_close(client, request, service, &error).await,
             Outcome::Failed { error, proof, evidence } => {
                 lease.failed(evidence, &error);
-                let failed = Failed {
-                    endpoint: lease.endpoint().id,
-                    label: &lease.endpoint().label,
-                    reused: lease.reused,
-                    in_hand: upload.can_repeat(),
-                    proof,
-                    error,
-                };
-                match exchange.failed(failed, &service.budget) {
+                match exchange.failed(lease.failure(upload.can_repeat(), proof, error), &service.budget) {
                     Verdict::Again => fresh = true,
                     Verdict::Over { error, denied } => {
                         if denied {
@@ -86,6 +97,15 @@ pub(super) async fn exchange(
                 service.metrics.retries.inc();
             }
         }
+    }
+}
+
+/// All of such a body can be kept.
+fn is_small(framing: Framing) -> bool {
+    match framing {
+        Framing::None => true,
+        Framing::Length(length) => length <= KEPT as u64,
+        Framing::Chunked | Framing::UntilClose => false,
     }
 }
 

@@ -8,4 +8,6 @@ mod outgoing;
 mod pump;
 
 pub(crate) use connection::{refuse, serve};
+pub(crate) use exchange::{Asked, exchange};
+pub(crate) use next::Next;
 pub(crate) use pump::Broken;

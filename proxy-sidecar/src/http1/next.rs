@@ -5,7 +5,7 @@ use crate::stream::{Buffer, Stream};
 
 /// What happens to the client's connection.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(crate) enum Next {
     KeepAlive,
     Close,
     /// The response was cut short, or the client left.
@@ -16,7 +16,7 @@ pub(super) enum Next {
 
 /// The endpoint's side of a connection that was upgraded.
 #[derive(Debug)]
-pub(super) struct Tunnel {
+pub(crate) struct Tunnel {
     /// Counts as load of its endpoint while it lives.
     pub(super) _in_flight: InFlight,
     pub(super) server: Stream,

@@ -66,6 +66,10 @@ impl Outgoing {
         self.bytes.len() - self.head + count <= limit
     }
 
+    pub(super) fn keeps(&self) -> bool {
+        self.keeps
+    }
+
     /// Nothing waits to be written.
     pub(super) fn is_flushed(&self) -> bool {
         self.written == self.bytes.len()

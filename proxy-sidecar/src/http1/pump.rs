@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 
-use super::outgoing::{KEPT, Outgoing, flush, send, send_now};
+use super::outgoing::{Outgoing, flush, send, send_now};
 use crate::deadline::Activity;
 use crate::message::head::Framing;
 use crate::message::{Decoder, Malformed, Step};
@@ -30,6 +30,9 @@ impl From<Fault> for Broken {
         }
     }
 }
+
+/// Of less, a copy costs no more.
+const SPLICED: u64 = 64 << 10;
 
 /// One direction of a body: from whom, as far as it is read and decoded, and how it goes on.
 pub(super) struct Body<'b> {
@@ -72,20 +75,23 @@ impl Body<'_> {
         }
     }
 
-    /// What is left goes on as it comes, and is too long to be kept.
+    /// What is left is much, goes on as it comes, and does not have to be kept.
     fn is_long(&self) -> bool {
         let left = self.decoder.left().unwrap_or_default();
-        left > KEPT as u64 && self.buffer.is_empty() && matches!(self.framing, Framing::Length(_))
+        left > SPLICED
+            && self.buffer.is_empty()
+            && matches!(self.framing, Framing::Length(_))
+            && !self.out.borrow().keeps()
     }
 
-    /// Moves what is left without looking at it; false when that cannot be done.
+    /// Moves what is left without looking at it, as far as it comes at once; false when the rest has to be waited for or copied.
     async fn splice(
         &mut self,
         from: &mut Reader<'_>,
         to: &mut Writer<'_>,
         activity: &Activity,
     ) -> Result<bool, Broken> {
-        self.out.borrow_mut().commit();
+        self.buffer.release();
         let mut splicer = Splicer::default();
         loop {
             let left = self.decoder.left().unwrap_or_default();
@@ -95,13 +101,9 @@ impl Body<'_> {
             match splicer.step(from, to, left).await? {
                 Moved::Read(count) => self.decoder.take(count as u64),
                 Moved::Written => activity.mark(),
-                Moved::Idle => {
-                    activity.await_input(true);
-                    from.readable().await.map_err(Broken::Read)?;
-                    activity.await_input(false);
-                }
                 Moved::End => return Err(Broken::Truncated),
-                Moved::NoPipe => return Ok(false),
+                // What comes next may be little, or what cannot be spliced: it is copied first.
+                Moved::Idle | Moved::NoPipe => return Ok(false),
             }
         }
     }

@@ -14,10 +14,12 @@ use tokio::time;
 
 use crate::config::Protocol;
 use crate::deadline::Deadline;
+use crate::http1::{self, Asked, Next};
 use crate::respond::Error;
 use crate::service::Service;
+use crate::slots::Slots;
 use crate::stream::{Buffer, Stream};
-use crate::{http1, tunnel};
+use crate::tunnel;
 
 pub(crate) use quiet::Quiet;
 
@@ -33,6 +35,7 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 /// Takes clients, each as a task of its own. After `stop` it goes on until all services are quiet.
 pub(crate) async fn accept(listener: TcpListener, service: Rc<Service>, stop: CancellationToken, quiet: Rc<Quiet>) {
     let mut clients = JoinSet::new();
+    let exchanges = Rc::new(Slots::new(http1::exchange));
     let most = service.config.max_connections.saturating_add(MAX_WAITING);
     loop {
         let stopping = stop.is_cancelled();
@@ -50,7 +53,8 @@ pub(crate) async fn accept(listener: TcpListener, service: Rc<Service>, stop: Ca
             accepted = listener.accept(), if clients.len() < most => match accepted {
                 Ok((client, _)) => {
                     quiet.count(quiet.clients() + 1);
-                    clients.spawn_local(admit(client, Rc::clone(&service), stop.clone(), quiet.after()));
+                    let client = admit(client, Rc::clone(&service), stop.clone(), quiet.after(), Rc::clone(&exchanges));
+                    clients.spawn_local(client);
                 }
                 Err(error) => cannot_accept(&service, &error).await,
             },
@@ -59,7 +63,13 @@ pub(crate) async fn accept(listener: TcpListener, service: Rc<Service>, stop: Ca
 }
 
 /// Serves a client when there is a place for it, or tells it that there is none.
-async fn admit(client: TcpStream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
+async fn admit<F: Future<Output = (Asked, Next)>>(
+    client: TcpStream,
+    service: Rc<Service>,
+    stop: CancellationToken,
+    quiet: Duration,
+    exchanges: Rc<Slots<Asked, F>>,
+) {
     let mut client = match Stream::tcp(client) {
         Ok(client) => client,
         Err(error) => return tracing::debug!(%error, "the client has gone already"),
@@ -75,7 +85,10 @@ async fn admit(client: TcpStream, service: Rc<Service>, stop: CancellationToken,
     let Some(_place) = place else {
         return refuse(&mut client, &service).await;
     };
-    converse(client, Rc::clone(&service), stop, quiet).await;
+    match service.config.protocol {
+        Protocol::Http => http1::serve(client, Rc::clone(&service), stop, quiet, &exchanges).await,
+        Protocol::Tcp => Box::pin(carry(client, &service)).await,
+    }
 }
 
 async fn cannot_accept(service: &Service, error: &io::Error) {
@@ -97,40 +110,26 @@ async fn refuse(client: &mut Stream, service: &Service) {
     }
 }
 
-async fn converse(mut client: Stream, service: Rc<Service>, stop: CancellationToken, quiet: Duration) {
-    match service.config.protocol {
-        Protocol::Http => http1::serve(client, service, stop, quiet).await,
-        Protocol::Tcp => {
-            let _counted = Counted::on(&service.metrics.connections);
-            let _under_way = Counted::on(&service.metrics.under_way);
-            let lease = tokio::select! {
-                lease = service.tunnel() => lease,
-                () = client.broken_off() => {
-                    service.metrics.aborted.inc();
-                    return;
-                }
-            };
-            match lease {
-                Ok(mut lease) => {
-                    let end = tunnel::run(
-                        &mut client,
-                        &mut lease.stream,
-                        (Buffer::new(), Buffer::new()),
-                        &mut Deadline::new(),
-                        service.config.times.idle,
-                    )
-                    .await;
-                    if end != tunnel::End::Closed {
-                        service.metrics.cut.inc();
-                        client.reset();
-                        lease.stream.reset();
-                    }
-                }
-                Err(error) => {
-                    client.reset();
-                    service.failed(&error, "no tunnel");
-                }
-            }
+/// Bytes to an endpoint and back.
+async fn carry(mut client: Stream, service: &Rc<Service>) {
+    let _counted = Counted::on(&service.metrics.connections);
+    let _under_way = Counted::on(&service.metrics.under_way);
+    let lease = tokio::select! {
+        lease = service.tunnel() => lease,
+        () = client.broken_off() => {
+            service.metrics.aborted.inc();
+            return;
         }
-    }
+    };
+    let mut lease = match lease {
+        Ok(lease) => lease,
+        Err(error) => {
+            client.reset();
+            return service.failed(&error, "no tunnel");
+        }
+    };
+    let nothing = (Buffer::new(), Buffer::new());
+    let idle = service.config.times.idle;
+    let end = tunnel::run(&mut client, &mut lease.stream, nothing, &mut Deadline::new(), idle).await;
+    service.tunnel_ended(end);
 }

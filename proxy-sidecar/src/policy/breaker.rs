@@ -7,6 +7,8 @@ use tokio::time::Instant;
 /// Connections that broke off in a row before an endpoint is thought down: one request may have crashed one worker of it.
 const BROKEN_OFF_IN_A_ROW: u32 = 3;
 
+/// Of the first request that tries an endpoint which was silent.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// After its rest, an endpoint is tried by a request that could go elsewhere after that. If none comes for so long, any will do.
 const OVERDUE: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,7 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     broken_off: u32,
+    probes: u64,
     open: Option<Open>,
 }
 
@@ -58,8 +61,8 @@ struct Open {
     trips: u32,
     /// The end of the rest. Tries that began before have nothing to add: however many were under way, they saw one failure.
     rested: Instant,
-    /// The one try is under way.
-    probing: bool,
+    /// The number of the one try, while it is under way.
+    probing: Option<u64>,
 }
 
 impl Breaker {
@@ -67,7 +70,7 @@ impl Breaker {
     pub(crate) fn standing(&self, now: impl FnOnce() -> Instant) -> Standing {
         match &self.open {
             None => Standing::Well,
-            Some(open) if open.probing => Standing::Out,
+            Some(open) if open.probing.is_some() => Standing::Out,
             Some(open) => match now().checked_duration_since(open.rested) {
                 None => Standing::Out,
                 Some(due) => Standing::Due {
@@ -78,17 +81,25 @@ impl Breaker {
         }
     }
 
-    /// The one try begins; true, when there is none yet.
-    pub(crate) fn probe(&mut self) -> bool {
-        let open = self.open.as_mut().filter(|open| !open.probing);
-        open.map(|open| open.probing = true).is_some()
+    /// The one try begins; its number, when there is none yet.
+    pub(crate) fn probe(&mut self) -> Option<u64> {
+        let open = self.open.as_mut().filter(|open| open.probing.is_none())?;
+        self.probes += 1;
+        open.probing = Some(self.probes);
+        open.probing
     }
 
-    /// The one try has ended. If it has told nothing, there may be another one.
-    pub(crate) fn probed(&mut self) {
+    /// The try of this number has ended. If it has told nothing, there may be another one.
+    pub(crate) fn probed(&mut self, number: u64) {
         if let Some(open) = &mut self.open {
-            open.probing = false;
+            open.probing.take_if(|probing| *probing == number);
         }
+    }
+
+    /// How long a request waits for the answer that tells, before it goes elsewhere: longer each time, for some are well and slow.
+    pub(crate) fn patience(&self) -> Duration {
+        let trips = self.open.as_ref().map_or(0, |open| open.trips);
+        PATIENCE.saturating_mul(1 << trips.min(10))
     }
 
     /// A try that began at `began` failed; true when the endpoint was thought well until now. `jitter`: from 0 to 1.
@@ -111,7 +122,7 @@ impl Breaker {
             evidence,
             trips,
             rested,
-            probing: false,
+            probing: None,
         };
         self.open.replace(open).is_none()
     }
@@ -188,8 +199,8 @@ mod tests {
         breaker.failed(Evidence::Silent, now, now, EVEN);
         let due = now + millis(2000);
         assert_eq!(at(&breaker, due), SILENT_DUE);
-        assert!(breaker.probe());
-        assert!(!breaker.probe());
+        assert_eq!((breaker.probe(), breaker.probe()), (Some(1), None));
+        assert_eq!(breaker.patience(), millis(2000));
         assert_eq!(
             at(&breaker, due),
             Standing::Out,
@@ -198,8 +209,11 @@ mod tests {
         assert!(!breaker.failed(Evidence::Silent, due, due + millis(500), EVEN));
         assert_eq!(at(&breaker, due + millis(4499)), Standing::Out);
         assert_eq!(at(&breaker, due + millis(4500)), SILENT_DUE);
-        breaker.probe();
-        breaker.probed();
+        assert_eq!(breaker.patience(), millis(4000), "it may be slow, and well");
+        assert_eq!(breaker.probe(), Some(2));
+        breaker.probed(1);
+        assert_eq!(at(&breaker, due + millis(4500)), Standing::Out, "that was another one");
+        breaker.probed(2);
         assert_eq!(at(&breaker, due + millis(4500)), SILENT_DUE, "it has told nothing");
     }
 
@@ -250,8 +264,9 @@ mod tests {
                     1 => drop(breaker.failed(Evidence::Silent, now, now, 1.0)),
                     2 => drop(breaker.failed(Evidence::BrokenOff, now, now, 1.0)),
                     3 => {
-                        breaker.probe();
-                        breaker.probed();
+                        if let Some(number) = breaker.probe() {
+                            breaker.probed(number);
+                        }
                     }
                     _ => drop(breaker.connected()),
                 }

@@ -23,6 +23,11 @@ impl RetryBudget {
         self.0.set((self.0.get() + PER_REQUEST).min(SAVED_AT_MOST));
     }
 
+    /// Could a retry be paid for?
+    pub(crate) fn has_some(&self) -> bool {
+        self.0.get() >= COST
+    }
+
     /// Pays for a retry, if it can be paid for.
     pub(crate) fn withdraw(&self) -> bool {
         let left = self.0.get().checked_sub(COST);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::stream::Stream;
 
-/// More idle connections than requests may be under way are of no use; this bounds the file descriptors too.
+/// Of one endpoint; more are rarely of use, and each takes an open file.
 const MAX_IDLE: usize = 256;
 
 /// Connections that wait for a request.

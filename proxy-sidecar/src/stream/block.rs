@@ -13,8 +13,8 @@ pub(super) enum Size {
     Large,
 }
 
-/// Free blocks of each size that are kept: 1.75 MiB at most.
-const KEPT: [usize; 3] = [64, 64, 8];
+/// Free blocks of each size that are kept, half a MiB: as many as are in use at a time, since who waits has none.
+const KEPT: [usize; 3] = [16, 16, 4];
 
 type Free = [Vec<Vec<u8>>; 3];
 

@@ -97,11 +97,6 @@ impl Reader<'_> {
         self.0.as_ref().poll_read_ready(context)
     }
 
-    /// Waits for a byte, for the end of the stream, or for an error.
-    pub(crate) async fn readable(&mut self) -> io::Result<()> {
-        poll_fn(|context| self.poll_readable(context)).await
-    }
-
     /// See [`Stream::broken_off`].
     pub(crate) async fn broken_off(&self) {
         drop(self.0.ready(Interest::ERROR).await);

@@ -1,23 +1,29 @@
 //! Bytes from one socket to another without a copy through this process: splice(2), by way of a pipe.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 
 use super::{Reader, Writer};
 
-/// What a pipe is made to hold, in bytes. Refused to a user with many pipes; then it holds what it does.
-const SIZE: usize = 1 << 20;
+/// What a pipe is made to hold, in bytes. The kernel grants a user 64 MiB of pipes by default; past that, they are too small to be of use.
+const SIZE: usize = 256 << 10;
 /// Empty pipes that are kept.
-const KEPT: usize = 16;
+const KEPT: usize = 4;
+/// Pipes in use: each takes two open files, and a reader that stalls holds one.
+const MOST: usize = 64;
 
 thread_local! {
     static FREE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+    static IN_USE: Cell<usize> = const { Cell::new(0) };
+    /// splice(2) is not there: a sandbox forbids it.
+    static IS_FORBIDDEN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A pipe with what it holds.
@@ -55,18 +61,26 @@ pub(crate) enum Fault {
 }
 
 impl Pipe {
-    fn take() -> io::Result<Self> {
-        if let Some(pipe) = FREE.with_borrow_mut(Vec::pop) {
-            return Ok(pipe);
+    /// A pipe of [`SIZE`], if one is to be had.
+    fn take() -> Option<Self> {
+        if IS_FORBIDDEN.get() || IN_USE.get() >= MOST {
+            return None;
         }
-        let (out, into) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-        if let Err(error) = fcntl_setpipe_size(&into, SIZE) {
-            tracing::debug!(%error, "a pipe stays small");
-        }
-        Ok(Self { out, into, held: 0 })
+        let pipe = FREE.with_borrow_mut(Vec::pop).or_else(Self::make)?;
+        IN_USE.set(IN_USE.get() + 1);
+        Some(pipe)
+    }
+
+    fn make() -> Option<Self> {
+        let made = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).and_then(|(out, into)| {
+            fcntl_setpipe_size(&into, SIZE)?;
+            Ok(Self { out, into, held: 0 })
+        });
+        made.inspect_err(|error| tracing::debug!(%error, "no pipe")).ok()
     }
 
     fn give(self) {
+        IN_USE.set(IN_USE.get() - 1);
         FREE.with_borrow_mut(|free| {
             if self.held == 0 && free.len() < KEPT {
                 free.push(self);
@@ -101,12 +115,8 @@ impl Splicer {
     }
 
     fn read(&mut self, from: &Reader<'_>, limit: u64) -> io::Result<Moved> {
-        let mut pipe = match Pipe::take() {
-            Ok(pipe) => pipe,
-            Err(error) => {
-                tracing::debug!(%error, "no pipe");
-                return Ok(Moved::NoPipe);
-            }
+        let Some(mut pipe) = Pipe::take() else {
+            return Ok(Moved::NoPipe);
         };
         let socket = from.0.as_ref();
         let length = usize::try_from(limit).map_or(SIZE, |limit| limit.min(SIZE));
@@ -118,6 +128,11 @@ impl Splicer {
                 Ok(Moved::Read(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Idle),
+            Err(error) if is_forbidden(&error) => {
+                tracing::info!(%error, "splice(2) cannot be used here: bytes are copied");
+                IS_FORBIDDEN.set(true);
+                Ok(Moved::NoPipe)
+            }
             Err(error) => Err(error),
         };
         if pipe.held > 0 {
@@ -150,6 +165,11 @@ impl Splicer {
             }
         }
     }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS))
 }
 
 fn flags() -> SpliceFlags {

@@ -284,6 +284,49 @@ fn an_endpoint_that_was_silent_is_tried_without_harm_and_comes_back_whatever_the
 }
 
 #[test]
+fn of_a_long_body_little_may_have_been_sent() {
+    // A kept connection is closed on the head of its second request.
+    let endpoint = raw_endpoint(|mut stream| {
+        let head = read_until(&mut stream, b"\r\n\r\n");
+        if head.starts_with(b"PUT") {
+            read_until(&mut stream, b".");
+        }
+        if !head.is_empty() {
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+            read_until(&mut stream, b"\r\n\r\n");
+        }
+    });
+    let (_proxy, address) = http_proxy(&[&endpoint]);
+    let mut client = Client::connect(&address);
+    assert_eq!(client.get("/").status, 200);
+    client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    thread::sleep(Duration::from_millis(100));
+    client.send(&[&[b'x'; 199_999][..], b"."].concat());
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn one_that_is_back_has_all_its_time() {
+    let (place, other) = (nobody(), nobody());
+    let (_proxy, address) = http_proxy(&[&place, &other]);
+    let mut client = Client::connect(&address);
+    assert_eq!(client.get("/").status, 503);
+    let listener = std::net::TcpListener::bind(&place).unwrap();
+    let server = thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            if !read_until(&mut stream, b"\r\n\r\n").is_empty() {
+                thread::sleep(Duration::from_secs(3));
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"));
+                return;
+            }
+        }
+    });
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.response().status, 200, "however slow it is");
+    server.join().unwrap();
+}
+
+#[test]
 fn a_black_hole_holds_nobody_longer_than_a_connection_may_take() {
     let hole = BlackHole::new();
     let (_proxy, address) = proxy("http", &[&hole.address], &["--connect-timeout", "1s"]);

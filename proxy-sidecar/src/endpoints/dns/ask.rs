@@ -76,7 +76,7 @@ pub(super) async fn ask(servers: Servers<'_>, question: &[u8]) -> Result<Reply, 
                 break;
             };
             let reply = match reply {
-                Ok(Reply::Truncated) => over_tcp(server, question, deadline).await,
+                Ok(Reply::Truncated) => over_tcp(server, question, until).await,
                 reply => reply,
             };
             match reply {

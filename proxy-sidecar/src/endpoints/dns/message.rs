@@ -14,7 +14,7 @@ pub(super) const MAX_ADDRESSES: usize = 256;
 
 /// Which addresses are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
@@ -33,6 +33,17 @@ pub(super) enum Reply {
 }
 
 impl Family {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    pub(crate) fn has(self, address: &IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+
     fn record(self) -> Rtype {
         match self {
             Self::V4 => Rtype::A,

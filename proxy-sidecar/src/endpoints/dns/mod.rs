@@ -28,7 +28,8 @@ use tokio::time::{Instant, timeout};
 
 use ask::{NoAnswer, Servers, ask};
 use files::ResolvConf;
-use message::{Family, Reply, question};
+pub(crate) use message::Family;
+use message::{Reply, question};
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -45,6 +46,8 @@ pub(crate) struct Found {
     /// Sorted, at least one.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl: Duration,
+    /// Of these nothing was heard: what was known of them holds.
+    pub(crate) unheard: Option<Family>,
 }
 
 /// Why a name stands for nothing.
@@ -78,6 +81,7 @@ impl Resolver {
             return Ok(Found {
                 addresses,
                 ttl: HOSTS_TTL,
+                unheard: None,
             });
         }
         let mut conf = ResolvConf::parse(&read(RESOLV_CONF));
@@ -124,26 +128,27 @@ async fn both_families(conf: &ResolvConf, name: &str) -> Result<Found, Missing> 
         first = &mut v6 => (first, v4),
     };
     // There is no such name for either family, or there is enough to begin with: RFC 8020, section 2.
-    let is_enough = match &first {
+    let is_enough = match &first.1 {
         Ok(Reply::Addresses(addresses, _)) => !addresses.is_empty(),
         Ok(Reply::NoSuchName) => true,
         _ => false,
     };
+    let late = Err(NoAnswer::Silence("no answer in time".into()));
     let other = if is_enough {
-        timeout(OTHER_FAMILY, other)
-            .await
-            .unwrap_or(Ok(Reply::Addresses(Vec::new(), Duration::MAX)))
+        timeout(OTHER_FAMILY, other).await.unwrap_or((first.0.other(), late))
     } else {
         other.await
     };
     join(first, other)
 }
 
+type OfFamily = (Family, Result<Reply, NoAnswer>);
+
 /// Some servers fail for a family that they do not know, so one answer is enough.
-fn join(first: Result<Reply, NoAnswer>, other: Result<Reply, NoAnswer>) -> Result<Found, Missing> {
+fn join(first: OfFamily, other: OfFamily) -> Result<Found, Missing> {
     let (mut found, mut unsure, mut no_name) = (Vec::new(), None, false);
-    let mut ttl = Duration::MAX;
-    for reply in [first, other] {
+    let (mut ttl, mut unheard) = (Duration::MAX, None);
+    for (family, reply) in [first, other] {
         match reply {
             Ok(Reply::Addresses(addresses, _)) if addresses.is_empty() => {}
             Ok(Reply::Addresses(addresses, holds)) => {
@@ -152,22 +157,26 @@ fn join(first: Result<Reply, NoAnswer>, other: Result<Reply, NoAnswer>) -> Resul
             }
             Ok(Reply::NoSuchName) => no_name = true,
             Ok(Reply::Truncated | Reply::Failed(_)) => {}
-            Err(why) => unsure = Some(why),
+            Err(why) => (unsure, unheard) = (Some(why), Some(family)),
         }
     }
     found.sort_unstable();
     match unsure {
-        _ if !found.is_empty() => Ok(Found { addresses: found, ttl }),
+        _ if !found.is_empty() => Ok(Found {
+            addresses: found,
+            ttl,
+            unheard,
+        }),
         _ if no_name => Err(Missing::Nothing("there is no such name")),
         Some(why) => Err(Missing::Unsure(why)),
         None => Err(Missing::Nothing("the name has no address")),
     }
 }
 
-async fn one_family(conf: &ResolvConf, name: &str, family: Family) -> Result<Reply, NoAnswer> {
+async fn one_family(conf: &ResolvConf, name: &str, family: Family) -> OfFamily {
     let Some(question) = question(fastrand::u16(..), name, family) else {
         // One that is too long with a suffix is still to be asked for without.
-        return Ok(Reply::NoSuchName);
+        return (family, Ok(Reply::NoSuchName));
     };
     let servers = Servers {
         addresses: &conf.servers,
@@ -177,7 +186,7 @@ async fn one_family(conf: &ResolvConf, name: &str, family: Family) -> Result<Rep
     let started = Instant::now();
     let reply = ask(servers, &question).await;
     tracing::debug!(name, ?family, ?reply, took = ?started.elapsed(), "asked for a name");
-    reply
+    (family, reply)
 }
 
 /// A file that is not there says nothing.
@@ -195,20 +204,25 @@ mod tests {
 
     #[test]
     fn one_family_is_enough_and_a_failure_is_no_absence() {
-        let some = |text: &str| Ok(Reply::Addresses(vec![text.parse().unwrap()], Duration::from_secs(9)));
+        let some = |text: &str| {
+            let addresses = vec![text.parse().unwrap()];
+            Ok(Reply::Addresses(addresses, Duration::from_secs(9)))
+        };
         let none = || Ok(Reply::Addresses(Vec::new(), Duration::MAX));
         let silence = || NoAnswer::Silence("no answer".to_owned());
         let failed = || Err(silence());
-        let found = |texts: &[&str]| {
+        let found = |texts: &[&str], unheard| {
             Ok(Found {
                 addresses: texts.iter().map(|text| text.parse().unwrap()).collect(),
                 ttl: Duration::from_secs(9),
+                unheard,
             })
         };
+        let join = |v4, v6| join((Family::V4, v4), (Family::V6, v6));
         let (v4, v6) = ("192.0.2.1", "2001:db8::1");
-        assert_eq!(join(some(v6), some(v4)), found(&[v4, v6]));
-        assert_eq!(join(some(v4), failed()), found(&[v4]));
-        assert_eq!(join(none(), some(v6)), found(&[v6]));
+        assert_eq!(join(some(v4), some(v6)), found(&[v4, v6], None));
+        assert_eq!(join(some(v4), failed()), found(&[v4], Some(Family::V6)));
+        assert_eq!(join(none(), some(v6)), found(&[v6], None));
         assert_eq!(join(failed(), none()), Err(Missing::Unsure(silence())));
         let no_name = || Err(Missing::Nothing("there is no such name"));
         assert_eq!(join(Ok(Reply::NoSuchName), failed()), no_name(), "for whatever family");

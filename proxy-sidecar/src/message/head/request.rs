@@ -1,5 +1,6 @@
 //! The head of a request, from the application to the cluster.
 
+use std::cell::{Ref, RefCell};
 use std::ops::Range;
 
 use httparse::{EMPTY_HEADER, Header};
@@ -22,8 +23,8 @@ pub(crate) struct Request {
     pub(crate) keep_alive: bool,
     /// The protocol that the connection is to change to, in lower case.
     pub(crate) upgrade: Option<String>,
-    /// All of it as it goes on.
-    head: Scratch,
+    /// All of it as it goes on, until it is not needed any more.
+    head: RefCell<Scratch>,
     /// Where in `head` the path begins,
     path: usize,
     /// and where the value of Host is.
@@ -104,29 +105,35 @@ impl Request {
             is_http11,
             keep_alive: is_http11 && !has_token(headers, "connection", "close"),
             upgrade,
-            head,
+            head: RefCell::new(head),
             path: method.len() + 1,
             host,
         })
     }
 
     /// The client's Host; empty if it has none.
-    pub(crate) fn host(&self) -> &[u8] {
-        &self.head[self.host.clone()]
+    pub(crate) fn host(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.head.borrow(), |head| &head[self.host.clone()])
+    }
+
+    /// It has been sent, and will not be again.
+    pub(crate) fn forget_head(&self) {
+        self.head.take();
     }
 
     /// Appends the head as it goes to an endpoint; `host` replaces the client's, and `prefix` goes before its path.
     pub(crate) fn encode(&self, out: &mut Vec<u8>, host: Option<&str>, prefix: &str) {
-        out.extend_from_slice(&self.head[..self.path]);
-        if self.head[self.path] == b'/' {
+        let head = self.head.borrow();
+        out.extend_from_slice(&head[..self.path]);
+        if head[self.path] == b'/' {
             out.extend_from_slice(prefix.as_bytes());
         }
         let Some(host) = host else {
-            return out.extend_from_slice(&self.head[self.path..]);
+            return out.extend_from_slice(&head[self.path..]);
         };
-        out.extend_from_slice(&self.head[self.path..self.host.start]);
+        out.extend_from_slice(&head[self.path..self.host.start]);
         out.extend_from_slice(host.as_bytes());
-        out.extend_from_slice(&self.head[self.host.end..]);
+        out.extend_from_slice(&head[self.host.end..]);
     }
 }
 
@@ -308,7 +315,13 @@ mod tests {
         ] {
             let found = parse(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
             assert_eq!(
-                found.map(|r| r.head.split_inclusive(|b| *b == b'\n').next().unwrap().to_vec()),
+                found.map(|r| r
+                    .head
+                    .borrow()
+                    .split_inclusive(|b| *b == b'\n')
+                    .next()
+                    .unwrap()
+                    .to_vec()),
                 result.map(|line| line.as_bytes().to_vec()),
                 "{target}"
             );

@@ -32,7 +32,7 @@ impl Rewrite<'_> {
                 .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
         let Some(scheme) = schemes.iter().find(is_of) else {
-            return out.extend_from_slice(self.strip(value));
+            return self.path(value, out);
         };
         let rest = &value[scheme.len()..];
         let end = rest
@@ -40,17 +40,25 @@ impl Rewrite<'_> {
             .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
             .unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        if !self.is_endpoint(authority) {
+        let is_own = match self.endpoint {
+            Some(_) => self.is_endpoint(authority),
+            // The application's Host was kept: that is what the endpoint calls itself.
+            None => authority.eq_ignore_ascii_case(self.host),
+        };
+        if !is_own {
             return out.extend_from_slice(value);
         }
-        if !self.host.is_empty() {
-            out.extend_from_slice(scheme);
-            out.extend_from_slice(self.host);
+        if self.host.is_empty() {
+            return self.path(if path.is_empty() { b"/" } else { path }, out);
         }
+        out.extend_from_slice(scheme);
+        out.extend_from_slice(self.host);
         let path = self.strip(path);
-        if self.host.is_empty() && !path.starts_with(b"/") {
-            out.push(b'/');
-        }
+        out.extend_from_slice(if path.starts_with(b"?") && !self.prefix.is_empty() {
+            b"/"
+        } else {
+            b""
+        });
         out.extend_from_slice(path);
     }
 
@@ -60,10 +68,26 @@ impl Rewrite<'_> {
             .is_some_and(|endpoint| endpoint.as_bytes().eq_ignore_ascii_case(authority))
     }
 
-    /// A path of the endpoint as one of the proxy.
+    /// A path of the endpoint as one of the proxy, and never as anything else.
+    fn path(&self, path: &[u8], out: &mut Vec<u8>) {
+        let stripped = self.strip(path);
+        if stripped.len() != path.len() {
+            match stripped {
+                // It would name a host: RFC 3986, section 4.2.
+                [b'/', b'/', ..] => out.extend_from_slice(b"/."),
+                // It would be of the page that was asked for.
+                [b'?' | b'#', ..] => out.push(b'/'),
+                _ => {}
+            }
+        }
+        out.extend_from_slice(stripped);
+    }
+
+    /// Without the prefix.
     fn strip<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         match path.strip_prefix(self.prefix.as_bytes()) {
-            Some(b"") if !self.prefix.is_empty() => b"/",
+            _ if self.prefix.is_empty() => path,
+            Some(b"") => b"/",
             Some(rest) if matches!(rest.first(), Some(b'/' | b'?' | b'#')) => rest,
             _ => path,
         }
@@ -72,18 +96,18 @@ impl Rewrite<'_> {
     /// A cookie for the endpoint's domain, or for all below it, is one for whoever asked.
     fn cookie(&self, value: &[u8], out: &mut Vec<u8>) {
         for (number, part) in value.split(|byte| *byte == b';').enumerate() {
-            let text = part.trim_ascii();
             let attribute = |name: &[u8]| {
-                let (found, value) = text.split_at_checked(name.len())?;
+                let at = part.iter().position(|byte| *byte == b'=')?;
+                let (found, value) = (part[..at].trim_ascii(), part[at + 1..].trim_ascii());
                 found.eq_ignore_ascii_case(name).then_some(value)
             };
-            if number > 0 && attribute(b"domain=").is_some_and(|domain| self.is_within(domain)) {
+            if number > 0 && attribute(b"domain").is_some_and(|domain| self.is_within(domain)) {
                 continue;
             }
             if number > 0 {
                 out.push(b';');
             }
-            match attribute(b"path=").filter(|_| number > 0) {
+            match attribute(b"path").filter(|_| number > 0) {
                 Some(path) => {
                     out.extend_from_slice(b" Path=");
                     out.extend_from_slice(self.strip(path));
@@ -136,7 +160,12 @@ mod tests {
             ("http://es-1.example:9200", "http://127.0.0.1:8081"),
             ("http://es-1.example:9200/other", "http://127.0.0.1:8081/other"),
             ("/api/a", "/a"),
-            ("/api?a", "?a"),
+            ("/api?a", "/?a"),
+            ("/api#a", "/#a"),
+            ("http://es-1.example:9200/api?a", "http://127.0.0.1:8081/?a"),
+            // A path is never turned into a host.
+            ("/api//evil.example/", "/.//evil.example/"),
+            ("//evil.example/", "//evil.example/"),
             ("/apis/a", "/apis/a"),
             ("a/b", "a/b"),
             ("", ""),
@@ -154,11 +183,19 @@ mod tests {
         let old = Rewrite { host: b"", ..REWRITE };
         assert_eq!(rewritten(old, "Location", "http://es-1.example:9200/api/a"), "/a");
         assert_eq!(rewritten(old, "Location", "http://es-1.example:9200"), "/");
+        assert_eq!(
+            rewritten(old, "Location", "http://es-1.example:9200/api//evil.example"),
+            "/.//evil.example"
+        );
         let kept = Rewrite {
             endpoint: None,
-            prefix: "",
             ..REWRITE
         };
+        assert_eq!(
+            rewritten(kept, "Location", "http://127.0.0.1:8081/api/a"),
+            "http://127.0.0.1:8081/a"
+        );
+        let kept = Rewrite { prefix: "", ..kept };
         for location in ["http://es-1.example:9200/a", "/a", "//a"] {
             assert_eq!(rewritten(kept, "Location", location), location);
         }
@@ -185,6 +222,7 @@ mod tests {
                 "a=b; path=/api/x; domain=other.example",
                 "a=b; Path=/x; domain=other.example",
             ),
+            ("a=b; Domain = es-1.example; Path = /api/x", "a=b; Path=/x"),
             ("a=b; domain=1.example", "a=b; domain=1.example"),
             ("domain=es-1.example", "domain=es-1.example"),
         ] {
