@@ -67,7 +67,7 @@ spec:
       containers:
         - name: search
           image: localhost/peers:dev
-          args: [peers, backend, --listen, "0.0.0.0:8080", --name, \$(NAME)]
+          args: [backend, --listen, "0.0.0.0:8080", --name, \$(NAME)]
           env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
           readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
           # The cluster's name server says for five seconds more that it is there.

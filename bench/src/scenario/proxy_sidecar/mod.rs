@@ -164,18 +164,8 @@ fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Res
         on_disk: false,
         ours: Program::ours(place.binaries, "proxy-sidecar", "proxy-sidecar", &words),
         peers: vec![
-            peer(
-                "HAProxy",
-                HAPROXY,
-                "exec haproxy -db -f {scratch}/conf",
-                &["haproxy", "-v"],
-            ),
-            peer(
-                "nginx",
-                NGINX,
-                "exec nginx -c {scratch}/conf",
-                &["sh", "-c", "nginx -v 2>&1"],
-            ),
+            peer("HAProxy", "haproxy", "haproxy -db -f", &["haproxy", "-v"]),
+            peer("nginx", "nginx", "nginx -c", &["sh", "-c", "nginx -v 2>&1"]),
         ],
         goals: vec![Goal::cpu_ratio("HAProxy", haproxy)],
     })
