@@ -77,6 +77,17 @@ struct Progress<'r> {
     is_trying: bool,
 }
 
+impl Progress<'_> {
+    /// What becomes of the client after a complete response, which has told it whether the connection is to `close`.
+    fn next(&self, close: bool) -> Next {
+        match (close, self.request.keep_alive) {
+            (false, _) => Next::KeepAlive,
+            (true, false) if self.uploaded.get() => Next::Done,
+            (true, _) => Next::Close,
+        }
+    }
+}
+
 impl<'r> Upload<'r> {
     /// `keeps`: what is sent may have to be sent again.
     pub(super) fn new(request: &'r Request, keeps: bool) -> Self {
@@ -217,7 +228,7 @@ async fn receive(
     service: &Service,
     progress: &Progress<'_>,
 ) -> Outcome {
-    let mut buffer = Buffer::new();
+    let mut buffer = Buffer::large();
     let out = RefCell::new(Outgoing::new(false));
     let mut interims = 0;
     let response = loop {
@@ -275,10 +286,9 @@ async fn receive(
     };
     match body.copy(server, client, &progress.activity).await {
         Ok(()) => {
-            let next = if close { Next::Close } else { Next::KeepAlive };
             // Bytes after the response belong to nothing that was asked.
             Outcome::Complete {
-                next,
+                next: progress.next(close),
                 reusable: reusable && buffer.is_empty() && progress.uploaded.get(),
             }
         }

@@ -80,6 +80,7 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
         drop(turn);
         match next {
             Next::KeepAlive => skip_empty_lines(&mut input),
+            Next::Done => return,
             Next::Close => {
                 drop(under_way);
                 return linger(&mut client).await;

@@ -7,6 +7,9 @@ use crate::stream::{Buffer, Stream};
 #[derive(Debug)]
 pub(crate) enum Next {
     KeepAlive,
+    /// The client has asked for the end, and has sent all it had to: nothing more will come that could reset the answer away.
+    Done,
+    /// The client may still be sending.
     Close,
     /// The response was cut short, or the client left.
     Abort,

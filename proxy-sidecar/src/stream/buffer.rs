@@ -36,6 +36,13 @@ impl Buffer {
         }
     }
 
+    /// For what comes whole more often than not: a large block costs no more while it is soon given back.
+    pub(crate) fn large() -> Self {
+        let mut buffer = Self::new();
+        buffer.size = Size::Large;
+        buffer
+    }
+
     /// What has been read and not consumed.
     pub(crate) fn filled(&self) -> &[u8] {
         &self.data[self.start..self.end]
