@@ -89,7 +89,11 @@ impl Service {
         let Some(endpoint) = self.pick(exchange, &Race::new()) else {
             return Err(exchange.exhausted(&self.config.name));
         };
-        let kept = if fresh { None } else { endpoint.take_kept() };
+        let kept = if fresh {
+            None
+        } else {
+            endpoint.take_kept(exchange.can_repeat(&self.budget))
+        };
         match kept {
             Some(Kept { stream, retires }) => Ok(Lease {
                 endpoint,

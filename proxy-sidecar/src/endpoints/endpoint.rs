@@ -82,14 +82,14 @@ impl Endpoint {
     }
 
     /// A connection that was kept.
-    pub(crate) fn take_kept(&self) -> Option<Kept> {
-        self.pool.take(Instant::now())
+    pub(crate) fn take_kept(&self, can_repeat: bool) -> Option<Kept> {
+        self.pool.take(Instant::now(), can_repeat)
     }
 
     /// Keeps a connection for the next request.
     pub(crate) fn keep(&self, kept: Kept, max_idle: Duration) {
         if !self.draining.get() {
-            self.pool.put(kept, Instant::now() + max_idle);
+            self.pool.put(kept, max_idle);
         }
     }
 

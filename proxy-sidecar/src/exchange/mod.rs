@@ -81,7 +81,12 @@ impl Exchange {
 
     /// Should it fail, it can be sent again: it may be the one that tells whether an endpoint is back.
     pub(crate) fn may_probe(&self, budget: &RetryBudget) -> bool {
-        self.idempotent && self.is_small && self.retries > 0 && self.tries.is_empty() && budget.has_some()
+        self.tries.is_empty() && self.can_repeat(budget)
+    }
+
+    /// Should it fail before there is an answer, it can be sent again.
+    pub(crate) fn can_repeat(&self, budget: &RetryBudget) -> bool {
+        self.idempotent && self.is_small && self.retries > 0 && budget.has_some()
     }
 
     /// There was no connection. Nothing was sent: every endpoint may be asked, whatever the method.

@@ -1,6 +1,7 @@
 //! Idle connections to one endpoint, the last one used first.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -8,6 +9,8 @@ use crate::stream::Stream;
 
 /// Of one endpoint; more are rarely of use, and each takes an open file.
 const MAX_IDLE: usize = 256;
+/// A moment.
+const RECENT: Duration = Duration::from_millis(2);
 
 /// Connections that wait for a request.
 #[derive(Debug, Default)]
@@ -26,27 +29,31 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 struct Idle {
     kept: Kept,
+    since: Instant,
     until: Instant,
 }
 
 impl Pool {
-    /// A connection that is open as far as can be seen from here.
-    pub(crate) fn take(&self, now: Instant) -> Option<Kept> {
+    /// A connection that is open as far as can be seen from here. For a request that can be sent again, one that was in use a moment ago is
+    /// taken as it is: to look costs a system call.
+    pub(crate) fn take(&self, now: Instant, can_repeat: bool) -> Option<Kept> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { kept, until }) = idle.pop() {
-            if now < until && kept.stream.is_quiet() {
+        while let Some(Idle { kept, since, until }) = idle.pop() {
+            let is_recent = can_repeat && now - since < RECENT;
+            if now < until && (is_recent || kept.stream.is_quiet()) {
                 return Some(kept);
             }
         }
         None
     }
 
-    /// Keeps a connection until `until`, or until it retires.
-    pub(crate) fn put(&self, kept: Kept, until: Instant) {
+    /// Keeps a connection for `within`, or until it retires.
+    pub(crate) fn put(&self, kept: Kept, within: Duration) {
         let mut idle = self.idle.borrow_mut();
-        let until = until.min(kept.retires);
+        let since = Instant::now();
+        let until = (since + within).min(kept.retires);
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { kept, until });
+            idle.push(Idle { kept, since, until });
         }
     }
 
