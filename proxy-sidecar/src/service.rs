@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Balance, Protocol, ServiceConfig};
 use crate::dial::{Dial, DialError, Event, Race};
-use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
+use crate::endpoints::{Cluster, InFlight, Names};
 use crate::exchange::{Exchange, Failed};
 use crate::metrics::ServiceMetrics;
 use crate::policy::balance::{Candidate, Rank, pick};
@@ -194,20 +194,19 @@ impl Service {
             let Standing::Due { evidence, overdue } = due.standing() else {
                 continue;
             };
-            match evidence {
+            if evidence == Evidence::Unreachable {
                 // Whether it takes connections again costs nobody's time.
-                Evidence::Unreachable if !Rc::ptr_eq(due, endpoint) && self.background.len() < MAX_BACKGROUND => {
+                if !Rc::ptr_eq(due, endpoint) && self.background.len() < MAX_BACKGROUND {
                     self.adopt(Dial::start(InFlight::on(due), self.config.times.connect));
                 }
-                Evidence::Unreachable => {}
+            } else if race.is_over() && endpoint.standing() == Standing::Well {
                 // Only somebody's request can tell whether it answers.
-                Evidence::Silent | Evidence::BrokenOff if !race.is_over() => {}
-                Evidence::Silent | Evidence::BrokenOff if endpoint.standing() != Standing::Well => {}
-                Evidence::Silent | Evidence::BrokenOff if exchange.may_probe(&self.budget) => {
+                if exchange.may_probe(&self.budget) {
                     return Some(InFlight::trying(due));
                 }
-                Evidence::Silent | Evidence::BrokenOff if overdue => endpoint = due,
-                Evidence::Silent | Evidence::BrokenOff => {}
+                if overdue {
+                    endpoint = due;
+                }
             }
         }
         Some(InFlight::on(endpoint))
@@ -261,7 +260,7 @@ impl Service {
         if self.may_tell() {
             tracing::warn!(
                 service = self.config.name,
-                endpoint = lease.endpoint().label,
+                endpoint = lease.endpoint.label,
                 why,
                 "response cut short; told once a second at most"
             );
@@ -316,11 +315,7 @@ impl Service {
 
     /// Closes connections that nobody needed for a while.
     pub(crate) fn sweep(&self) {
-        let members = self.cluster.members();
-        members
-            .iter()
-            .filter(|endpoint| endpoint.kept() > 0)
-            .for_each(|endpoint| endpoint.sweep());
+        self.cluster.members().iter().for_each(|endpoint| endpoint.sweep());
     }
 }
 
@@ -356,9 +351,5 @@ impl Lease {
             proof,
             error,
         }
-    }
-
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
     }
 }

@@ -93,10 +93,6 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn kept(&self) -> usize {
-        self.pool.len()
-    }
-
     /// Closes what has been kept for long enough.
     pub(crate) fn sweep(&self) {
         self.pool.sweep(Instant::now());

@@ -258,10 +258,10 @@ async fn receive(
     progress.out.borrow_mut().forget();
     progress.request.forget_head();
     progress.activity.limit(service.config.times.idle);
-    if response.status == 101 && !progress.uploaded.get() {
-        return Outcome::Cut("it changed the protocol before it had the whole request".into());
-    }
     if response.status == 101 {
+        if !progress.uploaded.get() {
+            return Outcome::Cut("it changed the protocol before it had the whole request".into());
+        }
         out.borrow_mut().start(|out| response.encode(out, Framing::None, false));
         return if flush(&out, client).await.is_ok() {
             Outcome::Upgraded(buffer)

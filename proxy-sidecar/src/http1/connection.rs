@@ -171,7 +171,7 @@ async fn read_head(
 /// Answers a request that was not understood; where the next one would begin is not known, so the connection ends.
 pub(crate) async fn refuse(client: &mut Stream, service: &Service, error: &Error) {
     service.tell(error);
-    if tokio::time::timeout(HEAD_TIMEOUT, client.write_all(&error.encode(true, false)))
+    if tokio::time::timeout(HEAD_TIMEOUT, client.split().1.write_all(&error.encode(true, false)))
         .await
         .is_ok_and(|written| written.is_ok())
     {
@@ -181,13 +181,13 @@ pub(crate) async fn refuse(client: &mut Stream, service: &Service, error: &Error
 
 /// Ends our direction and reads the other to its end, for a limited time.
 async fn linger(client: &mut Stream) {
-    if client.shutdown().await.is_err() {
+    let (mut reader, mut writer) = client.split();
+    if writer.shutdown().await.is_err() {
         return;
     }
     let mut rest = Buffer::new();
-    let (mut client, _) = client.split();
     let rest = async {
-        while matches!(rest.fill(&mut client).await, Ok(count) if count > 0) {
+        while matches!(rest.fill(&mut reader).await, Ok(count) if count > 0) {
             rest.consume(rest.filled().len());
         }
     };

@@ -151,6 +151,7 @@ async fn answer_and_close(client: &mut Stream, request: &Request, service: &Serv
 
 /// False when the client does not take it in time.
 async fn write(client: &mut Stream, service: &Service, bytes: &[u8]) -> bool {
+    let (_, mut client) = client.split();
     tokio::time::timeout(service.config.times.idle, client.write_all(bytes))
         .await
         .is_ok_and(|written| written.is_ok())

@@ -67,8 +67,4 @@ impl Pool {
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.idle.borrow().len()
-    }
 }

@@ -12,80 +12,51 @@ use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Traffic, Wor
 pub(super) const REQUESTS: Scenario = Scenario {
     name: "proxy-requests",
     kind: Kind::Runs(|place| {
-        let traffic = Traffic {
-            body: 41,
-            per: 100_000,
-            ..KEPT
-        };
-        prepare(
-            place,
-            traffic,
-            "100,000 requests with a body of 41 bytes, on 64 connections that are kept",
-            0.85,
-        )
+        let what = "100,000 requests with a body of 41 bytes, on 64 connections that are kept";
+        prepare(place, SMALL, what, 0.85)
     }),
 };
 
 pub(super) const CONNECTIONS: Scenario = Scenario {
     name: "proxy-connections",
     kind: Kind::Runs(|place| {
-        let traffic = Traffic {
-            body: 41,
-            per: 100_000,
-            close: true,
-            ..KEPT
-        };
-        prepare(
-            place,
-            traffic,
-            "100,000 requests with a body of 41 bytes, each on a connection of its own",
-            1.1,
-        )
+        let what = "100,000 requests with a body of 41 bytes, each on a connection of its own";
+        prepare(place, Traffic { close: true, ..SMALL }, what, 1.1)
     }),
 };
 
 pub(super) const MEDIUM: Scenario = Scenario {
     name: "proxy-medium",
     kind: Kind::Runs(|place| {
-        let traffic = Traffic {
-            body: 16 << 10,
-            per: 1 << 16,
-            ..KEPT
-        };
-        prepare(
-            place,
-            traffic,
-            "1 GiB in bodies of 16 KiB, on 64 connections that are kept",
-            0.9,
-        )
+        let what = "1 GiB in bodies of 16 KiB, on 64 connections that are kept";
+        prepare(place, a_gib_of(16 << 10, 64), what, 0.9)
     }),
 };
 
 pub(super) const LARGE: Scenario = Scenario {
     name: "proxy-large",
     kind: Kind::Runs(|place| {
-        let traffic = Traffic {
-            body: 256 << 10,
-            per: 1 << 12,
-            connections: 16,
-            ..KEPT
-        };
-        prepare(
-            place,
-            traffic,
-            "1 GiB in bodies of 256 KiB, on 16 connections that are kept",
-            0.9,
-        )
+        let what = "1 GiB in bodies of 256 KiB, on 16 connections that are kept";
+        prepare(place, a_gib_of(256 << 10, 16), what, 0.9)
     }),
 };
 
-const KEPT: Traffic = Traffic {
+const SMALL: Traffic = Traffic {
     connections: 64,
     seconds: 5,
-    body: 0,
-    per: 1,
+    body: 41,
+    per: 100_000,
     close: false,
 };
+
+fn a_gib_of(body: u64, connections: u64) -> Traffic {
+    Traffic {
+        connections,
+        body,
+        per: (1 << 30) / body,
+        ..SMALL
+    }
+}
 
 /// As its documentation has it, with one thread.
 const HAPROXY: &str = "\

@@ -85,10 +85,11 @@ impl Resolver {
             });
         }
         let mut conf = ResolvConf::parse(&read(RESOLV_CONF));
-        if !self.servers.is_empty() {
+        if self.servers.is_empty() {
+            once_each(&mut conf.servers);
+        } else {
             conf.servers.clone_from(&self.servers);
         }
-        once_each(&mut conf.servers);
         let mut unknown = Unknown::Nothing("there is no such name");
         for name in conf.candidates(host) {
             match both_families(&conf, &name).await {
