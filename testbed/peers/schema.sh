@@ -21,7 +21,7 @@ check_schema() {
     agreed init-copy refused <<<'{source: /a, dest: /d, deadline: 10}'
     agreed log-sidecar valid <<<'{include: /logs/*.log, to: stdout, flush-interval: 1s, admin: off}'
     agreed log-sidecar refused <<<'{include: /logs/*.log, to: stdout, flush-interval: 5}'
-    agreed proxy-sidecar valid <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80}, db: {listen: "127.0.0.1:54", to: [tcp://a:1, tcp://b:1], retries: 0}}}'
+    agreed proxy-sidecar valid <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80}, db: {listen: "127.0.0.1:54", to: [tcp://a:1, tcp://b:1], balance: sticky}}}'
     agreed proxy-sidecar refused <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80, retries: many}}}'
     agreed proxy-sidecar refused <<<'{services: {orders: {listen: "127.0.0.1:81", to: http://o.example:80, grace: 1s}}}'
     agreed adapter-sidecar valid <<<'{listen: ":9102", metrics-from: "http://127.0.0.1:8080/health", on-down: metric}'
