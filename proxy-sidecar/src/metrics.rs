@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     retries: Family<Labels, Counter>,
     connections: Family<Labels, Gauge>,
     under_way: Family<Labels, Gauge>,
+    handshakes: Family<Labels, Counter>,
+    unverified: Family<Labels, Gauge>,
 }
 
 /// One service's counters; they are shown as long as there is the service.
@@ -39,6 +41,9 @@ pub(crate) struct ServiceMetrics {
     pub(crate) retries_denied: Series<Labels, Counter>,
     pub(crate) connections: Series<Labels, Gauge>,
     pub(crate) under_way: Series<Labels, Gauge>,
+    /// Those in full, and those that resumed an earlier session.
+    handshakes: [Series<Labels, Counter>; 2],
+    pub(crate) unverified: Series<Labels, Gauge>,
 }
 
 impl Metrics {
@@ -75,6 +80,16 @@ impl Metrics {
             "Requests or tunnels under way",
             metrics.under_way.clone(),
         );
+        registry.register(
+            "tls_handshakes",
+            "TLS handshakes with endpoints, in full and resumed",
+            metrics.handshakes.clone(),
+        );
+        registry.register(
+            "tls_unverified",
+            "1 while any server is believed to be an endpoint (tls-insecure)",
+            metrics.unverified.clone(),
+        );
         metrics
     }
 
@@ -91,7 +106,9 @@ impl Metrics {
             retries: Series::of(&self.retries, with("outcome", "tried")),
             retries_denied: Series::of(&self.retries, with("outcome", "denied")),
             connections: Series::of(&self.connections, alone.clone()),
-            under_way: Series::of(&self.under_way, alone),
+            under_way: Series::of(&self.under_way, alone.clone()),
+            handshakes: ["full", "resumed"].map(|kind| Series::of(&self.handshakes, with("kind", kind))),
+            unverified: Series::of(&self.unverified, alone),
         })
     }
 }
@@ -99,6 +116,10 @@ impl Metrics {
 impl ServiceMetrics {
     pub(crate) fn failed(&self, reason: Reason) {
         self.failures[reason as usize].inc();
+    }
+
+    pub(crate) fn handshake(&self, is_resumed: bool) {
+        self.handshakes[usize::from(is_resumed)].inc();
     }
 
     pub(crate) fn answered(&self, status: u16) {

@@ -22,6 +22,10 @@ pub(crate) enum Error {
     MaxConnections(usize),
     #[error("no endpoint of service {service} can be reached: {tried}")]
     Unreachable { service: String, tried: String },
+    #[error("no endpoint of service {service} can be trusted: {tried}")]
+    Certificate { service: String, tried: String },
+    #[error("no endpoint of service {service} ends a TLS handshake: {tried}")]
+    Handshake { service: String, tried: String },
     #[error("service {service} has no endpoints: {why}")]
     Unresolved { service: String, why: String },
     #[error("endpoint {endpoint} broke off before it answered: {why}")]
@@ -47,13 +51,15 @@ pub(crate) enum Reason {
     MaxConnections,
     Unresolved,
     Unreachable,
+    Certificate,
+    Handshake,
     BrokenOff,
     Untrusted,
     ResponseTimeout,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Refused,
         Self::HeadTooLarge,
         Self::HeadTimeout,
@@ -63,6 +69,8 @@ impl Reason {
         Self::MaxConnections,
         Self::Unresolved,
         Self::Unreachable,
+        Self::Certificate,
+        Self::Handshake,
         Self::BrokenOff,
         Self::Untrusted,
         Self::ResponseTimeout,
@@ -79,6 +87,8 @@ impl Reason {
             Self::MaxConnections => "max_connections",
             Self::Unresolved => "unresolved",
             Self::Unreachable => "unreachable",
+            Self::Certificate => "certificate",
+            Self::Handshake => "handshake",
             Self::BrokenOff => "broken_off",
             Self::Untrusted => "untrusted",
             Self::ResponseTimeout => "response_timeout",
@@ -98,6 +108,8 @@ impl Error {
             Self::MaxConnections(_) => Reason::MaxConnections,
             Self::Unresolved { .. } => Reason::Unresolved,
             Self::Unreachable { .. } => Reason::Unreachable,
+            Self::Certificate { .. } => Reason::Certificate,
+            Self::Handshake { .. } => Reason::Handshake,
             Self::BrokenOff { .. } => Reason::BrokenOff,
             Self::Untrusted { .. } => Reason::Untrusted,
             Self::Timeout { .. } => Reason::ResponseTimeout,
@@ -114,6 +126,8 @@ impl Error {
             Reason::MaxRequests | Reason::MaxConnections => (503, "connection_limit_reached"),
             Reason::Unresolved => (503, "dns_error"),
             Reason::Unreachable => (503, "destination_unavailable"),
+            Reason::Certificate => (502, "tls_certificate_error"),
+            Reason::Handshake => (502, "tls_protocol_error"),
             Reason::BrokenOff => (502, "connection_terminated"),
             Reason::Untrusted => (502, "http_protocol_error"),
             Reason::ResponseTimeout => (504, "http_response_timeout"),

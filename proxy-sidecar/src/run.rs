@@ -58,6 +58,13 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
             tracing::warn!(service = service.name, address = %service.listen, "listening beyond loopback: anybody who reaches the pod can use this");
         }
         let service = Service::new(service.clone(), metrics.service(&service.name), &mut names);
+        if service.config.is_insecure {
+            tracing::warn!(
+                service = service.config.name,
+                "--tls-insecure: any server is believed to be an endpoint; whoever is on the way reads and changes everything"
+            );
+            service.metrics.unverified.set(1);
+        }
         served.borrow_mut().push(Rc::clone(&service.metrics));
         listeners.spawn_local(accept(listener, Rc::clone(&service), stop.clone(), Rc::clone(&quiet)));
         services.push(service);
@@ -92,7 +99,7 @@ async fn greet_all(services: Vec<Rc<Service>>, starting: Latch) {
     let mut left = services.into_iter().peekable();
     greet(starting, async || {
         while let Some(service) = left.peek() {
-            service.tunnel().await.map_err(|error| error.to_string())?;
+            service.greet().await.map_err(|error| error.to_string())?;
             left.next();
         }
         Ok(())

@@ -111,6 +111,15 @@ impl Service {
         self.lease(&mut Exchange::new(false, false, 0), true).await
     }
 
+    /// Is some endpoint there? A handshake was worth its while, so whoever asks first may use the connection.
+    pub(crate) async fn greet(self: &Rc<Self>) -> Result<(), Error> {
+        let lease = self.tunnel().await?;
+        if self.config.protocol == Protocol::Http && lease.endpoint.target.secure.is_some() {
+            self.give_back(lease);
+        }
+        Ok(())
+    }
+
     /// Keeps the connection for the next request.
     pub(crate) fn give_back(&self, lease: Lease) {
         let Lease {
@@ -139,7 +148,7 @@ impl Service {
             }
             match race.next().await {
                 Event::Connected(endpoint, stream) => {
-                    endpoint.connected();
+                    self.connected(&endpoint, &stream);
                     // One that is only being tried is not the one to stay with.
                     if !endpoint.is_probe() {
                         self.current.set(Some(endpoint.id));
@@ -156,7 +165,7 @@ impl Service {
                 Event::Failed(dial, error) => {
                     failed(&dial, &error);
                     let endpoint = &dial.endpoint;
-                    exchange.unreached(endpoint.id, &endpoint.label, &error);
+                    exchange.unreached(endpoint.id, &endpoint.label, error.reason(), &error);
                 }
                 Event::Late => {}
             }
@@ -219,7 +228,7 @@ impl Service {
             match dial.end().await {
                 Ok(stream) => {
                     let endpoint = &dial.endpoint;
-                    endpoint.connected();
+                    service.connected(endpoint, &stream);
                     // A tunnel needs one of its own.
                     if service.config.protocol == Protocol::Http {
                         let retires = service.retires();
@@ -229,6 +238,13 @@ impl Service {
                 Err(error) => failed(&dial, &error),
             }
         });
+    }
+
+    fn connected(&self, endpoint: &InFlight, stream: &Stream) {
+        endpoint.connected();
+        if let Some(is_resumed) = stream.is_resumed() {
+            self.metrics.handshake(is_resumed);
+        }
     }
 
     /// Waits until it is known who the members are.

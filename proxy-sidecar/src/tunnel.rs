@@ -129,7 +129,7 @@ async fn send(output: &mut Writer<'_>, buffer: &mut Buffer, activity: &Activity)
         buffer.consume(taken);
         activity.mark();
     }
-    Ok(())
+    output.flush().await.map_err(Broken::Write)
 }
 
 /// Moves what comes until nothing does; what follows is copied again, which costs less for a few bytes.

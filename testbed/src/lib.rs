@@ -5,5 +5,6 @@ pub mod contract;
 pub mod http;
 pub mod peer;
 pub mod process;
+pub mod tls;
 pub mod trace;
 pub mod wait;

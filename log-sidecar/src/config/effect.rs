@@ -2,10 +2,10 @@
 
 use pod_contract::aws;
 use pod_contract::config::Settings;
+use pod_contract::tls;
 
 use crate::sink::Target;
 
-pub(super) const OF_TLS: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
 pub(super) const OF_THE_NETWORK: [&str; 11] = [
     "shared-key",
     "header",
@@ -53,11 +53,11 @@ pub(super) fn refuse_without_effect(s: &mut Settings<'_>, target: &Target) {
     }
     match target.server() {
         None if matches!(target, Target::Stdout | Target::File(_)) => {
-            let of_network = OF_THE_NETWORK.iter().chain(&OF_TLS);
+            let of_network = OF_THE_NETWORK.iter().chain(&tls::NAMES);
             of_network.for_each(|name| s.pointless(name, "stdout and files answer at once and refuse nothing"));
         }
         Some(server) if !server.is_encrypted => {
-            OF_TLS
+            tls::NAMES
                 .iter()
                 .for_each(|name| s.pointless(name, "the sink is spoken to without TLS"));
         }

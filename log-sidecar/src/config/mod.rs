@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use pod_contract::config::Settings;
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
-use pod_contract::{admin, aws};
+use pod_contract::{admin, aws, tls};
 
 pub(crate) use self::delivery::Delivery;
-use self::effect::{OF_THE_NETWORK, OF_TLS};
+use self::effect::OF_THE_NETWORK;
 pub(crate) use self::flags::{AFTER_HELP, SECTIONS, VERBS, flags};
 pub(crate) use self::reading::Reading;
 use self::reading::Wanted;
@@ -150,7 +150,7 @@ impl Config {
         for name in OF_THE_NETWORK
             .iter()
             .chain(&aws::SETTINGS)
-            .chain(&OF_TLS)
+            .chain(&tls::NAMES)
             .chain(&["retry-max", "label"])
         {
             s.disregard(name);

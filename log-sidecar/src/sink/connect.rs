@@ -1,6 +1,5 @@
 //! Connections of the network sinks, in TLS where the URL says so.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +9,7 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use pod_contract::tls::{Renewing, explain};
+use pod_contract::tls::{Renewing, explained};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -60,12 +59,8 @@ impl Service<Uri> for Connector {
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let (mut text, mut next) = (String::new(), Some(error));
     while let Some(cause) = next {
-        if let Some(tls) = handshake(cause) {
-            let (why, remedy) = explain(tls);
-            return match remedy {
-                "" => format!("TLS: {why}"),
-                remedy => format!("TLS: {why}; remedy: {remedy}"),
-            };
+        if let Some(tls) = explained(cause) {
+            return tls;
         }
         if !text.is_empty() {
             text.push_str(": ");
@@ -74,12 +69,4 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
-}
-
-/// The error of rustls, which comes in one of the standard library's, or in several of them.
-fn handshake<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => handshake(inner),
-        None => cause.downcast_ref(),
-    }
 }

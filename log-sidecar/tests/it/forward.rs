@@ -11,10 +11,11 @@ use rmpv::Value;
 use rmpv::decode::read_value;
 use rmpv::encode::write_value;
 use sha2::{Digest as _, Sha512};
+use testbed::tls::{Authority, Front};
 use testbed::wait;
 
 use crate::Pod;
-use crate::secure::{Front, ca, config, flag, write};
+use crate::secure::{flag, write};
 
 /// What a server does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,10 +288,10 @@ fn both_sides_prove_that_they_know_the_key() {
 
 #[test]
 fn in_tls_too_connections_are_kept() {
-    let (pod, server, ours) = (Pod::new(), Server::start(None, || Does::Acknowledge), ca());
-    let front = Front::start(&server.address.to_string(), config(&ours, "127.0.0.1", None));
+    let (pod, server, ours) = (Pod::new(), Server::start(None, || Does::Acknowledge), Authority::new());
+    let front = Front::start(&server.address.to_string(), ours.server("127.0.0.1")).unwrap();
     let pem = write(&pod, "ca.pem", &ours.pem());
-    let running = pod.start_to(&format!("forward+tls://{}/app", front.address), &[&flag("ca", &pem)]);
+    let running = pod.start_to(&format!("forward+tls://{}/app", front.address()), &[&flag("ca", &pem)]);
     for round in 0..20 {
         pod.append_lines("app.log", round..round + 1);
         server.wait_for(round + 1);

@@ -1,103 +1,16 @@
 //! Sinks in TLS, and logins.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use testbed::process::{Running, run};
+use testbed::tls::{Authority, Front};
 use testbed::wait;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
 
 use crate::{BIN, Pod};
 
-static NUMBER: AtomicUsize = AtomicUsize::new(0);
-
-pub(crate) type Ca = CertifiedIssuer<'static, KeyPair>;
-
-/// Each by a name of its own.
-pub(crate) fn ca() -> Ca {
-    let mut params = CertificateParams::default();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("CA {number}"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// A certificate for `name`, and its key.
-fn signed(ca: &Ca, name: &str) -> (rcgen::Certificate, KeyPair) {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    (params.signed_by(&key, ca).unwrap(), key)
-}
-
-pub(crate) fn config(ca: &Ca, name: &str, clients: Option<&Ca>) -> Arc<ServerConfig> {
-    let provider = Arc::new(default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(DEFAULT_VERSIONS)
-        .unwrap();
-    let builder = match clients {
-        None => builder.with_no_client_auth(),
-        Some(clients) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(clients.der().clone()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            builder.with_client_cert_verifier(verifier.build().unwrap())
-        }
-    };
-    let (certificate, key) = signed(ca, name);
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
-}
-
-/// What ends TLS in front of a store; a new connection meets the settings of its time.
-pub(crate) struct Front {
-    pub(crate) address: SocketAddr,
-    config: Arc<Mutex<Arc<ServerConfig>>>,
-}
-
-impl Front {
-    pub(crate) fn start(store: &str, config: Arc<ServerConfig>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (config, store) = (Arc::new(Mutex::new(config)), store.to_owned());
-        let current = Arc::clone(&config);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let mut tasks = JoinSet::new();
-                while let Ok((stream, _)) = listener.accept().await {
-                    let acceptor = TlsAcceptor::from(Arc::clone(&current.lock().unwrap()));
-                    let store = store.clone();
-                    tasks.spawn(async move {
-                        let mut client = acceptor.accept(stream).await?;
-                        let mut server = tokio::net::TcpStream::connect(store).await?;
-                        tokio::io::copy_bidirectional(&mut client, &mut server).await
-                    });
-                }
-            });
-        });
-        Self { address, config }
-    }
-
-    fn to(&self) -> String {
-        format!("elasticsearch+https://{}/app", self.address)
-    }
+fn to(front: &Front) -> String {
+    format!("elasticsearch+https://{}/app", front.address())
 }
 
 pub(crate) fn write(pod: &Pod, name: &str, text: &str) -> PathBuf {
@@ -113,11 +26,11 @@ pub(crate) fn flag(name: &str, path: &std::path::Path) -> String {
 #[test]
 fn a_sink_in_tls_that_is_who_it_says_gets_every_line() {
     let pod = Pod::new();
-    let ca = ca();
-    let front = Front::start(&pod.store.address(), config(&ca, "127.0.0.1", None));
+    let ca = Authority::new();
+    let front = Front::start(&pod.store.address(), ca.server("127.0.0.1")).unwrap();
     pod.append_lines("app.log", 0..1000);
     let ca = flag("ca", &write(&pod, "ca.pem", &ca.pem()));
-    let running = pod.start_to(&front.to(), &[&ca]);
+    let running = pod.start_to(&to(&front), &[&ca]);
     pod.wait_for(1000);
     pod.stop(running);
     pod.assert_lines(1000);
@@ -126,22 +39,16 @@ fn a_sink_in_tls_that_is_who_it_says_gets_every_line() {
 #[test]
 fn a_sink_that_is_another_gets_nothing_and_is_waited_for_with_the_cause() {
     let pod = Pod::new();
-    let (ours, other) = (ca(), ca());
+    let (ours, other) = (Authority::new(), Authority::new());
     let ours_file = write(&pod, "ca.pem", &ours.pem());
     pod.append_lines("app.log", 0..10);
-    let start = |front: &Front, more: &[&str]| pod.start_to(&front.to(), more);
+    let start = |front: &Front, more: &[&str]| pod.start_to(&to(front), more);
     for (front, why) in [
-        (
-            config(&other, "127.0.0.1", None),
-            "does not lead to a CA that is trusted",
-        ),
-        (config(&ours, "es.example", None), "is for another name"),
-        (
-            config(&ours, "127.0.0.1", Some(&other)),
-            "it wants a client certificate",
-        ),
+        (other.server("127.0.0.1"), "does not lead to a CA that is trusted"),
+        (ours.server("es.example"), "is for another name"),
+        (ours.server_for("127.0.0.1", &other), "it wants a client certificate"),
     ] {
-        let front = Front::start(&pod.store.address(), front);
+        let front = Front::start(&pod.store.address(), front).unwrap();
         let running = start(&front, &[&flag("ca", &ours_file), "--grace=100ms"]);
         let told = running.wait_for_log(why);
         assert!(told.contains("remedy: "), "{told}");
@@ -149,15 +56,15 @@ fn a_sink_that_is_another_gets_nothing_and_is_waited_for_with_the_cause() {
         running.kill();
         // Once there is the right one behind the address, the same process would go on.
     }
-    let front = Front::start(&pod.store.address(), config(&other, "127.0.0.1", None));
+    let front = Front::start(&pod.store.address(), other.server("127.0.0.1")).unwrap();
     let running = start(&front, &[&flag("ca", &ours_file)]);
     running.wait_for_log("does not lead to a CA");
-    *front.config.lock().unwrap() = config(&ours, "127.0.0.1", None);
+    front.change(ours.server("127.0.0.1"));
     pod.wait_for(10);
     pod.stop(running);
 
     // Believed only when that is asked for, and told.
-    let front = Front::start(&pod.store.address(), config(&other, "es.example", None));
+    let front = Front::start(&pod.store.address(), other.server("es.example")).unwrap();
     pod.append_lines("app.log", 10..20);
     let running = start(&front, &["--tls-insecure"]);
     running.wait_for_log("any server is believed");
@@ -172,18 +79,17 @@ fn a_sink_that_is_another_gets_nothing_and_is_waited_for_with_the_cause() {
 #[test]
 fn a_client_certificate_is_renewed_under_load_and_no_line_is_lost() {
     let pod = Pod::new();
-    let (server, first, second) = (ca(), ca(), ca());
-    let front = Front::start(&pod.store.address(), config(&server, "127.0.0.1", Some(&first)));
+    let (server, first, second) = (Authority::new(), Authority::new(), Authority::new());
+    let front = Front::start(&pod.store.address(), server.server_for("127.0.0.1", &first)).unwrap();
     let ca_flag = flag("ca", &write(&pod, "ca.pem", &server.pem()));
-    let pair = |of: &Ca| signed(of, "client.example");
-    let (certificate, key) = pair(&first);
-    let certificate_file = write(&pod, "tls.crt", &certificate.pem());
-    let key_file = write(&pod, "tls.key", &key.serialize_pem());
+    let pair = first.pair("client.example");
+    let certificate_file = write(&pod, "tls.crt", &pair.certificate);
+    let key_file = write(&pod, "tls.key", &pair.key);
     let (certificate, key) = (
         flag("client-certificate", &certificate_file),
         flag("client-key", &key_file),
     );
-    let running = pod.start_to(&front.to(), &[&ca_flag, &certificate, &key]);
+    let running = pod.start_to(&to(&front), &[&ca_flag, &certificate, &key]);
     let mut lines = 0;
     let mut more = |pod: &Pod| {
         pod.append_lines("app.log", lines..lines + 100);
@@ -193,13 +99,13 @@ fn a_client_certificate_is_renewed_under_load_and_no_line_is_lost() {
     pod.wait_for(more(&pod));
 
     // The server goes over to clients of another CA, and cuts those that it has; the new pair comes half by half.
-    *front.config.lock().unwrap() = config(&server, "127.0.0.1", Some(&second));
+    front.change(server.server_for("127.0.0.1", &second));
     pod.store.cut();
-    let (certificate, key) = pair(&second);
-    fs::write(&certificate_file, certificate.pem()).unwrap();
+    let pair = second.pair("client.example");
+    fs::write(&certificate_file, pair.certificate).unwrap();
     let all = more(&pod);
     running.wait_for_log("the changed certificates cannot be used; the ones before are");
-    fs::write(&key_file, key.serialize_pem()).unwrap();
+    fs::write(&key_file, pair.key).unwrap();
     running.wait_for_log("certificates were read anew");
     pod.wait_for(all);
     pod.wait_for(more(&pod));

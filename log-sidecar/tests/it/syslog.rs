@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use testbed::tls::{Authority, Front};
 use testbed::wait;
 
 use crate::Pod;
-use crate::secure::{Front, ca, config, flag, write};
+use crate::secure::{flag, write};
 
 /// What a server does with a connection.
 #[derive(Debug, Clone, Copy)]
@@ -138,9 +139,9 @@ fn what_was_not_read_is_sent_again() {
 #[test]
 fn in_tls_the_server_has_to_be_who_it_says() {
     let (pod, server) = (Pod::new(), Server::start(|| Does::Read));
-    let (ours, other) = (ca(), ca());
-    let front = Front::start(&server.address.to_string(), config(&ours, "127.0.0.1", None));
-    let to = format!("syslog+tls://{}", front.address);
+    let (ours, other) = (Authority::new(), Authority::new());
+    let front = Front::start(&server.address.to_string(), ours.server("127.0.0.1")).unwrap();
+    let to = format!("syslog+tls://{}", front.address());
     let (right, wrong) = (
         write(&pod, "ca.pem", &ours.pem()),
         write(&pod, "other.pem", &other.pem()),

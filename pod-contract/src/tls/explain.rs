@@ -1,6 +1,21 @@
 //! Why a handshake failed: its name, its chain, its date or its protocol, and what helps.
 
+use std::io;
+
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+/// What failed, and the remedy, on one line; `None` if TLS is not what failed. Its error comes in one of the standard library's, or in
+/// several of them.
+pub fn explained(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        return explained(inner);
+    }
+    let (why, remedy) = explain(error.downcast_ref()?);
+    Some(match remedy {
+        "" => format!("TLS: {why}"),
+        remedy => format!("TLS: {why}; remedy: {remedy}"),
+    })
+}
 
 /// What failed, and the remedy.
 pub fn explain(error: &Error) -> (String, &'static str) {

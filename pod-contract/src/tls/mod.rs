@@ -19,9 +19,9 @@ mod server;
 mod settings;
 
 pub use client::{Trust, client};
-pub use explain::explain;
+pub use explain::{explain, explained};
 pub use material::{Identity, Material, Sources};
 pub use pem::public_keys;
 pub use renewing::Renewing;
 pub use server::server;
-pub use settings::{Tls, flags};
+pub use settings::{NAMES, Tls, flags};

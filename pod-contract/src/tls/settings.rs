@@ -14,6 +14,9 @@ pub struct Tls {
     pub trust: Trust,
 }
 
+/// What those settings are called.
+pub const NAMES: [&str; 4] = ["ca", "client-certificate", "client-key", "tls-insecure"];
+
 /// `--ca`, `--client-certificate`, `--client-key` and `--tls-insecure`.
 pub fn flags() -> Vec<Flag> {
     vec![

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use pod_contract::admin;
 use pod_contract::config::{Flag, Repeat, Section, list, setting};
+use pod_contract::tls;
 use pod_contract::units::Bytes;
 
-use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Tries, Upgrade};
+use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, TlsName, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
-The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes. All endpoints of a service have the same.
+The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS. All endpoints of a
+service have the same. A server in TLS is who its certificate says, or no request goes to it.
 Each address of a name is an endpoint; names are asked for again as their answers expire, and when connections fail.
 A request is sent again when none of it was sent (any method), or when it is idempotent, at most 64 KiB of it were sent and no response had begun.
 A client that has only ended its direction gets its answer; whether it has left is told by a reset, or when something is written to it.
@@ -84,6 +86,12 @@ pub(super) fn service_flags() -> Vec<Flag> {
             "What an old server may do in the head of a response: equal-lengths, bare-line-feeds [default: neither]",
         ),
     ];
+    all.push(setting::<TlsName>(
+        "tls-name",
+        "NAME",
+        "Who the endpoints' certificates have to be for, and what they are asked for [default: the host in the URL]",
+    ));
+    all.extend(tls::flags());
     all.extend(times());
     all.extend(limits());
     all
@@ -95,7 +103,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "connect-timeout",
             "DURATION",
-            "For one endpoint to accept a connection; another one is tried beside it after 250ms [default: 4s]",
+            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms [default: 4s]",
         ),
         setting::<Duration>(
             "resolve-timeout",

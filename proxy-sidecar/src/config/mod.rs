@@ -1,6 +1,7 @@
 //! Flags and the proved configuration: named services, each with its own listener and endpoints.
 
 mod flags;
+mod secure;
 mod service;
 mod words;
 

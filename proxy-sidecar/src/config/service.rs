@@ -6,7 +6,9 @@ use std::time::Duration;
 use pod_contract::config::Settings;
 use pod_contract::units::{Bytes, HostPort};
 
-use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Tries, Upgrade};
+use super::secure::Security;
+use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Scheme, Tries, Upgrade};
+use crate::dial::Secure;
 use crate::message::head::Rules;
 
 /// One listener and the cluster behind it.
@@ -16,6 +18,8 @@ pub(crate) struct ServiceConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) protocol: Protocol,
     pub(crate) targets: Vec<Target>,
+    /// In TLS, but with whoever answers.
+    pub(crate) is_insecure: bool,
     pub(crate) balance: Balance,
     pub(crate) host: HostHeader,
     pub(crate) rules: Rules,
@@ -33,13 +37,15 @@ pub(crate) enum Protocol {
 }
 
 /// An endpoint, or a name of several.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: HostPort,
     /// What Host says: without the scheme's default port.
     pub(crate) host: String,
     /// What its paths begin with, without a slash at the end.
     pub(crate) prefix: String,
+    /// In TLS, if that is how it is spoken to.
+    pub(crate) secure: Option<Secure>,
 }
 
 /// How long things may take.
@@ -73,7 +79,14 @@ impl ServiceConfig {
                 format!("max-head of service {name} has to be from 256B to 1MiB"),
             );
         }
-        let protocol = protocol(&name, &to, s)?;
+        let scheme = scheme(&name, &to, s)?;
+        let protocol = scheme.protocol();
+        let security = Security::prove(scheme, s)?;
+        let targets: Result<_, _> = to.into_iter().map(|url| Target::new(url, security.as_ref())).collect();
+        let targets = match targets {
+            Ok(targets) => targets,
+            Err(why) => return s.refuse_together(&["to"], why),
+        };
         let usual = match protocol {
             Protocol::Http => Balance::Least,
             Protocol::Tcp => Balance::Sticky,
@@ -82,7 +95,8 @@ impl ServiceConfig {
             name,
             listen: listen?,
             protocol,
-            targets: to.into_iter().map(Target::from).collect(),
+            targets,
+            is_insecure: security.is_some_and(|security| security.is_insecure),
             balance: balance?.unwrap_or(usual),
             host: host?,
             rules: rules?,
@@ -125,18 +139,23 @@ impl Times {
     }
 }
 
-impl From<EndpointUrl> for Target {
-    fn from(EndpointUrl(url): EndpointUrl) -> Self {
-        let whole = url.address.to_string();
-        let host = match whole.strip_suffix(":80") {
-            Some(host) if url.scheme == "http" => host.to_owned(),
-            _ => whole,
+impl Target {
+    fn new(EndpointUrl { scheme, url }: EndpointUrl, security: Option<&Security>) -> Result<Self, String> {
+        let towards = |security: &Security| {
+            let secure = security.towards(&url.address.host);
+            secure.map_err(|why| format!("no certificate can be for {}: {why}; give --tls-name", url.address.host))
         };
-        Self {
+        let secure = security.map(towards).transpose()?;
+        let mut host = url.address.to_string();
+        if scheme.default_port() == Some(url.address.port) {
+            host.truncate(host.rfind(':').unwrap_or(host.len()));
+        }
+        Ok(Self {
             address: url.address,
             host,
             prefix: url.path.trim_end_matches('/').to_owned(),
-        }
+            secure,
+        })
     }
 }
 
@@ -154,30 +173,32 @@ fn rules(s: &mut Settings<'_>) -> Option<Rules> {
     })
 }
 
-/// The protocol of a service, by the scheme that its endpoints have in common.
-fn protocol(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Protocol> {
-    if to.iter().all(|url| url.0.scheme == "http") {
-        return Some(Protocol::Http);
-    }
-    if to.iter().any(|url| url.0.scheme != "tcp") {
+/// The scheme that the endpoints of a service have in common.
+fn scheme(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Scheme> {
+    let scheme = to.first()?.scheme;
+    if to.iter().any(|url| url.scheme != scheme) {
         return s.refuse_together(
             &["to"],
             format!("the endpoints of service {name} have different schemes; one service speaks one protocol"),
         );
     }
-    for name in [
-        "host",
-        "upgrade",
-        "lenient",
-        "response-timeout",
-        "client-idle",
-        "upstream-idle",
-        "upstream-max-age",
-        "max-requests",
-        "max-head",
-        "retries",
-    ] {
-        s.pointless(name, "tcp:// carries bytes, and no requests");
+    if scheme.protocol() == Protocol::Tcp {
+        for name in OF_HTTP {
+            s.pointless(name, "the endpoints carry bytes, and no requests");
+        }
     }
-    Some(Protocol::Tcp)
+    Some(scheme)
 }
+
+const OF_HTTP: [&str; 10] = [
+    "host",
+    "upgrade",
+    "lenient",
+    "response-timeout",
+    "client-idle",
+    "upstream-idle",
+    "upstream-max-age",
+    "max-requests",
+    "max-head",
+    "retries",
+];

@@ -2,6 +2,9 @@
 
 use pod_contract::config::{Setting, Shape, Word};
 use pod_contract::units::Url;
+use rustls::pki_types::ServerName;
+
+use super::service::Protocol;
 
 /// Whose Host header the cluster sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,16 +66,70 @@ impl Setting for Upgrade {
     }
 }
 
+/// How endpoints are spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+    Tcp,
+    Tls,
+}
+
+impl Scheme {
+    const NAMES: [&str; 4] = ["http", "https", "tcp", "tls"];
+
+    fn of(name: &str) -> Self {
+        match name {
+            "http" => Self::Http,
+            "https" => Self::Https,
+            "tcp" => Self::Tcp,
+            _ => Self::Tls,
+        }
+    }
+
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            Self::Http | Self::Https => Protocol::Http,
+            Self::Tcp | Self::Tls => Protocol::Tcp,
+        }
+    }
+
+    pub(super) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Https | Self::Tls)
+    }
+
+    /// What is offered in a TLS handshake. Of bytes nobody knows what they are.
+    pub(super) fn alpn(self) -> &'static [&'static str] {
+        match self.protocol() {
+            Protocol::Http => &["http/1.1"],
+            Protocol::Tcp => &[],
+        }
+    }
+
+    /// What a Host header leaves out.
+    pub(super) fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Tcp | Self::Tls => None,
+        }
+    }
+}
+
 /// An endpoint as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EndpointUrl(pub(super) Url);
+pub(super) struct EndpointUrl {
+    pub(super) scheme: Scheme,
+    pub(super) url: Url,
+}
 
 impl Setting for EndpointUrl {
-    const FORM: &'static str = "http://HOST:PORT, http://HOST:PORT/PREFIX or tcp://HOST:PORT";
+    const FORM: &'static str = "http://HOST:PORT, https://HOST:PORT/PREFIX, tcp://HOST:PORT or tls://HOST:PORT";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let url = Url::with_scheme(text, &["http", "tcp"])?;
-        if url.scheme == "tcp" && url.path != "/" {
+        let url = Url::with_scheme(text, &Scheme::NAMES)?;
+        let scheme = Scheme::of(&url.scheme);
+        if scheme.protocol() != Protocol::Http && url.path != "/" {
             return Err(format!("it has a path, {:?}, and carries no requests", url.path));
         }
         if !url.path.is_ascii() {
@@ -81,7 +138,20 @@ impl Setting for EndpointUrl {
         if url.path.contains('?') {
             return Err("it has a query; the application's is used".into());
         }
-        Ok(Self(url))
+        Ok(Self { scheme, url })
+    }
+}
+
+/// Who a server has to be, as its certificate says.
+pub(super) struct TlsName(pub(super) ServerName<'static>);
+
+impl Setting for TlsName {
+    const FORM: &'static str = "a name or an address";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        // The dot that ends a name in DNS stands in no certificate.
+        let name = text.strip_suffix('.').unwrap_or(text).to_owned();
+        ServerName::try_from(name).map(Self).map_err(|error| error.to_string())
     }
 }
 

@@ -1,18 +1,23 @@
 //! New connections: to one address, and to whichever of several stands first.
 
 mod race;
+mod secure;
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::respond::Reason;
 use crate::stream::Stream;
 
 pub(crate) use race::{Dial, Event, Race};
+pub(crate) use secure::Secure;
 
 /// Why there is no connection. Nothing was sent, so any request may go elsewhere.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,12 +32,42 @@ pub(crate) enum DialError {
     Own(String),
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    /// It is not who it has to be.
+    #[error("{0}")]
+    Certificate(String),
+    #[error("{0}")]
+    Handshake(String),
 }
 
-/// Connects to `address`. A packet that is lost is sent again by the kernel after 1, 3 and 7 seconds, as far as `within` allows.
-pub(crate) async fn connect(address: SocketAddr, within: Duration) -> Result<Stream, DialError> {
-    match timeout(within, TcpStream::connect(address)).await {
-        Ok(stream) => stream.and_then(Stream::tcp).map_err(|error| failed(&error)),
+impl DialError {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Certificate(_) => Reason::Certificate,
+            Self::Handshake(_) => Reason::Handshake,
+            Self::Connect(_) | Self::OutOfFiles(_) | Self::Own(_) | Self::Timeout(_) => Reason::Unreachable,
+        }
+    }
+}
+
+/// Connects to `address`, and tells when the connection `stands`; what is `secure` takes its handshake in the same time. A packet that is
+/// lost is sent again by the kernel after 1, 3 and 7 seconds, as far as `within` allows.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    secure: Option<Secure>,
+    within: Duration,
+    stands: Rc<Cell<bool>>,
+) -> Result<Stream, DialError> {
+    let connected = async {
+        let socket = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
+        stands.set(true);
+        match secure {
+            None => Stream::tcp(socket).map_err(|error| failed(&error)),
+            Some(secure) => secure.over(socket).await,
+        }
+    };
+    match timeout(within, connected).await {
+        Ok(stream) => stream,
+        Err(_) if stands.get() => Err(DialError::Handshake(format!("no TLS handshake within {within:?}"))),
         Err(_) => Err(DialError::Timeout(within)),
     }
 }

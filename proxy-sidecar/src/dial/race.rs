@@ -1,9 +1,11 @@
 //! Connections under way at the same time: the next one starts when those before are late, and the first that stands wins. After RFC 8305,
 //! section 5, with the members of a cluster in the place of the addresses of a host.
 
+use std::cell::Cell;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
+use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
@@ -14,6 +16,8 @@ use crate::stream::Stream;
 
 /// A connection that takes longer is late: RFC 8305, section 8, recommends this.
 const LATE: Duration = Duration::from_millis(250);
+/// One that stands, and has not ended its handshake: that takes further journeys, and keys that cost time.
+const HANDSHAKE_LATE: Duration = Duration::from_secs(1);
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, DialError>>>>;
 
@@ -22,6 +26,8 @@ pub(crate) struct Dial {
     pub(crate) endpoint: InFlight,
     pub(crate) began: Instant,
     connecting: Connecting,
+    /// There is a connection; what is left is its handshake.
+    stands: Rc<Cell<bool>>,
     /// While it is late, others are preferred.
     doubt: Option<Doubt>,
 }
@@ -43,13 +49,21 @@ pub(crate) enum Event {
 
 impl Dial {
     pub(crate) fn start(endpoint: InFlight, within: Duration) -> Self {
-        let connecting = Box::pin(connect(endpoint.address, within));
+        let stands = Rc::new(Cell::new(false));
+        let secure = endpoint.target.secure.clone();
+        let connecting = Box::pin(connect(endpoint.address, secure, within, Rc::clone(&stands)));
         Self {
             endpoint,
             began: Instant::now(),
             connecting,
+            stands,
             doubt: None,
         }
+    }
+
+    fn is_late(&self) -> bool {
+        let limit = if self.stands.get() { HANDSHAKE_LATE } else { LATE };
+        self.began.elapsed() >= limit
     }
 
     /// The end of it, when nobody waits for that any more.
@@ -102,15 +116,18 @@ impl Race {
                     });
                 }
             }
-            let late = self.late.get_or_insert_with(|| Box::pin(sleep(LATE)));
-            if late.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
+            loop {
+                let late = self.late.get_or_insert_with(|| Box::pin(sleep(LATE)));
+                ready!(late.as_mut().poll(context));
+                self.late = None;
+                let mut late = self.dials.iter_mut().filter(|dial| dial.is_late()).peekable();
+                if late.peek().is_some() {
+                    late.for_each(|dial| {
+                        dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint));
+                    });
+                    return Poll::Ready(Event::Late);
+                }
             }
-            self.late = None;
-            for dial in &mut self.dials {
-                dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint));
-            }
-            Poll::Ready(Event::Late)
         })
         .await
     }

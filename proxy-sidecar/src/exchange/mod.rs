@@ -6,7 +6,7 @@ use crate::policy::balance::Rank;
 use crate::policy::breaker::Standing;
 use crate::policy::budget::RetryBudget;
 use crate::policy::retry::{Proof, may_repeat};
-use crate::respond::Error;
+use crate::respond::{Error, Reason};
 
 /// One request on its way to some endpoint.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ struct Try {
     endpoint: u64,
     label: String,
     why: String,
+    reason: Reason,
     /// Another one may end otherwise.
     again: bool,
 }
@@ -90,11 +91,12 @@ impl Exchange {
     }
 
     /// There was no connection. Nothing was sent: every endpoint may be asked, whatever the method.
-    pub(crate) fn unreached(&mut self, endpoint: u64, label: &str, why: &dyn Display) {
+    pub(crate) fn unreached(&mut self, endpoint: u64, label: &str, reason: Reason, why: &dyn Display) {
         self.tries.push(Try {
             endpoint,
             label: label.to_owned(),
             why: why.to_string(),
+            reason,
             again: false,
         });
     }
@@ -119,6 +121,7 @@ impl Exchange {
                 endpoint: failed.endpoint,
                 label: failed.label.to_owned(),
                 why: error.to_string(),
+                reason: error.reason(),
                 again: is_first,
             });
         }
@@ -134,9 +137,14 @@ impl Exchange {
                 .iter()
                 .map(|tried| format!("{}: {}", tried.label, tried.why))
                 .collect();
-            Error::Unreachable {
-                service: service.to_owned(),
-                tried: tried.join("; "),
+            let (service, tried) = (service.to_owned(), tried.join("; "));
+            let all = |reason| !self.tries.is_empty() && self.tries.iter().all(|tried| tried.reason == reason);
+            if all(Reason::Certificate) {
+                Error::Certificate { service, tried }
+            } else if all(Reason::Handshake) {
+                Error::Handshake { service, tried }
+            } else {
+                Error::Unreachable { service, tried }
             }
         })
     }
@@ -189,14 +197,24 @@ mod tests {
     #[test]
     fn one_that_cannot_be_reached_is_not_asked_again() {
         let mut exchange = Exchange::new(false, false, 0);
-        exchange.unreached(1, "es-1:9200", &"refused");
-        exchange.unreached(2, "es-2:9200", &"timed out");
+        exchange.unreached(1, "es-1:9200", Reason::Unreachable, &"refused");
+        exchange.unreached(2, "es-2:9200", Reason::Handshake, &"timed out");
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Never);
         let told = exchange.exhausted("orders").to_string();
         assert_eq!(
             told,
             "no endpoint of service orders can be reached: es-1:9200: refused; es-2:9200: timed out"
         );
+    }
+
+    #[test]
+    fn what_all_failed_by_is_the_reason() {
+        for reason in [Reason::Certificate, Reason::Handshake, Reason::Unreachable] {
+            let mut exchange = Exchange::new(false, false, 0);
+            exchange.unreached(1, "es-1:9200", reason, &"so");
+            exchange.unreached(2, "es-2:9200", reason, &"so");
+            assert_eq!(exchange.exhausted("orders").reason(), reason);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use pod_contract::run::lifecycle::CancellationToken;
+use pod_contract::tls::explained;
 
 use super::next::Next;
 use super::outgoing::{Outgoing, flush};
@@ -333,7 +334,7 @@ async fn read_head(
         match buffer.fill(server).await {
             Ok(0) => return Err(NoHead::Ended("it closed the connection".into())),
             Ok(_) => {}
-            Err(e) => return Err(NoHead::Ended(e.kind().to_string())),
+            Err(e) => return Err(NoHead::Ended(explained(&e).unwrap_or_else(|| e.kind().to_string()))),
         }
     }
 }

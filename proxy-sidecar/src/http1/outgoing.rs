@@ -117,7 +117,7 @@ impl Outgoing {
             self.took(count);
         }
         self.drop_written();
-        Poll::Ready(Ok(()))
+        Pin::new(to).poll_flush(context)
     }
 
     /// Writes what waits, and some of `data` with it; how much of that.

@@ -4,6 +4,7 @@ mod block;
 mod buffer;
 mod pipe;
 mod scratch;
+mod tls;
 
 use std::future::poll_fn;
 use std::io;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, sockopt};
+use rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
@@ -21,62 +23,120 @@ pub(crate) use scratch::Scratch;
 
 /// A connection.
 #[derive(Debug)]
-pub(crate) struct Stream(TcpStream);
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<tls::Session>),
+}
 
 /// The direction from the peer.
 #[derive(Debug)]
-pub(crate) struct Reader<'s>(tcp::ReadHalf<'s>);
+pub(crate) enum Reader<'s> {
+    Tcp(tcp::ReadHalf<'s>),
+    Tls(tls::Reader<'s>),
+}
 
-/// The direction to the peer.
+/// The direction to the peer. What is written may wait until it is flushed.
 #[derive(Debug)]
-pub(crate) struct Writer<'s>(tcp::WriteHalf<'s>);
+pub(crate) enum Writer<'s> {
+    Tcp(tcp::WriteHalf<'s>),
+    Tls(tls::Writer<'s>),
+}
+
+/// What can be seen of the peer without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// It is there, and has nothing to say.
+    Quiet,
+    /// It has something to say, or something is wrong.
+    Speaks,
+    /// It has ended its direction, and everything before that has been read.
+    Ended,
+}
 
 impl Stream {
     /// A head must not wait for the acknowledgement of another one, so Nagle's algorithm is off.
     pub(crate) fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self(stream))
+        Ok(Self::Tcp(stream))
+    }
+
+    /// What comes after a handshake over `socket`.
+    pub(crate) fn tls(socket: TcpStream, records: Connection) -> Self {
+        Self::Tls(Box::new(tls::Session::new(socket, records)))
     }
 
     /// Both directions at once.
     pub(crate) fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
-        let (read, write) = self.0.split();
-        (Reader(read), Writer(write))
+        match self {
+            Self::Tcp(socket) => {
+                let (read, write) = socket.split();
+                (Reader::Tcp(read), Writer::Tcp(write))
+            }
+            Self::Tls(session) => {
+                let (read, write) = session.split();
+                (Reader::Tls(read), Writer::Tls(write))
+            }
+        }
     }
 
-    /// Waits for a byte, for the end of the stream, or for an error.
+    /// Of an encrypted one: was an earlier session resumed?
+    pub(crate) fn is_resumed(&self) -> Option<bool> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(session) => Some(session.is_resumed()),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(session) => session.socket(),
+        }
+    }
+
+    /// Waits for something to read, for the end of the stream, or for an error. What there is may be of no use.
     pub(crate) async fn readable(&self) {
-        // What is wrong is told by the read that follows.
-        drop(self.0.readable().await);
+        match self {
+            // What is wrong is told by the read that follows.
+            Self::Tcp(socket) => drop(socket.readable().await),
+            Self::Tls(session) => session.readable().await,
+        }
     }
 
     /// Waits until the peer has broken off. One that has ended its direction may still listen; only a write tells.
     pub(crate) async fn broken_off(&self) {
-        drop(self.0.ready(Interest::ERROR).await);
+        drop(self.socket().ready(Interest::ERROR).await);
     }
 
     /// Neither closed nor saying something unasked. Asks the kernel: what the runtime knows is as old as its last turn.
     pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self.look(), Err(rustix::io::Errno::AGAIN))
+        self.look() == Look::Quiet
     }
 
     /// The peer has ended its direction, and everything before that has been read.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.look(), Ok(0))
+        self.look() == Look::Ended
     }
 
-    fn look(&self) -> rustix::io::Result<usize> {
-        let (count, _) = rustix::net::recv(&self.0, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-        Ok(count)
+    fn look(&self) -> Look {
+        match self {
+            Self::Tcp(socket) => match rustix::net::recv(socket, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+                Err(rustix::io::Errno::AGAIN) => Look::Quiet,
+                Ok((0, _)) => Look::Ended,
+                _ => Look::Speaks,
+            },
+            Self::Tls(session) => session.look(),
+        }
     }
 
     /// Has the kernel ask a peer that is silent whether it is still there: a minute of silence, then every ten seconds, six times.
     pub(crate) fn keep_alive(&self) {
         let set = || {
-            sockopt::set_socket_keepalive(&self.0, true)?;
-            sockopt::set_tcp_keepidle(&self.0, Duration::from_secs(60))?;
-            sockopt::set_tcp_keepintvl(&self.0, Duration::from_secs(10))?;
-            sockopt::set_tcp_keepcnt(&self.0, 6)
+            let socket = self.socket();
+            sockopt::set_socket_keepalive(socket, true)?;
+            sockopt::set_tcp_keepidle(socket, Duration::from_secs(60))?;
+            sockopt::set_tcp_keepintvl(socket, Duration::from_secs(10))?;
+            sockopt::set_tcp_keepcnt(socket, 6)
         };
         if let Err(error) = set() {
             tracing::debug!(%error, "cannot set keepalive");
@@ -85,7 +145,7 @@ impl Stream {
 
     /// Makes the end of a broken exchange look like one: a reset, so that what was cut short cannot be taken for complete.
     pub(crate) fn reset(&self) {
-        if let Err(error) = self.0.set_zero_linger() {
+        if let Err(error) = self.socket().set_zero_linger() {
             tracing::debug!(%error, "cannot reset a connection");
         }
     }
@@ -94,19 +154,42 @@ impl Stream {
 impl Reader<'_> {
     /// Waits for a byte, for the end of the stream, or for an error.
     pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_ref().poll_read_ready(context)
+        match self {
+            Self::Tcp(socket) => socket.as_ref().poll_read_ready(context),
+            Self::Tls(reader) => reader.poll_readable(context),
+        }
     }
 
     /// See [`Stream::broken_off`].
     pub(crate) async fn broken_off(&self) {
-        drop(self.0.ready(Interest::ERROR).await);
+        let socket = match self {
+            Self::Tcp(socket) => socket.as_ref(),
+            Self::Tls(reader) => reader.socket(),
+        };
+        drop(socket.ready(Interest::ERROR).await);
+    }
+
+    /// The socket, if its bytes are what is read.
+    fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Some(socket.as_ref()),
+            Self::Tls(_) => None,
+        }
     }
 }
 
 impl Writer<'_> {
+    /// The socket, if what is written are its bytes.
+    fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Some(socket.as_ref()),
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Writes what is taken now; none when the peer takes nothing.
     pub(crate) async fn write_now(&mut self, data: &[u8]) -> io::Result<Option<usize>> {
-        poll_fn(|context| match Pin::new(&mut self.0).poll_write(context, data) {
+        poll_fn(|context| match Pin::new(&mut *self).poll_write(context, data) {
             Poll::Ready(result) => Poll::Ready(result.map(Some)),
             Poll::Pending => Poll::Ready(Ok(None)),
         })
@@ -116,13 +199,19 @@ impl Writer<'_> {
 
 impl AsyncRead for Reader<'_> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        match &mut *self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(context, into),
+            Self::Tls(reader) => Pin::new(reader).poll_read(context, into),
+        }
     }
 }
 
 impl AsyncWrite for Writer<'_> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, data)
+        match &mut *self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(context, data),
+            Self::Tls(writer) => Pin::new(writer).poll_write(context, data),
+        }
     }
 
     fn poll_write_vectored(
@@ -130,18 +219,27 @@ impl AsyncWrite for Writer<'_> {
         context: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, data)
+        match &mut *self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, data),
+            Self::Tls(writer) => Pin::new(writer).poll_write_vectored(context, data),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        match &mut *self {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tls(writer) => Pin::new(writer).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        match &mut *self {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tls(writer) => Pin::new(writer).poll_shutdown(context),
+        }
     }
 }

