@@ -30,6 +30,7 @@ mod respond;
 mod run;
 mod service;
 mod slots;
+mod starttls;
 mod stream;
 mod tunnel;
 

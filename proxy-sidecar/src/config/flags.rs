@@ -11,8 +11,9 @@ use pod_contract::units::Bytes;
 use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, TlsName, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
-The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS. All endpoints of a
-service have the same. A server in TLS is who its certificate says, or no request goes to it.
+The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS,
+postgres:// for bytes of PostgreSQL, which asks for TLS in its own way. All endpoints of a service have the same.
+A server in TLS is who its URL says by its certificate, or nothing goes to it. The application speaks plainly (PostgreSQL: sslmode=disable or prefer).
 Each address of a name is an endpoint; names are asked for again as their answers expire, and when connections fail.
 A request is sent again when none of it was sent (any method), or when it is idempotent, at most 64 KiB of it were sent and no response had begun.
 A client that has only ended its direction gets its answer; whether it has left is told by a reset, or when something is written to it.

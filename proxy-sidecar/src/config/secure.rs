@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 
 use super::words::{Scheme, TlsName};
 use crate::dial::Secure;
+use crate::starttls::StartTls;
 
 /// What the endpoints of one service have in common.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Security {
     certificates: Rc<Renewing>,
     /// In the place of the hosts in their URLs.
     name: Option<ServerName<'static>>,
+    start: Option<StartTls>,
     /// Whoever answers is believed.
     pub(super) is_insecure: bool,
 }
@@ -25,7 +27,10 @@ impl Security {
         let (tls, name) = (Tls::prove(s), s.optional::<TlsName>("tls-name"));
         if !scheme.is_encrypted() {
             for name in tls::NAMES.iter().chain(&["tls-name"]) {
-                s.pointless(name, "the endpoints are not spoken to in TLS; say https:// or tls://");
+                s.pointless(
+                    name,
+                    "the endpoints are not spoken to in TLS; say https://, tls:// or postgres://",
+                );
             }
             return Some(None);
         }
@@ -35,6 +40,7 @@ impl Security {
             Ok(certificates) => Some(Some(Self {
                 certificates: Rc::new(certificates),
                 name: name.map(|TlsName(name)| name),
+                start: scheme.starttls(),
                 is_insecure,
             })),
             Err(failure) => s.refuse(failure.to_string()),
@@ -50,6 +56,7 @@ impl Security {
         Ok(Secure {
             certificates: Rc::clone(&self.certificates),
             name,
+            start: self.start,
         })
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct ServiceConfig {
 pub(crate) enum Protocol {
     Http,
     Tcp,
+    /// Bytes, but for how a connection begins.
+    Postgres,
 }
 
 /// An endpoint, or a name of several.
@@ -89,7 +91,7 @@ impl ServiceConfig {
         };
         let usual = match protocol {
             Protocol::Http => Balance::Least,
-            Protocol::Tcp => Balance::Sticky,
+            Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
         };
         Some(Self {
             name,
@@ -182,7 +184,7 @@ fn scheme(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Scheme
             format!("the endpoints of service {name} have different schemes; one service speaks one protocol"),
         );
     }
-    if scheme.protocol() == Protocol::Tcp {
+    if scheme.protocol() != Protocol::Http {
         for name in OF_HTTP {
             s.pointless(name, "the endpoints carry bytes, and no requests");
         }

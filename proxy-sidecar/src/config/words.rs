@@ -5,6 +5,7 @@ use pod_contract::units::Url;
 use rustls::pki_types::ServerName;
 
 use super::service::Protocol;
+use crate::starttls::StartTls;
 
 /// Whose Host header the cluster sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +74,19 @@ pub(super) enum Scheme {
     Https,
     Tcp,
     Tls,
+    Postgres,
 }
 
 impl Scheme {
-    const NAMES: [&str; 4] = ["http", "https", "tcp", "tls"];
+    const NAMES: [&str; 5] = ["http", "https", "tcp", "tls", "postgres"];
 
     fn of(name: &str) -> Self {
         match name {
             "http" => Self::Http,
             "https" => Self::Https,
             "tcp" => Self::Tcp,
-            _ => Self::Tls,
+            "tls" => Self::Tls,
+            _ => Self::Postgres,
         }
     }
 
@@ -91,11 +94,17 @@ impl Scheme {
         match self {
             Self::Http | Self::Https => Protocol::Http,
             Self::Tcp | Self::Tls => Protocol::Tcp,
+            Self::Postgres => Protocol::Postgres,
         }
     }
 
     pub(super) fn is_encrypted(self) -> bool {
-        matches!(self, Self::Https | Self::Tls)
+        matches!(self, Self::Https | Self::Tls | Self::Postgres)
+    }
+
+    /// What is spoken before TLS.
+    pub(super) fn starttls(self) -> Option<StartTls> {
+        (self == Self::Postgres).then_some(StartTls::Postgres)
     }
 
     /// What is offered in a TLS handshake. Of bytes nobody knows what they are.
@@ -103,6 +112,7 @@ impl Scheme {
         match self.protocol() {
             Protocol::Http => &["http/1.1"],
             Protocol::Tcp => &[],
+            Protocol::Postgres => &["postgresql"],
         }
     }
 
@@ -111,7 +121,7 @@ impl Scheme {
         match self {
             Self::Http => Some(80),
             Self::Https => Some(443),
-            Self::Tcp | Self::Tls => None,
+            Self::Tcp | Self::Tls | Self::Postgres => None,
         }
     }
 }
@@ -124,7 +134,8 @@ pub(super) struct EndpointUrl {
 }
 
 impl Setting for EndpointUrl {
-    const FORM: &'static str = "http://HOST:PORT, https://HOST:PORT/PREFIX, tcp://HOST:PORT or tls://HOST:PORT";
+    const FORM: &'static str =
+        "http://HOST:PORT, https://HOST:PORT/PREFIX, tcp://HOST:PORT, tls://HOST:PORT or postgres://HOST:PORT";
 
     fn parse(text: &str) -> Result<Self, String> {
         let url = Url::with_scheme(text, &Scheme::NAMES)?;

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::DialError;
+use crate::starttls::StartTls;
 use crate::stream::Stream;
 
 /// How an endpoint is spoken to in TLS.
@@ -18,17 +19,19 @@ pub(crate) struct Secure {
     pub(crate) certificates: Rc<Renewing>,
     /// What the endpoint is asked for, and has to be.
     pub(crate) name: ServerName<'static>,
+    /// What comes before the handshake.
+    pub(crate) start: Option<StartTls>,
 }
 
 impl Secure {
     /// The handshake, with certificates as they are at this moment.
-    pub(super) async fn over(&self, socket: TcpStream) -> Result<Stream, DialError> {
+    pub(super) async fn over(&self, mut socket: TcpStream) -> Result<Stream, DialError> {
+        socket.set_nodelay(true).map_err(|error| failed(&error))?;
+        if let Some(start) = self.start {
+            start.ask(&mut socket).await?;
+        }
         let connector = TlsConnector::from(self.certificates.current());
-        let done = match socket.set_nodelay(true) {
-            Ok(()) => connector.connect(self.name.clone(), socket).await,
-            Err(error) => Err(error),
-        };
-        match done {
+        match connector.connect(self.name.clone(), socket).await {
             Ok(stream) => {
                 let (socket, records) = stream.into_inner();
                 Ok(Stream::tls(socket, records.into()))

@@ -21,8 +21,6 @@ use crate::tunnel;
 
 /// From the first byte of a head to its last; half of the usual grace, so that half a head does not hold up a stop.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a client still sends after the last answer is read for so long: closing on unread bytes would reset the answer away.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves `client` until either side has enough. After `stop`, an idle client is let go after `quiet`.
 pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
@@ -83,7 +81,7 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
             Next::Done => return,
             Next::Close => {
                 drop(under_way);
-                return linger(&mut client).await;
+                return client.linger().await;
             }
             Next::Abort => return client.reset(),
             Next::Tunnel(mut tunnel) => {
@@ -175,23 +173,6 @@ pub(crate) async fn refuse(client: &mut Stream, service: &Service, error: &Error
         .await
         .is_ok_and(|written| written.is_ok())
     {
-        linger(client).await;
-    }
-}
-
-/// Ends our direction and reads the other to its end, for a limited time.
-async fn linger(client: &mut Stream) {
-    let (mut reader, mut writer) = client.split();
-    if writer.shutdown().await.is_err() {
-        return;
-    }
-    let mut rest = Buffer::new();
-    let rest = async {
-        while matches!(rest.fill(&mut reader).await, Ok(count) if count > 0) {
-            rest.consume(rest.filled().len());
-        }
-    };
-    if tokio::time::timeout(LINGER, rest).await.is_err() {
-        tracing::debug!("the client goes on sending after its last answer");
+        client.linger().await;
     }
 }

@@ -1,25 +1,23 @@
 //! Accepts the application's connections, and lets them end when the proxy stops.
 
+mod carry;
 mod quiet;
 
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pod_contract::metrics::Counted;
 use pod_contract::run::lifecycle::{CancellationToken, note_panic};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time;
 
 use crate::config::Protocol;
-use crate::deadline::Deadline;
 use crate::http1::{self, Asked, Next};
 use crate::respond::Error;
 use crate::service::Service;
 use crate::slots::Slots;
-use crate::stream::{Buffer, Stream};
-use crate::tunnel;
+use crate::stream::Stream;
 
 pub(crate) use quiet::Quiet;
 
@@ -87,7 +85,7 @@ async fn admit<F: Future<Output = (Asked, Next)>>(
     };
     match service.config.protocol {
         Protocol::Http => http1::serve(client, Rc::clone(&service), stop, quiet, &exchanges).await,
-        Protocol::Tcp => Box::pin(carry(client, &service)).await,
+        Protocol::Tcp | Protocol::Postgres => Box::pin(carry::carry(client, &service)).await,
     }
 }
 
@@ -103,33 +101,6 @@ async fn refuse(client: &mut Stream, service: &Service) {
     let error = Error::MaxConnections(service.config.max_connections);
     match service.config.protocol {
         Protocol::Http => http1::refuse(client, service, &error).await,
-        Protocol::Tcp => {
-            client.reset();
-            service.failed(&error, "no tunnel");
-        }
+        Protocol::Tcp | Protocol::Postgres => carry::refuse(client, service, &error).await,
     }
-}
-
-/// Bytes to an endpoint and back.
-async fn carry(mut client: Stream, service: &Rc<Service>) {
-    let _counted = Counted::on(&service.metrics.connections);
-    let _under_way = Counted::on(&service.metrics.under_way);
-    let lease = tokio::select! {
-        lease = service.tunnel() => lease,
-        () = client.broken_off() => {
-            service.metrics.aborted.inc();
-            return;
-        }
-    };
-    let mut lease = match lease {
-        Ok(lease) => lease,
-        Err(error) => {
-            client.reset();
-            return service.failed(&error, "no tunnel");
-        }
-    };
-    let nothing = (Buffer::new(), Buffer::new());
-    let idle = service.config.times.idle;
-    let end = tunnel::run(&mut client, &mut lease.stream, nothing, &mut Deadline::new(), idle).await;
-    service.tunnel_ended(end);
 }

@@ -14,12 +14,16 @@ use std::time::Duration;
 
 use rustix::net::{RecvFlags, sockopt};
 use rustls::Connection;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
+use tokio::time::timeout;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use pipe::{Fault, Moved, Splicer};
 pub(crate) use scratch::Scratch;
+
+/// What a peer still sends after the last word for it is read for so long: closing on unread bytes would reset that away.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection.
 #[derive(Debug)]
@@ -140,6 +144,23 @@ impl Stream {
         };
         if let Err(error) = set() {
             tracing::debug!(%error, "cannot set keepalive");
+        }
+    }
+
+    /// Ends our direction after the last word, and reads the other to its end for [`LINGER`].
+    pub(crate) async fn linger(&mut self) {
+        let (mut reader, mut writer) = self.split();
+        if writer.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = Buffer::new();
+        let rest = async {
+            while matches!(rest.fill(&mut reader).await, Ok(count) if count > 0) {
+                rest.consume(rest.filled().len());
+            }
+        };
+        if timeout(LINGER, rest).await.is_err() {
+            tracing::debug!("the peer goes on sending after the last word");
         }
     }
 

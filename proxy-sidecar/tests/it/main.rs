@@ -10,6 +10,7 @@ mod failover;
 mod flags;
 mod http;
 mod limits;
+mod postgres;
 mod smuggling;
 mod stops;
 mod tcp;

@@ -1,0 +1,107 @@
+//! One client of a service that carries bytes: a connection of its own to an endpoint, until one of both has enough.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use pod_contract::metrics::Counted;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::config::Protocol;
+use crate::deadline::Deadline;
+use crate::respond::Error;
+use crate::service::Service;
+use crate::starttls::postgres;
+use crate::stream::{Buffer, Stream};
+use crate::tunnel;
+
+/// For a client to say what it wants, and to be told that it is not to be had.
+const REFUSAL: Duration = Duration::from_secs(1);
+
+/// Bytes to an endpoint and back.
+pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
+    let _counted = Counted::on(&service.metrics.connections);
+    let _under_way = Counted::on(&service.metrics.under_way);
+    let mut early = Buffer::new();
+    let idle = service.config.times.idle;
+    match timeout(idle, greet(&mut client, service, &mut early)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false) | Err(_)) => {
+            service.metrics.aborted.inc();
+            return;
+        }
+        Err(_) => return service.tunnel_ended(tunnel::End::Idle),
+    }
+    let lease = tokio::select! {
+        lease = service.tunnel() => lease,
+        () = client.broken_off() => {
+            service.metrics.aborted.inc();
+            return;
+        }
+    };
+    let mut lease = match lease {
+        Ok(lease) => lease,
+        Err(error) => return tell(&mut client, service, &error).await,
+    };
+    let mut answer = Buffer::new();
+    let begun = timeout(
+        idle,
+        begin(&mut client, &mut lease.stream, service, (&mut early, &mut answer)),
+    )
+    .await;
+    match begun.unwrap_or(Err(tunnel::End::Idle)) {
+        Ok(()) => {
+            let early = (early, answer);
+            let end = tunnel::run(&mut client, &mut lease.stream, early, &mut Deadline::new(), idle).await;
+            service.tunnel_ended(end);
+        }
+        Err(end) => {
+            client.reset();
+            lease.stream.reset();
+            service.tunnel_ended(end);
+        }
+    }
+}
+
+/// What comes before the first byte for an endpoint; false when nothing will.
+async fn greet(client: &mut Stream, service: &Service, early: &mut Buffer) -> io::Result<bool> {
+    match service.config.protocol {
+        Protocol::Postgres => postgres::greet(client, early).await,
+        Protocol::Http | Protocol::Tcp => Ok(true),
+    }
+}
+
+/// What comes before bytes pass unseen; what was read of both sides by then.
+async fn begin(
+    client: &mut Stream,
+    server: &mut Stream,
+    service: &Service,
+    (early, answer): (&mut Buffer, &mut Buffer),
+) -> Result<(), tunnel::End> {
+    match service.config.protocol {
+        Protocol::Postgres => postgres::begin(client, server, early, answer).await,
+        Protocol::Http | Protocol::Tcp => Ok(()),
+    }
+}
+
+/// Tells a client that there is no place for it.
+pub(super) async fn refuse(client: &mut Stream, service: &Service, error: &Error) {
+    match timeout(REFUSAL, greet(client, service, &mut Buffer::new())).await {
+        Ok(Ok(true)) => tell(client, service, error).await,
+        _ => service.failed(error, "no tunnel"),
+    }
+}
+
+/// Ends a connection with what the client's protocol has for that: an error, or a reset, which cannot be taken for an end.
+async fn tell(client: &mut Stream, service: &Service, error: &Error) {
+    service.failed(error, "no tunnel");
+    if service.config.protocol != Protocol::Postgres {
+        return client.reset();
+    }
+    let refusal = postgres::refusal(&format!("proxy-sidecar: {error}"));
+    let written = timeout(REFUSAL, client.split().1.write_all(&refusal)).await;
+    if written.is_ok_and(|written| written.is_ok()) {
+        client.linger().await;
+    }
+}
