@@ -79,6 +79,7 @@ pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
             body,
             per,
             close,
+            secure,
             scratch,
             target,
             command @ ..,
@@ -90,6 +91,7 @@ pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
                 body: number(body),
                 per: number(per),
                 close: number(close) == 1,
+                secure: number(secure) == 1,
             };
             let command: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
             let sample = traffic::observe(traffic, Path::new(scratch), Path::new(target), &command)?;
@@ -238,8 +240,10 @@ pub(crate) fn answer(
         body,
         per,
         close,
+        secure,
     } = traffic;
-    let numbers = [connections, seconds, body, per, close.into()].map(|number| OsString::from(number.to_string()));
+    let numbers = [connections, seconds, body, per, close.into(), secure.into()];
+    let numbers = numbers.map(|number| OsString::from(number.to_string()));
     let paths = [scratch, target].map(|path| path.as_os_str().to_owned());
     run(&[&[TRAFFIC.into()], &numbers[..], &paths, command].concat(), output)
 }

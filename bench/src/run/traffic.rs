@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use testbed::tls::Authority;
 
 use super::measure::Sample;
 use super::steady::cpu;
@@ -26,7 +27,7 @@ pub(crate) const ALL_WELL: &str = "no errors\n";
 pub(super) fn observe(traffic: Traffic, scratch: &Path, target: &Path, command: &[String]) -> Result<Sample, Error> {
     let [port, one, two] = free_ports().during("find free ports for", scratch)?;
     let origin = scratch.join("origin");
-    let _origin = start_origin(&origin, [one, two], traffic.body).during("start nginx in", &origin)?;
+    let _origin = start_origin(&origin, [one, two], traffic).during("start nginx in", &origin)?;
     let places = [("{port}", port), ("{one}", one), ("{two}", two)];
     let fill = |word: &String| {
         places.iter().fold(word.clone(), |word, (place, port)| {
@@ -170,14 +171,32 @@ fn free_ports() -> io::Result<[u16; 3]> {
     Ok([a?, b?, c?])
 }
 
-fn start_origin(folder: &Path, ports: [u16; 2], body: u64) -> io::Result<Server> {
+fn start_origin(folder: &Path, ports: [u16; 2], traffic: Traffic) -> io::Result<Server> {
     fs::create_dir(folder)?;
-    let length = usize::try_from(body).map_err(io::Error::other)?;
+    let length = usize::try_from(traffic.body).map_err(io::Error::other)?;
     fs::write(folder.join("body"), "x".repeat(length))?;
     let root = folder.display();
     let [one, two] = ports;
-    let server =
-        |port: u16| format!("server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ root {root}; }} }}\n");
+    let (listen, tls) = if traffic.secure {
+        let authority = Authority::new();
+        let pair = authority.pair("origin.example");
+        for (name, text) in [
+            ("ca.pem", authority.pem()),
+            ("crt", pair.certificate),
+            ("key", pair.key),
+        ] {
+            fs::write(folder.join(name), text)?;
+        }
+        let tls = format!(
+            "ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {root}/crt; ssl_certificate_key {root}/key; ssl_session_cache builtin;"
+        );
+        ("ssl", tls)
+    } else {
+        ("", String::new())
+    };
+    let server = |port: u16| {
+        format!("server {{ listen 127.0.0.1:{port} {listen} backlog=1024; {tls} location / {{ root {root}; }} }}\n")
+    };
     let conf = format!(
         "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
          events {{ worker_connections 4096; }}\n\

@@ -36,6 +36,8 @@ pub(crate) const ALL: &[Scenario] = &[
     proxy_sidecar::CONNECTIONS,
     proxy_sidecar::MEDIUM,
     proxy_sidecar::LARGE,
+    proxy_sidecar::HTTPS,
+    proxy_sidecar::HTTPS_LARGE,
     size::SCENARIO,
 ];
 
@@ -127,6 +129,8 @@ pub(crate) struct Traffic {
     pub(crate) per: u64,
     /// Each request has a connection of its own.
     pub(crate) close: bool,
+    /// The origin is spoken to in TLS. It is `origin.example`, and its CA is `origin/ca.pem` in the scratch folder.
+    pub(crate) secure: bool,
 }
 
 /// Lines at a steady rate, 200 a second in each busy file.

@@ -110,10 +110,22 @@ impl Reader<'_> {
 }
 
 impl AsyncRead for Reader<'_> {
+    /// Takes all records that are there, as far as there is room: each has 16 KiB at most.
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut records = ready!(self.poll_records(context))?;
-        let count = ready!(would_block(records.reader().read(into.initialize_unfilled())))?;
-        into.advance(count);
+        let before = into.filled().len();
+        while into.remaining() > 0 {
+            let read = match self.poll_records(context) {
+                Poll::Ready(Ok(mut records)) => would_block(records.reader().read(into.initialize_unfilled())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
+            };
+            match read {
+                Poll::Ready(Ok(count)) if count > 0 => into.advance(count),
+                // It is told again by the next read.
+                _ if into.filled().len() > before => break,
+                read => return read.map_ok(drop),
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -41,12 +41,33 @@ pub(super) const LARGE: Scenario = Scenario {
     }),
 };
 
+pub(super) const HTTPS: Scenario = Scenario {
+    name: "proxy-https",
+    kind: Kind::Runs(|place| {
+        let what = "100,000 requests with a body of 41 bytes to an origin in TLS, on 64 connections that are kept";
+        prepare(place, Traffic { secure: true, ..SMALL }, what, 1.1)
+    }),
+};
+
+pub(super) const HTTPS_LARGE: Scenario = Scenario {
+    name: "proxy-https-large",
+    kind: Kind::Runs(|place| {
+        let what = "1 GiB in bodies of 256 KiB from an origin in TLS, on 16 connections that are kept";
+        let traffic = Traffic {
+            secure: true,
+            ..a_gib_of(256 << 10, 16)
+        };
+        prepare(place, traffic, what, 1.1)
+    }),
+};
+
 const SMALL: Traffic = Traffic {
     connections: 64,
     seconds: 5,
     body: 41,
     per: 100_000,
     close: false,
+    secure: false,
 };
 
 fn a_gib_of(body: u64, connections: u64) -> Traffic {
@@ -74,9 +95,11 @@ frontend proxy
 backend origin
   balance leastconn
   http-reuse always
-  server one 127.0.0.1:@ONE@
-  server two 127.0.0.1:@TWO@
+  server one 127.0.0.1:@ONE@@TLS@
+  server two 127.0.0.1:@TWO@@TLS@
 ";
+const HAPROXY_TLS: &str =
+    " ssl verify required sni str(origin.example) verifyhost origin.example ca-file @SCRATCH@/origin/ca.pem";
 
 /// With one worker, and connections to its servers that are kept.
 const NGINX: &str = "\
@@ -96,10 +119,13 @@ http {
   }
   server {
     listen 127.0.0.1:@PORT@ backlog=1024;
-    location / { proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }
+    location / { @TLS@; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }
   }
 }
 ";
+const NGINX_TLS: &str = "proxy_pass https://origin; proxy_ssl_verify on; proxy_ssl_name origin.example; proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.2 TLSv1.3; \
+                         proxy_ssl_trusted_certificate @SCRATCH@/origin/ca.pem";
+const NGINX_PLAIN: &str = "proxy_pass http://origin";
 
 fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Result<Work, Error> {
     let folder = folder(place.memory)?;
@@ -107,12 +133,21 @@ fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Res
     fs::write(&path, ALL_WELL).during("write", &path)?;
     let source = folder.path().join("source");
     fs::create_dir(&source).during("create", &source)?;
-    for (name, conf) in [("haproxy", HAPROXY), ("nginx", NGINX)] {
+    let tls = if traffic.secure {
+        [HAPROXY_TLS, NGINX_TLS]
+    } else {
+        ["", NGINX_PLAIN]
+    };
+    for ((name, conf), tls) in [("haproxy", HAPROXY), ("nginx", NGINX)].into_iter().zip(tls) {
         let path = source.join(name);
-        fs::write(&path, conf).during("write", &path)?;
+        fs::write(&path, conf.replace("@TLS@", tls)).during("write", &path)?;
     }
-    let to = "http://127.0.0.1:{one},http://127.0.0.1:{two}";
-    let words = [
+    let to = if traffic.secure {
+        "https://127.0.0.1:{one},https://127.0.0.1:{two}"
+    } else {
+        "http://127.0.0.1:{one},http://127.0.0.1:{two}"
+    };
+    let mut words = vec![
         "--listen",
         "127.0.0.1:{port}",
         "--to",
@@ -122,6 +157,9 @@ fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Res
         "--log-level",
         "error",
     ];
+    if traffic.secure {
+        words.extend(["--ca", "{scratch}/origin/ca.pem", "--tls-name", "origin.example"]);
+    }
     Ok(Work {
         title: format!("pass on {what}, between wrk and an nginx"),
         folder,
