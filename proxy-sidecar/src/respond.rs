@@ -16,6 +16,8 @@ pub(crate) enum Error {
     BadBody(Malformed),
     #[error("request refused: nothing of its body came for {0:?}")]
     BodyTimeout(std::time::Duration),
+    #[error("no tunnel may lead to {0}; see connect")]
+    ConnectDenied(String),
     #[error("{0} requests are under way already; see max-requests")]
     MaxRequests(usize),
     #[error("{0} connections are open already; see max-connections")]
@@ -47,6 +49,7 @@ pub(crate) enum Reason {
     HeadTimeout,
     BadBody,
     BodyTimeout,
+    ConnectDenied,
     MaxRequests,
     MaxConnections,
     Unresolved,
@@ -59,12 +62,13 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Refused,
         Self::HeadTooLarge,
         Self::HeadTimeout,
         Self::BadBody,
         Self::BodyTimeout,
+        Self::ConnectDenied,
         Self::MaxRequests,
         Self::MaxConnections,
         Self::Unresolved,
@@ -83,6 +87,7 @@ impl Reason {
             Self::HeadTimeout => "head_timeout",
             Self::BadBody => "bad_body",
             Self::BodyTimeout => "body_timeout",
+            Self::ConnectDenied => "connect_denied",
             Self::MaxRequests => "max_requests",
             Self::MaxConnections => "max_connections",
             Self::Unresolved => "unresolved",
@@ -104,6 +109,7 @@ impl Error {
             Self::HeadTimeout => Reason::HeadTimeout,
             Self::BadBody(_) => Reason::BadBody,
             Self::BodyTimeout(_) => Reason::BodyTimeout,
+            Self::ConnectDenied(_) => Reason::ConnectDenied,
             Self::MaxRequests(_) => Reason::MaxRequests,
             Self::MaxConnections(_) => Reason::MaxConnections,
             Self::Unresolved { .. } => Reason::Unresolved,
@@ -119,7 +125,7 @@ impl Error {
     /// Status code, and the error type of RFC 9209 (Proxy-Status), section 2.3.
     pub(crate) fn status(&self) -> (u16, &'static str) {
         match self.reason() {
-            Reason::Refused if matches!(self, Self::Refused(Refused::Connect)) => (405, "http_request_denied"),
+            Reason::ConnectDenied => (403, "http_request_denied"),
             Reason::Refused | Reason::BadBody => (400, "http_request_error"),
             Reason::HeadTooLarge => (431, "http_request_error"),
             Reason::HeadTimeout | Reason::BodyTimeout => (408, "http_request_error"),
@@ -139,7 +145,7 @@ impl Error {
         let (status, kind) = self.status();
         let reason = match status {
             400 => "Bad Request",
-            405 => "Method Not Allowed",
+            403 => "Forbidden",
             408 => "Request Timeout",
             431 => "Request Header Fields Too Large",
             502 => "Bad Gateway",

@@ -41,6 +41,8 @@ pub(crate) struct Service {
     /// Requests under way hold buffers; this bounds them.
     pub(crate) turns: Semaphore,
     cluster: Cluster,
+    /// Where a `CONNECT` may lead, each a cluster of its own.
+    connects: Vec<Rc<Self>>,
     /// Connections that nobody waits for any more, or nobody yet.
     background: TaskTracker,
     /// Of the endpoint that was connected to last.
@@ -68,9 +70,15 @@ impl Service {
             Semaphore::new(config.max_connections),
             Semaphore::new(config.max_requests),
         );
+        let connects = config.connects.iter().map(|target| {
+            let config = config.connecting_to(target);
+            Self::new(config, Rc::clone(&metrics), names)
+        });
+        let connects = connects.collect();
         Rc::new(Self {
             config,
             metrics,
+            connects,
             budget: RetryBudget::new(),
             places,
             turns,
@@ -109,6 +117,12 @@ impl Service {
     /// A new connection to some endpoint, for a tunnel. Nothing is sent before, so every endpoint may be tried.
     pub(crate) async fn tunnel(self: &Rc<Self>) -> Result<Lease, Error> {
         self.lease(&mut Exchange::new(false, false, 0), true).await
+    }
+
+    /// What leads to `place`, a host and a port, if that is allowed.
+    pub(crate) fn connects(&self, place: &str) -> Option<&Rc<Self>> {
+        let mut all = self.connects.iter();
+        all.find(|service| service.config.targets[0].host.eq_ignore_ascii_case(place))
     }
 
     /// Is some endpoint there? A handshake was worth its while, so whoever asks first may use the connection.

@@ -8,7 +8,7 @@ use pod_contract::config::{Flag, Repeat, Section, list, setting};
 use pod_contract::tls;
 use pod_contract::units::Bytes;
 
-use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, TlsName, Tries, Upgrade};
+use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS,
@@ -80,6 +80,11 @@ pub(super) fn service_flags() -> Vec<Flag> {
             "upgrade",
             "PROTOCOL",
             "What a connection may change to, such as tcp for docker exec [default: websocket]",
+        ),
+        list::<Place>(
+            "connect",
+            "HOST:PORT",
+            "Where a CONNECT request may lead, through this process and not the cluster [default: nowhere]",
         ),
         list::<Lenient>(
             "lenient",

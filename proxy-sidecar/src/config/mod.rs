@@ -72,6 +72,7 @@ impl Config {
             if service
                 .targets
                 .iter()
+                .chain(&service.connects)
                 .any(|target| is_at(&target.address, service.listen))
             {
                 return s.refuse(format!(

@@ -7,7 +7,7 @@ use pod_contract::config::Settings;
 use pod_contract::units::{Bytes, HostPort};
 
 use super::secure::Security;
-use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Scheme, Tries, Upgrade};
+use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, Scheme, Tries, Upgrade};
 use crate::dial::Secure;
 use crate::message::head::Rules;
 
@@ -20,6 +20,8 @@ pub(crate) struct ServiceConfig {
     pub(crate) targets: Vec<Target>,
     /// In TLS, but with whoever answers.
     pub(crate) is_insecure: bool,
+    /// Where a `CONNECT` may lead.
+    pub(crate) connects: Vec<Target>,
     pub(crate) balance: Balance,
     pub(crate) host: HostHeader,
     pub(crate) rules: Rules,
@@ -68,6 +70,7 @@ impl ServiceConfig {
         let to = s.required_list::<EndpointUrl>("to");
         let host = s.or("host", HostHeader::Rewrite);
         let balance = s.optional("balance");
+        let connects = s.list::<Place>("connect");
         let rules = rules(s);
         let times = Times::prove(&name, s);
         let max_connections = s.or("max-connections", Count(4096));
@@ -98,6 +101,7 @@ impl ServiceConfig {
             listen: listen?,
             protocol,
             targets,
+            connects: connects?.into_iter().map(|Place(place)| Target::plain(place)).collect(),
             is_insecure: security.is_some_and(|security| security.is_insecure),
             balance: balance?.unwrap_or(usual),
             host: host?,
@@ -108,6 +112,19 @@ impl ServiceConfig {
             max_head,
             retries: retries?.0,
         })
+    }
+}
+
+impl ServiceConfig {
+    /// The same, but bytes to `target`.
+    pub(crate) fn connecting_to(&self, target: &Target) -> Self {
+        Self {
+            protocol: Protocol::Tcp,
+            targets: vec![target.clone()],
+            balance: Balance::Sticky,
+            connects: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -142,6 +159,16 @@ impl Times {
 }
 
 impl Target {
+    /// For bytes.
+    fn plain(address: HostPort) -> Self {
+        Self {
+            host: address.to_string(),
+            address,
+            prefix: String::new(),
+            secure: None,
+        }
+    }
+
     fn new(EndpointUrl { scheme, url }: EndpointUrl, security: Option<&Security>) -> Result<Self, String> {
         let towards = |security: &Security| {
             let secure = security.towards(&url.address.host);
@@ -192,7 +219,8 @@ fn scheme(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Scheme
     Some(scheme)
 }
 
-const OF_HTTP: [&str; 10] = [
+const OF_HTTP: [&str; 11] = [
+    "connect",
     "host",
     "upgrade",
     "lenient",

@@ -1,7 +1,7 @@
 //! The types that the settings of a service have.
 
 use pod_contract::config::{Setting, Shape, Word};
-use pod_contract::units::Url;
+use pod_contract::units::{HostPort, Url};
 use rustls::pki_types::ServerName;
 
 use super::service::Protocol;
@@ -150,6 +150,21 @@ impl Setting for EndpointUrl {
             return Err("it has a query; the application's is used".into());
         }
         Ok(Self { scheme, url })
+    }
+}
+
+/// Where a tunnel may lead.
+pub(super) struct Place(pub(super) HostPort);
+
+impl Setting for Place {
+    const FORM: &'static str = "HOST:PORT";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::with_scheme(&format!("tcp://{text}"), &["tcp"])?;
+        if text.contains('/') {
+            return Err("it has a path".into());
+        }
+        Ok(Self(url.address))
     }
 }
 

@@ -6,6 +6,7 @@ use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
 
 use super::attempt::{Outcome, Upload, attempt};
+use super::connect::connect;
 use super::next::{Next, Tunnel};
 use super::outgoing::KEPT;
 use crate::deadline::Deadline;
@@ -42,6 +43,9 @@ async fn serve(asked: &mut Asked) -> Next {
         deadline,
         stop,
     } = asked;
+    if let Some(place) = &request.connect {
+        return connect(client, service, place).await;
+    }
     service.budget.deposit();
     let retries = service.config.retries;
     let mut exchange = Exchange::new(request.idempotent, is_small(request.framing), retries);
@@ -150,7 +154,7 @@ async fn answer_and_close(client: &mut Stream, request: &Request, service: &Serv
 }
 
 /// False when the client does not take it in time.
-async fn write(client: &mut Stream, service: &Service, bytes: &[u8]) -> bool {
+pub(super) async fn write(client: &mut Stream, service: &Service, bytes: &[u8]) -> bool {
     let (_, mut client) = client.split();
     tokio::time::timeout(service.config.times.idle, client.write_all(bytes))
         .await

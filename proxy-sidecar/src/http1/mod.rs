@@ -1,6 +1,7 @@
 //! Our HTTP/1.1: one task a client, both directions of a body at once.
 
 mod attempt;
+mod connect;
 mod connection;
 mod exchange;
 mod next;

@@ -62,12 +62,12 @@ pub(crate) enum Refused {
     HostCount,
     #[error("Host is not a host")]
     BadHost,
-    #[error("the target is neither a path nor an http URL")]
+    #[error("the target is neither a path nor an http URL, nor HOST:PORT of CONNECT")]
     BadTarget,
     #[error("the host of the target differs from Host")]
     HostMismatch,
-    #[error("CONNECT is not offered")]
-    Connect,
+    #[error("CONNECT with a body")]
+    ConnectWithBody,
 }
 
 /// The length of the head in `data`, once it is complete. Refuses line ends that parsers disagree about, unless they are allowed.

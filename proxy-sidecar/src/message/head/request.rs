@@ -23,6 +23,8 @@ pub(crate) struct Request {
     pub(crate) keep_alive: bool,
     /// The protocol that the connection is to change to, in lower case.
     pub(crate) upgrade: Option<String>,
+    /// `CONNECT`: where a tunnel is to lead.
+    pub(crate) connect: Option<String>,
     /// All of it as it goes on, until it is not needed any more.
     head: RefCell<Scratch>,
     /// Where in `head` the path begins,
@@ -54,10 +56,10 @@ impl Request {
         headers: &[Header<'_>],
         rules: &Rules,
     ) -> Result<Self, Refused> {
-        if method == "CONNECT" {
-            return Err(Refused::Connect);
-        }
         let framing = framing(headers, is_http11)?;
+        if method == "CONNECT" {
+            return Self::connect(target, framing, is_http11);
+        }
         let host = host(headers, is_http11)?;
         let (authority, path) = split_target(method, target)?;
         let host = match authority {
@@ -105,9 +107,33 @@ impl Request {
             is_http11,
             keep_alive: is_http11 && !has_token(headers, "connection", "close"),
             upgrade,
+            connect: None,
             head: RefCell::new(head),
             path: method.len() + 1,
             host,
+        })
+    }
+
+    /// Nothing of it goes on. RFC 9110, section 9.3.6: the target is a host and a port, and content has no meaning.
+    fn connect(target: &str, framing: Framing, is_http11: bool) -> Result<Self, Refused> {
+        let port = target.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none() || !target.bytes().all(is_host_byte) {
+            return Err(Refused::BadTarget);
+        }
+        if !matches!(framing, Framing::None | Framing::Length(0)) {
+            return Err(Refused::ConnectWithBody);
+        }
+        Ok(Self {
+            framing: Framing::None,
+            is_head: false,
+            idempotent: false,
+            is_http11,
+            keep_alive: is_http11,
+            upgrade: None,
+            connect: Some(target.to_owned()),
+            head: RefCell::default(),
+            path: 0,
+            host: 0..0,
         })
     }
 
@@ -294,10 +320,20 @@ mod tests {
             parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
             Err(Refused::ChunkedInHttp10)
         );
-        assert_eq!(
-            parse("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"),
-            Err(Refused::Connect)
-        );
+        for target in ["x", "x:", "x:65536", "x:http", "/", "u@x:1", "http://x:1/", "x/y:1"] {
+            let head = format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(parse(&head), Err(Refused::BadTarget), "{target}");
+        }
+        for framing in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+            let head = format!("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n{framing}\r\n\r\n");
+            assert_eq!(parse(&head), Err(Refused::ConnectWithBody));
+        }
+        for head in [
+            "CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            "CONNECT [2001:db8::1]:443 HTTP/1.0\r\n\r\n",
+        ] {
+            assert_eq!(parse(head).unwrap().connect.as_deref(), Some("[2001:db8::1]:443"));
+        }
     }
 
     #[test]

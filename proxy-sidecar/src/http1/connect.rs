@@ -1,0 +1,47 @@
+//! `CONNECT`: a tunnel from the application to a place that is allowed. RFC 9110, section 9.3.6.
+
+use super::exchange::write;
+use super::next::{Next, Tunnel};
+use crate::respond::Error;
+use crate::service::{Lease, Service};
+use crate::stream::{Buffer, Stream};
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// Connects to `place` and says so. The client may ask for something else when there is no connection.
+pub(super) async fn connect(client: &mut Stream, service: &Service, place: &str) -> Next {
+    let leased = tokio::select! {
+        leased = lease(service, place) => leased,
+        () = client.broken_off() => {
+            service.metrics.aborted.inc();
+            return Next::Abort;
+        }
+    };
+    let lease = match leased {
+        Ok(lease) => lease,
+        Err(error) => {
+            service.tell(&error);
+            return if write(client, service, &error.encode(false, false)).await {
+                Next::KeepAlive
+            } else {
+                Next::Abort
+            };
+        }
+    };
+    service.metrics.answered(200);
+    if !write(client, service, ESTABLISHED).await {
+        return Next::Abort;
+    }
+    Next::Tunnel(Box::new(Tunnel {
+        _in_flight: lease.endpoint,
+        server: lease.stream,
+        early: Buffer::new(),
+    }))
+}
+
+async fn lease(service: &Service, place: &str) -> Result<Lease, Error> {
+    match service.connects(place) {
+        Some(place) => place.tunnel().await,
+        None => Err(Error::ConnectDenied(place.to_owned())),
+    }
+}
