@@ -20,6 +20,7 @@ mod endpoints;
 mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod http1;
 mod listen;
 mod message;

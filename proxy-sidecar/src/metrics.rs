@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::policy::health::Said;
 use crate::respond::Reason;
 
 type Labels = Vec<(&'static str, String)>;
@@ -21,6 +22,7 @@ pub(crate) struct Metrics {
     connections: Family<Labels, Gauge>,
     under_way: Family<Labels, Gauge>,
     handshakes: Family<Labels, Counter>,
+    checks: Family<Labels, Counter>,
     unverified: Family<Labels, Gauge>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) aborted: Series<Labels, Counter>,
     /// Tunnels in which nothing moved for too long.
     pub(crate) idle: Series<Labels, Counter>,
+    /// Tunnels to endpoints that no longer passed their checks.
+    pub(crate) unfit: Series<Labels, Counter>,
     /// Ended by the endpoint in the middle of the response.
     pub(crate) cut: Series<Labels, Counter>,
     /// In the order of [`Reason::ALL`].
@@ -43,6 +47,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) under_way: Series<Labels, Gauge>,
     /// Those in full, and those that resumed an earlier session.
     handshakes: [Series<Labels, Counter>; 2],
+    /// Passed, failed, and without an answer.
+    checks: [Series<Labels, Counter>; 3],
     pub(crate) unverified: Series<Labels, Gauge>,
 }
 
@@ -86,6 +92,11 @@ impl Metrics {
             metrics.handshakes.clone(),
         );
         registry.register(
+            "health_checks",
+            "Checks of endpoints, by how they ended",
+            metrics.checks.clone(),
+        );
+        registry.register(
             "tls_unverified",
             "1 while any server is believed to be an endpoint (tls-insecure)",
             metrics.unverified.clone(),
@@ -101,6 +112,7 @@ impl Metrics {
                 .map(|class| Series::of(&self.requests, with("class", class))),
             aborted: Series::of(&self.errors, with("by", "client")),
             idle: Series::of(&self.errors, with("by", "idle_timeout")),
+            unfit: Series::of(&self.errors, with("by", "health")),
             cut: Series::of(&self.errors, with("by", "endpoint")),
             failures: Reason::ALL.map(|reason| Series::of(&self.failures, with("reason", reason.name()))),
             retries: Series::of(&self.retries, with("outcome", "tried")),
@@ -108,6 +120,7 @@ impl Metrics {
             connections: Series::of(&self.connections, alone.clone()),
             under_way: Series::of(&self.under_way, alone.clone()),
             handshakes: ["full", "resumed"].map(|kind| Series::of(&self.handshakes, with("kind", kind))),
+            checks: ["passed", "failed", "silent"].map(|outcome| Series::of(&self.checks, with("outcome", outcome))),
             unverified: Series::of(&self.unverified, alone),
         })
     }
@@ -120,6 +133,15 @@ impl ServiceMetrics {
 
     pub(crate) fn handshake(&self, is_resumed: bool) {
         self.handshakes[usize::from(is_resumed)].inc();
+    }
+
+    pub(crate) fn checked(&self, said: &Said) {
+        let outcome = match said {
+            Said::Fit => 0,
+            Said::Unfit(_) => 1,
+            Said::Nothing(_) => 2,
+        };
+        self.checks[outcome].inc();
     }
 
     pub(crate) fn answered(&self, status: u16) {

@@ -24,6 +24,8 @@ pub(crate) enum Error {
     MaxConnections(usize),
     #[error("no endpoint of service {service} can be reached: {tried}")]
     Unreachable { service: String, tried: String },
+    #[error("no endpoint of service {service} passes its health check: {why}")]
+    Unfit { service: String, why: String },
     #[error("no endpoint of service {service} can be trusted: {tried}")]
     Certificate { service: String, tried: String },
     #[error("no endpoint of service {service} ends a TLS handshake: {tried}")]
@@ -53,6 +55,7 @@ pub(crate) enum Reason {
     MaxRequests,
     MaxConnections,
     Unresolved,
+    Unfit,
     Unreachable,
     Certificate,
     Handshake,
@@ -62,7 +65,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Refused,
         Self::HeadTooLarge,
         Self::HeadTimeout,
@@ -72,6 +75,7 @@ impl Reason {
         Self::MaxRequests,
         Self::MaxConnections,
         Self::Unresolved,
+        Self::Unfit,
         Self::Unreachable,
         Self::Certificate,
         Self::Handshake,
@@ -91,6 +95,7 @@ impl Reason {
             Self::MaxRequests => "max_requests",
             Self::MaxConnections => "max_connections",
             Self::Unresolved => "unresolved",
+            Self::Unfit => "unfit",
             Self::Unreachable => "unreachable",
             Self::Certificate => "certificate",
             Self::Handshake => "handshake",
@@ -113,6 +118,7 @@ impl Error {
             Self::MaxRequests(_) => Reason::MaxRequests,
             Self::MaxConnections(_) => Reason::MaxConnections,
             Self::Unresolved { .. } => Reason::Unresolved,
+            Self::Unfit { .. } => Reason::Unfit,
             Self::Unreachable { .. } => Reason::Unreachable,
             Self::Certificate { .. } => Reason::Certificate,
             Self::Handshake { .. } => Reason::Handshake,
@@ -131,7 +137,7 @@ impl Error {
             Reason::HeadTimeout | Reason::BodyTimeout => (408, "http_request_error"),
             Reason::MaxRequests | Reason::MaxConnections => (503, "connection_limit_reached"),
             Reason::Unresolved => (503, "dns_error"),
-            Reason::Unreachable => (503, "destination_unavailable"),
+            Reason::Unfit | Reason::Unreachable => (503, "destination_unavailable"),
             Reason::Certificate => (502, "tls_certificate_error"),
             Reason::Handshake => (502, "tls_protocol_error"),
             Reason::BrokenOff => (502, "connection_terminated"),

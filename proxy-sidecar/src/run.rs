@@ -17,6 +17,7 @@ use tokio::time;
 
 use crate::config::Config;
 use crate::endpoints::{Names, Resolver};
+use crate::health;
 use crate::listen::{Quiet, accept};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::service::Service;
@@ -83,6 +84,9 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
     for name in names.into_all() {
         let resolver = Rc::clone(&resolver);
         side.spawn_local(async move { name.keep(&resolver).await });
+    }
+    for service in &services {
+        side.spawn_local(health::watch(Rc::clone(service)));
     }
     side.spawn_local(greet_all(services.clone(), starting));
     side.spawn_local(sweep(services));

@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Balance, Protocol, ServiceConfig};
 use crate::dial::{Dial, DialError, Event, Race};
-use crate::endpoints::{Cluster, InFlight, Names};
+use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
 use crate::exchange::{Exchange, Failed};
 use crate::metrics::ServiceMetrics;
 use crate::policy::balance::{Candidate, Rank, pick};
@@ -43,6 +43,8 @@ pub(crate) struct Service {
     cluster: Cluster,
     /// Where a `CONNECT` may lead, each a cluster of its own.
     connects: Vec<Rc<Self>>,
+    /// Of checks.
+    news: Notify,
     /// Connections that nobody waits for any more, or nobody yet.
     background: TaskTracker,
     /// Of the endpoint that was connected to last.
@@ -83,6 +85,7 @@ impl Service {
             places,
             turns,
             cluster,
+            news: Notify::new(),
             background: TaskTracker::new(),
             current: Cell::new(None),
             rng: RefCell::new(fastrand::Rng::new()),
@@ -95,7 +98,7 @@ impl Service {
     pub(crate) async fn lease(self: &Rc<Self>, exchange: &mut Exchange, fresh: bool) -> Result<Lease, Error> {
         self.resolved().await?;
         let Some(endpoint) = self.pick(exchange, &Race::new()) else {
-            return Err(exchange.exhausted(&self.config.name));
+            return Err(self.nobody(exchange));
         };
         let kept = if fresh {
             None
@@ -156,7 +159,7 @@ impl Service {
             if race.is_over() {
                 match self.pick_of_new(exchange).await {
                     Some(endpoint) => next = Some(endpoint),
-                    None => return Err(exchange.exhausted(&self.config.name)),
+                    None => return Err(self.nobody(exchange)),
                 }
                 continue;
             }
@@ -261,21 +264,66 @@ impl Service {
         }
     }
 
-    /// Waits until it is known who the members are.
+    /// Waits until there is a member that may be used.
     async fn resolved(&self) -> Result<(), Error> {
-        if !self.cluster.members().is_empty() {
+        if self.has_some() {
             return Ok(());
         }
         let known = async {
-            while self.cluster.members().is_empty() {
-                self.cluster.looked().await;
+            while !self.has_some() {
+                tokio::select! {
+                    () = self.cluster.looked() => {}
+                    () = self.news.notified() => {}
+                }
             }
         };
-        let within = self.config.times.resolve;
-        timeout(within, known).await.map_err(|_| Error::Unresolved {
+        let waited = timeout(self.config.times.resolve, known).await;
+        waited.map_err(|_| self.unfit().unwrap_or_else(|| self.unresolved()))
+    }
+
+    fn has_some(&self) -> bool {
+        let members = self.cluster.members();
+        members.iter().any(|endpoint| endpoint.standing() != Standing::Barred)
+    }
+
+    /// Nobody is left to ask.
+    fn nobody(&self, exchange: &mut Exchange) -> Error {
+        let unfit = if exchange.is_new() { self.unfit() } else { None };
+        unfit.unwrap_or_else(|| exchange.exhausted(&self.config.name))
+    }
+
+    fn unfit(&self) -> Option<Error> {
+        let members = self.cluster.members();
+        let barred = members
+            .iter()
+            .filter(|endpoint| endpoint.standing() == Standing::Barred);
+        let why: Vec<_> = barred.map(|endpoint| endpoint.why_unfit()).collect();
+        (!why.is_empty()).then(|| Error::Unfit {
+            service: self.config.name.clone(),
+            why: why.join("; "),
+        })
+    }
+
+    fn unresolved(&self) -> Error {
+        Error::Unresolved {
             service: self.config.name.clone(),
             why: self.cluster.why_empty(),
-        })
+        }
+    }
+
+    /// The members, as they are known now.
+    pub(crate) fn members(&self) -> Vec<Rc<Endpoint>> {
+        self.cluster.members().clone()
+    }
+
+    /// Waits until a look-up has ended, and so may have brought members.
+    pub(crate) async fn members_looked(&self) {
+        self.cluster.looked().await;
+    }
+
+    /// A check has made somebody fit, or unfit.
+    pub(crate) fn tell_news(&self) {
+        self.news.notify_waiters();
     }
 
     /// When a connection of now is old; not all at the same time.
@@ -304,6 +352,7 @@ impl Service {
             tunnel::End::ClientBroke => &self.metrics.aborted,
             tunnel::End::EndpointBroke => &self.metrics.cut,
             tunnel::End::Idle => &self.metrics.idle,
+            tunnel::End::Unfit => &self.metrics.unfit,
         };
         series.inc();
         if self.may_tell() {

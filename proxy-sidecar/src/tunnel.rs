@@ -21,6 +21,8 @@ pub(crate) enum End {
     EndpointBroke,
     /// No byte for so long.
     Idle,
+    /// The endpoint is not to be used any more.
+    Unfit,
 }
 
 /// Copies both ways; a side that ends its direction is heard on in the other. `early` holds what was read from each side already.

@@ -8,6 +8,7 @@ use pod_contract::config::{Flag, Repeat, Section, list, setting};
 use pod_contract::tls;
 use pod_contract::units::Bytes;
 
+use super::health::{HealthUrl, Unfit};
 use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -98,9 +99,36 @@ pub(super) fn service_flags() -> Vec<Flag> {
         "Who the endpoints' certificates have to be for, and what they are asked for [default: the host in the URL]",
     ));
     all.extend(tls::flags());
+    all.extend(health());
     all.extend(times());
     all.extend(limits());
     all
+}
+
+/// How endpoints are checked.
+fn health() -> Vec<Flag> {
+    vec![
+        setting::<HealthUrl>(
+            "health",
+            "URL",
+            "What each endpoint, written *, is asked, such as http://*:8008/primary or tcp://*; 200 to 399 is a yes [default: nothing]",
+        ),
+        setting::<Unfit>(
+            "health-policy",
+            "WHAT",
+            "prefer (who does not pass is used when nobody does) or require (is not used, and its tunnels are cut) [default: prefer]",
+        ),
+        setting::<Duration>(
+            "health-interval",
+            "DURATION",
+            "From one check of an endpoint to the next [default: 2s]",
+        ),
+        setting::<Duration>(
+            "health-timeout",
+            "DURATION",
+            "For one check; the second in a row without an answer counts as a no [default: 1s]",
+        ),
+    ]
 }
 
 /// How long things may take.

@@ -1,6 +1,7 @@
 //! Flags and the proved configuration: named services, each with its own listener and endpoints.
 
 mod flags;
+mod health;
 mod secure;
 mod service;
 mod words;
@@ -15,6 +16,7 @@ use pod_contract::units::HostPort;
 
 use flags::service_flags;
 pub(crate) use flags::{AFTER_HELP, SECTIONS, flags};
+pub(crate) use health::{Check, Question};
 pub(crate) use service::{Protocol, ServiceConfig, Target};
 pub(crate) use words::{Balance, HostHeader};
 

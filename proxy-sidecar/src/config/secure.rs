@@ -13,7 +13,8 @@ use crate::starttls::StartTls;
 /// What the endpoints of one service have in common.
 #[derive(Debug)]
 pub(super) struct Security {
-    certificates: Rc<Renewing>,
+    /// For what the service carries, and for HTTP.
+    certificates: [Rc<Renewing>; 2],
     /// In the place of the hosts in their URLs.
     name: Option<ServerName<'static>>,
     start: Option<StartTls>,
@@ -22,10 +23,10 @@ pub(super) struct Security {
 }
 
 impl Security {
-    /// Reads certificates; the inner `None` for what is not spoken in TLS.
-    pub(super) fn prove(scheme: Scheme, s: &mut Settings<'_>) -> Option<Option<Self>> {
+    /// Reads certificates; the inner `None` for a service that speaks no TLS, neither by its `scheme` nor in a `check`.
+    pub(super) fn prove(scheme: Scheme, check: bool, s: &mut Settings<'_>) -> Option<Option<Self>> {
         let (tls, name) = (Tls::prove(s), s.optional::<TlsName>("tls-name"));
-        if !scheme.is_encrypted() {
+        if !scheme.is_encrypted() && !check {
             for name in tls::NAMES.iter().chain(&["tls-name"]) {
                 s.pointless(
                     name,
@@ -36,9 +37,10 @@ impl Security {
         }
         let (tls, name) = (tls?, name?);
         let is_insecure = tls.trust == Trust::Anybody;
-        match Renewing::new(tls, scheme.alpn()) {
+        let renewing = |alpn| Renewing::new(tls.clone(), alpn).map(Rc::new);
+        match renewing(scheme.alpn()).and_then(|ours| Ok([ours, renewing(Scheme::Https.alpn())?])) {
             Ok(certificates) => Some(Some(Self {
-                certificates: Rc::new(certificates),
+                certificates,
                 name: name.map(|TlsName(name)| name),
                 start: scheme.starttls(),
                 is_insecure,
@@ -49,14 +51,27 @@ impl Security {
 
     /// Towards the endpoint that the URL calls `host`.
     pub(super) fn towards(&self, host: &str) -> Result<Secure, String> {
+        self.secure(host, &self.certificates[0], self.start)
+    }
+
+    /// Towards the same, when it is asked by HTTP how it is.
+    pub(super) fn asking(&self, host: &str) -> Result<Secure, String> {
+        self.secure(host, &self.certificates[1], None)
+    }
+
+    fn secure(&self, host: &str, certificates: &Rc<Renewing>, start: Option<StartTls>) -> Result<Secure, String> {
         let name = match &self.name {
             Some(name) => name.clone(),
-            None => TlsName::parse(host)?.0,
+            None => {
+                let name = TlsName::parse(host);
+                name.map_err(|why| format!("no certificate can be for {host}: {why}; give --tls-name"))?
+                    .0
+            }
         };
         Ok(Secure {
-            certificates: Rc::clone(&self.certificates),
+            certificates: Rc::clone(certificates),
             name,
-            start: self.start,
+            start,
         })
     }
 }

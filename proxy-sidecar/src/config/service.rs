@@ -6,6 +6,7 @@ use std::time::Duration;
 use pod_contract::config::Settings;
 use pod_contract::units::{Bytes, HostPort};
 
+use super::health::{Check, Health};
 use super::secure::Security;
 use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, Scheme, Tries, Upgrade};
 use crate::dial::Secure;
@@ -50,6 +51,8 @@ pub(crate) struct Target {
     pub(crate) prefix: String,
     /// In TLS, if that is how it is spoken to.
     pub(crate) secure: Option<Secure>,
+    /// How it is checked, if it is.
+    pub(crate) health: Option<Check>,
 }
 
 /// How long things may take.
@@ -86,8 +89,13 @@ impl ServiceConfig {
         }
         let scheme = scheme(&name, &to, s)?;
         let protocol = scheme.protocol();
-        let security = Security::prove(scheme, s)?;
-        let targets: Result<_, _> = to.into_iter().map(|url| Target::new(url, security.as_ref())).collect();
+        let health = Health::prove(&name, s)?;
+        let checks_in_tls = health.as_ref().is_some_and(Health::is_encrypted);
+        let security = Security::prove(scheme, checks_in_tls, s)?;
+        let targets = to.into_iter();
+        let targets: Result<_, _> = targets
+            .map(|url| Target::new(url, security.as_ref(), health.as_ref()))
+            .collect();
         let targets = match targets {
             Ok(targets) => targets,
             Err(why) => return s.refuse_together(&["to"], why),
@@ -166,15 +174,19 @@ impl Target {
             address,
             prefix: String::new(),
             secure: None,
+            health: None,
         }
     }
 
-    fn new(EndpointUrl { scheme, url }: EndpointUrl, security: Option<&Security>) -> Result<Self, String> {
-        let towards = |security: &Security| {
-            let secure = security.towards(&url.address.host);
-            secure.map_err(|why| format!("no certificate can be for {}: {why}; give --tls-name", url.address.host))
-        };
-        let secure = security.map(towards).transpose()?;
+    fn new(
+        EndpointUrl { scheme, url }: EndpointUrl,
+        security: Option<&Security>,
+        health: Option<&Health>,
+    ) -> Result<Self, String> {
+        let name = &url.address.host;
+        let secure = security.filter(|_| scheme.is_encrypted());
+        let secure = secure.map(|security| security.towards(name)).transpose()?;
+        let health = health.map(|health| health.of(name, security)).transpose()?;
         let mut host = url.address.to_string();
         if scheme.default_port() == Some(url.address.port) {
             host.truncate(host.rfind(':').unwrap_or(host.len()));
@@ -184,6 +196,7 @@ impl Target {
             host,
             prefix: url.path.trim_end_matches('/').to_owned(),
             secure,
+            health,
         })
     }
 }

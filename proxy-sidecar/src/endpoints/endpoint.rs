@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::name::Name;
 use crate::config::Target;
 use crate::policy::breaker::{Breaker, Evidence, Standing};
+use crate::policy::health::{Health, Said};
 use crate::pool::{Kept, Pool};
 
 /// One address that requests go to.
@@ -27,6 +29,9 @@ pub(crate) struct Endpoint {
     name: Option<Rc<Name>>,
     pool: Pool,
     breaker: RefCell<Breaker>,
+    health: RefCell<Health>,
+    /// Whether it is fit has changed.
+    shifted: Notify,
     in_flight: Cell<usize>,
     /// Connections to it that are late.
     doubts: Cell<usize>,
@@ -64,6 +69,8 @@ impl Endpoint {
             name: name.map(Rc::clone),
             pool: Pool::default(),
             breaker: RefCell::default(),
+            health: RefCell::default(),
+            shifted: Notify::new(),
             in_flight: Cell::new(0),
             doubts: Cell::new(0),
             draining: Cell::new(false),
@@ -75,10 +82,51 @@ impl Endpoint {
     }
 
     pub(crate) fn standing(&self) -> Standing {
+        if let Some(check) = &self.target.health {
+            match (check.is_required, self.health.borrow().is_fit()) {
+                (true, Some(false) | None) => return Standing::Barred,
+                (false, Some(false)) => return Standing::Out,
+                (_, Some(true)) | (false, None) => {}
+            }
+        }
         match self.breaker.borrow().standing(Instant::now) {
             Standing::Well if self.doubts.get() > 0 => Standing::Out,
             standing => standing,
         }
+    }
+
+    /// A check has ended; true if that changes anything.
+    pub(crate) fn checked(&self, said: Said) -> bool {
+        let Some(is_fit) = self.health.borrow_mut().note(said) else {
+            return false;
+        };
+        if is_fit {
+            tracing::info!(endpoint = self.label, "endpoint passes its health check");
+        } else {
+            tracing::warn!(
+                endpoint = self.label,
+                why = self.health.borrow().why(),
+                "endpoint does not pass its health check"
+            );
+        }
+        self.shifted.notify_waiters();
+        true
+    }
+
+    /// Why it does not pass its check.
+    pub(crate) fn why_unfit(&self) -> String {
+        format!("{}: {}", self.label, self.health.borrow().why())
+    }
+
+    /// Waits until it is not to be used any more.
+    pub(crate) async fn barred(&self) {
+        while self.standing() != Standing::Barred {
+            self.shifted.notified().await;
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// A connection that was kept.

@@ -76,6 +76,7 @@ impl Exchange {
                 Standing::Well => Rank::Well,
                 Standing::Due { .. } => Rank::Due,
                 Standing::Out => Rank::Out,
+                Standing::Barred => Rank::Never,
             },
         }
     }
@@ -88,6 +89,11 @@ impl Exchange {
     /// Should it fail before there is an answer, it can be sent again.
     pub(crate) fn can_repeat(&self, budget: &RetryBudget) -> bool {
         self.idempotent && self.is_small && self.retries > 0 && budget.has_some()
+    }
+
+    /// Nobody has been asked yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.tries.is_empty() && self.broken.is_none()
     }
 
     /// There was no connection. Nothing was sent: every endpoint may be asked, whatever the method.

@@ -50,18 +50,20 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
         begin(&mut client, &mut lease.stream, service, (&mut early, &mut answer)),
     )
     .await;
-    match begun.unwrap_or(Err(tunnel::End::Idle)) {
+    let end = match begun.unwrap_or(Err(tunnel::End::Idle)) {
         Ok(()) => {
             let early = (early, answer);
-            let end = tunnel::run(&mut client, &mut lease.stream, early, &mut Deadline::new(), idle).await;
-            service.tunnel_ended(end);
+            let mut deadline = Deadline::new();
+            tokio::select! {
+                end = tunnel::run(&mut client, &mut lease.stream, early, &mut deadline, idle) => return service.tunnel_ended(end),
+                () = lease.endpoint.barred() => tunnel::End::Unfit,
+            }
         }
-        Err(end) => {
-            client.reset();
-            lease.stream.reset();
-            service.tunnel_ended(end);
-        }
-    }
+        Err(end) => end,
+    };
+    client.reset();
+    lease.stream.reset();
+    service.tunnel_ended(end);
 }
 
 /// What comes before the first byte for an endpoint; false when nothing will.

@@ -45,6 +45,8 @@ pub(crate) enum Standing {
     },
     /// It rests, or is being tried.
     Out,
+    /// It is not to be used.
+    Barred,
 }
 
 /// Passive health of one endpoint.

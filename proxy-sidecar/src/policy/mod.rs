@@ -3,5 +3,6 @@
 pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod budget;
+pub(crate) mod health;
 pub(crate) mod refresh;
 pub(crate) mod retry;

@@ -9,6 +9,7 @@ mod connect;
 mod dns;
 mod failover;
 mod flags;
+mod health;
 mod http;
 mod limits;
 mod postgres;
