@@ -8,6 +8,7 @@ packages=(
     docker-registry skopeo umoci nginx-light apache2-utils openssl
     tar zip unzip zstd xz-utils bzip2 libarchive-tools rsync attr e2fsprogs
     rsyslog rsyslog-gnutls
+    postgresql
     maven openjdk-17-jdk-headless
     ca-certificates curl jq python3 python3-jsonschema python3-yaml util-linux
 )
