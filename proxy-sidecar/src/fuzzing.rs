@@ -52,6 +52,7 @@ fn response(data: &[u8], rules: &Rules, is_head: bool) {
         endpoint: Some("es-1.example:9200"),
         prefix: "/api",
         host: b"app.example",
+        is_secure: is_head,
     };
     let Ok(Some(length)) = complete(data, rules.bare_line_feeds) else {
         return;
@@ -67,6 +68,7 @@ fn response(data: &[u8], rules: &Rules, is_head: bool) {
         endpoint: None,
         prefix: "",
         host: b"",
+        is_secure: false,
     };
     let strict = Rules::default();
     let again = Response::parse(&out, &asked, &strict, &as_it_is).expect("what goes on is understood");

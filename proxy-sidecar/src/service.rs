@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Balance, Protocol, ServiceConfig};
@@ -30,6 +30,9 @@ const MAX_BACKGROUND: usize = 16;
 const LOOK: Duration = Duration::from_secs(1);
 /// Connections that one request may have under way to one endpoint: when packets are lost, the next may get through.
 const MAX_DIALS_TO_ONE: usize = 3;
+
+/// For an endpoint to say that it wants nothing to do with us.
+const REFUSAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -131,7 +134,18 @@ impl Service {
     /// Is some endpoint there? A handshake was worth its while, so whoever asks first may use the connection.
     pub(crate) async fn greet(self: &Rc<Self>) -> Result<(), Error> {
         let lease = self.tunnel().await?;
-        if self.config.protocol == Protocol::Http && lease.endpoint.target.secure.is_some() {
+        if lease.endpoint.target.secure.is_none() {
+            return Ok(());
+        }
+        // In TLS 1.3, a server refuses a client after the client's handshake has ended.
+        sleep(REFUSAL).await;
+        if !lease.stream.is_quiet() {
+            return Err(Error::BrokenOff {
+                endpoint: lease.endpoint.label.clone(),
+                why: "it ended the connection after the handshake; does it want a client certificate?".into(),
+            });
+        }
+        if self.config.protocol == Protocol::Http {
             self.give_back(lease);
         }
         Ok(())

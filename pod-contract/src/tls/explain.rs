@@ -4,13 +4,17 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// What failed, and the remedy, on one line; `None` if TLS is not what failed. Its error comes in one of the standard library's, or in
-/// several of them.
-pub fn explained(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        return explained(inner);
+/// The error of TLS, if that is what failed: it comes in one of the standard library's, or in several of them.
+pub fn cause<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Error> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => cause(inner),
+        None => error.downcast_ref(),
     }
-    let (why, remedy) = explain(error.downcast_ref()?);
+}
+
+/// What failed, and the remedy, on one line; `None` if TLS is not what failed.
+pub fn explained(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let (why, remedy) = explain(cause(error)?);
     Some(match remedy {
         "" => format!("TLS: {why}"),
         remedy => format!("TLS: {why}; remedy: {remedy}"),
@@ -25,7 +29,7 @@ pub fn explain(error: &Error) -> (String, &'static str) {
             "the server shows no certificate".into(),
             "check that this port speaks TLS as a server",
         ),
-        Error::AlertReceived(alert) => (format!("the server ends the handshake with {alert:?}"), alerted(*alert)),
+        Error::AlertReceived(alert) => (format!("the server ends TLS with {alert:?}"), alerted(*alert)),
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => (

@@ -19,7 +19,7 @@ mod server;
 mod settings;
 
 pub use client::{Trust, client};
-pub use explain::{explain, explained};
+pub use explain::{cause, explain, explained};
 pub use material::{Identity, Material, Sources};
 pub use pem::public_keys;
 pub use renewing::Renewing;

@@ -75,7 +75,7 @@ pub(super) fn service_flags() -> Vec<Flag> {
         setting::<Balance>(
             "balance",
             "HOW",
-            "least (the less loaded of two random endpoints) or sticky (one, while it is well) [default: least; tcp: sticky]",
+            "least (the less loaded of two random endpoints) or sticky (one, while it is well) [default: least; of what is not HTTP: sticky]",
         ),
         list::<Upgrade>(
             "upgrade",
@@ -137,7 +137,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "connect-timeout",
             "DURATION",
-            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms [default: 4s]",
+            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms, or 1s of a handshake [default: 4s]",
         ),
         setting::<Duration>(
             "resolve-timeout",

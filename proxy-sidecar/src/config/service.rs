@@ -124,9 +124,10 @@ impl ServiceConfig {
 }
 
 impl ServiceConfig {
-    /// The same, but bytes to `target`.
+    /// The same, but bytes to `target`, by whose name it goes.
     pub(crate) fn connecting_to(&self, target: &Target) -> Self {
         Self {
+            name: target.host.clone(),
             protocol: Protocol::Tcp,
             targets: vec![target.clone()],
             balance: Balance::Sticky,

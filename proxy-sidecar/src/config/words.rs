@@ -161,7 +161,7 @@ impl Setting for Place {
 
     fn parse(text: &str) -> Result<Self, String> {
         let url = Url::with_scheme(&format!("tcp://{text}"), &["tcp"])?;
-        if text.contains('/') {
+        if text.contains(['/', '?']) {
             return Err("it has a path".into());
         }
         Ok(Self(url.address))

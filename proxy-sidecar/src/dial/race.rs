@@ -120,11 +120,12 @@ impl Race {
                 let late = self.late.get_or_insert_with(|| Box::pin(sleep(LATE)));
                 ready!(late.as_mut().poll(context));
                 self.late = None;
-                let mut late = self.dials.iter_mut().filter(|dial| dial.is_late()).peekable();
-                if late.peek().is_some() {
-                    late.for_each(|dial| {
+                // Those before have been late for longer, and were told to be.
+                let newest = self.dials.iter().max_by_key(|dial| dial.began);
+                if newest.is_some_and(Dial::is_late) {
+                    for dial in self.dials.iter_mut().filter(|dial| dial.is_late()) {
                         dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint));
-                    });
+                    }
                     return Poll::Ready(Event::Late);
                 }
             }

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use pod_contract::tls::{Renewing, explained};
+use pod_contract::tls::{Renewing, cause, explained};
 use rustls::Error;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -43,7 +43,7 @@ impl Secure {
 
 fn failed(error: &io::Error) -> DialError {
     let why = explained(error).unwrap_or_else(|| format!("no TLS handshake: {error}"));
-    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+    match cause(error) {
         Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => DialError::Certificate(why),
         _ => DialError::Handshake(why),
     }

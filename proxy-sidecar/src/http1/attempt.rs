@@ -72,6 +72,7 @@ struct Progress<'r> {
     host: Option<&'r str>,
     /// and where in it.
     prefix: &'r str,
+    is_secure: bool,
     /// How long the endpoint may take.
     response_limit: Duration,
     /// The request goes elsewhere if it takes longer.
@@ -144,6 +145,7 @@ pub(super) async fn attempt(
         draining,
         host,
         prefix: &target.prefix,
+        is_secure: target.secure.is_some(),
         response_limit,
     };
     let (mut client_read, mut client_write) = client.split();
@@ -321,6 +323,7 @@ async fn read_head(
                     endpoint: progress.host,
                     prefix: progress.prefix,
                     host: &asked,
+                    is_secure: progress.is_secure,
                 };
                 let response = Response::parse(head, progress.request, rules, &rewrite);
                 let response = response.map_err(NoHead::Refused)?;

@@ -1,15 +1,17 @@
 //! `CONNECT`: a tunnel from the application to a place that is allowed. RFC 9110, section 9.3.6.
 
-use super::exchange::write;
+use super::exchange::{answer_and_close, write};
 use super::next::{Next, Tunnel};
+use crate::message::head::Request;
 use crate::respond::Error;
 use crate::service::{Lease, Service};
 use crate::stream::{Buffer, Stream};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Connects to `place` and says so. The client may ask for something else when there is no connection.
-pub(super) async fn connect(client: &mut Stream, service: &Service, place: &str) -> Next {
+/// Connects to where `request` asks for, and says so. Without a connection the client's ends too: what it may have sent already was meant for
+/// somebody else, and must not be taken for a request.
+pub(super) async fn connect(client: &mut Stream, service: &Service, request: &Request, place: &str) -> Next {
     let leased = tokio::select! {
         leased = lease(service, place) => leased,
         () = client.broken_off() => {
@@ -19,14 +21,7 @@ pub(super) async fn connect(client: &mut Stream, service: &Service, place: &str)
     };
     let lease = match leased {
         Ok(lease) => lease,
-        Err(error) => {
-            service.tell(&error);
-            return if write(client, service, &error.encode(false, false)).await {
-                Next::KeepAlive
-            } else {
-                Next::Abort
-            };
-        }
+        Err(error) => return answer_and_close(client, request, service, &error).await,
     };
     service.metrics.answered(200);
     if !write(client, service, ESTABLISHED).await {

@@ -35,7 +35,7 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
     // Between requests a client costs no memory for bytes.
     let mut input = Buffer::new();
     loop {
-        if input.is_empty() && !is_asking(&client, &service, &mut deadline, &stop, quiet).await {
+        if input.is_empty() && !is_asking(&mut client, &service, &mut deadline, &stop, quiet).await {
             return;
         }
         // Its turn comes first: what waits is held by the client, not by us.
@@ -115,7 +115,7 @@ fn skip_empty_lines(input: &mut Buffer) {
 
 /// Waits for the next request; false when there will be none.
 async fn is_asking(
-    client: &Stream,
+    client: &mut Stream,
     service: &Service,
     deadline: &mut Deadline,
     stop: &CancellationToken,

@@ -44,7 +44,7 @@ async fn serve(asked: &mut Asked) -> Next {
         stop,
     } = asked;
     if let Some(place) = &request.connect {
-        return connect(client, service, place).await;
+        return connect(client, service, request, place).await;
     }
     service.budget.deposit();
     let retries = service.config.retries;
@@ -144,7 +144,7 @@ fn skip(input: &mut Buffer, upload: &Upload<'_>) -> bool {
         .is_some()
 }
 
-async fn answer_and_close(client: &mut Stream, request: &Request, service: &Service, error: &Error) -> Next {
+pub(super) async fn answer_and_close(client: &mut Stream, request: &Request, service: &Service, error: &Error) -> Next {
     service.tell(error);
     if write(client, service, &error.encode(true, request.is_head)).await {
         Next::Close

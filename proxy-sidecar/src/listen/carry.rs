@@ -10,9 +10,10 @@ use tokio::time::timeout;
 
 use crate::config::Protocol;
 use crate::deadline::Deadline;
+use crate::policy::breaker::Evidence;
 use crate::respond::Error;
 use crate::service::Service;
-use crate::starttls::postgres;
+use crate::starttls::postgres::{self, Unbegun};
 use crate::stream::{Buffer, Stream};
 use crate::tunnel;
 
@@ -27,10 +28,9 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
     let idle = service.config.times.idle;
     match timeout(idle, greet(&mut client, service, &mut early)).await {
         Ok(Ok(true)) => {}
-        Ok(Ok(false) | Err(_)) => {
-            service.metrics.aborted.inc();
-            return;
-        }
+        // One that has said nothing only wanted to see whether somebody is there.
+        Ok(Ok(false) | Err(_)) if early.is_empty() => return,
+        Ok(Ok(false) | Err(_)) => return service.tunnel_ended(tunnel::End::ClientBroke),
         Err(_) => return service.tunnel_ended(tunnel::End::Idle),
     }
     let lease = tokio::select! {
@@ -50,8 +50,8 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
         begin(&mut client, &mut lease.stream, service, (&mut early, &mut answer)),
     )
     .await;
-    let end = match begun.unwrap_or(Err(tunnel::End::Idle)) {
-        Ok(()) => {
+    let end = match begun {
+        Ok(Ok(())) => {
             let early = (early, answer);
             let mut deadline = Deadline::new();
             tokio::select! {
@@ -59,7 +59,14 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
                 () = lease.endpoint.barred() => tunnel::End::Unfit,
             }
         }
-        Err(end) => end,
+        Ok(Err(Unbegun::Client)) => tunnel::End::ClientBroke,
+        Ok(Err(Unbegun::Server(why))) => {
+            let endpoint = lease.endpoint.label.clone();
+            let error = Error::BrokenOff { endpoint, why };
+            lease.failed(Evidence::BrokenOff, &error);
+            return tell(&mut client, service, &error).await;
+        }
+        Err(_) => tunnel::End::Idle,
     };
     client.reset();
     lease.stream.reset();
@@ -80,7 +87,7 @@ async fn begin(
     server: &mut Stream,
     service: &Service,
     (early, answer): (&mut Buffer, &mut Buffer),
-) -> Result<(), tunnel::End> {
+) -> Result<(), Unbegun> {
     match service.config.protocol {
         Protocol::Postgres => postgres::begin(client, server, early, answer).await,
         Protocol::Http | Protocol::Tcp => Ok(()),

@@ -3,12 +3,12 @@
 
 use std::io;
 
+use pod_contract::tls::explained;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::dial::DialError;
 use crate::stream::{Buffer, Reader, Stream};
-use crate::tunnel::End;
 
 /// First messages that have a length, a code, and nothing else.
 const SSL_REQUEST: [u8; 8] = request(80_877_103);
@@ -17,10 +17,13 @@ const GSSENC_REQUEST: [u8; 8] = request(80_877_104);
 const CANCEL: [u8; 4] = 80_877_102_u32.to_be_bytes();
 /// A client asks for each kind of encryption once.
 const MAX_REQUESTS: usize = 2;
-/// Of a first message, in bytes: servers take no longer one.
-const MAX_FIRST: u32 = 10_000;
+/// Of a first message, in bytes with its length: servers take no longer one.
+const MAX_FIRST: u32 = 10_004;
 /// Of a message before the login, in bytes; a longer one is passed on unseen.
 const MAX_MESSAGE: u32 = 64 << 10;
+
+/// Of what a client says before it is asked for its login, in bytes.
+const MAX_EARLY: usize = 16 << 10;
 
 const AUTHENTICATION: u8 = b'R';
 const ERROR: u8 = b'E';
@@ -101,40 +104,72 @@ fn first(bytes: &[u8]) -> First {
     }
 }
 
+/// Why a connection did not begin.
+#[derive(Debug)]
+pub(crate) enum Unbegun {
+    /// The client has left.
+    Client,
+    /// The server has, before it said anything.
+    Server(String),
+}
+
 /// Passes `early`, the client's first message, on, and the answer back as far as the request for a login. That leaves out channel binding:
-/// what it binds to is a TLS that the client does not have, and a client would take the offer for an attack. The rest stays in `answer`.
+/// what it binds to is a TLS that the client does not have, and a client would take the offer for an attack. What comes after it stays in
+/// `answer`, and what the client says meanwhile in `early`.
 pub(crate) async fn begin(
     client: &mut Stream,
     server: &mut Stream,
     early: &mut Buffer,
     answer: &mut Buffer,
-) -> Result<(), End> {
-    let (_, mut to_client) = client.split();
+) -> Result<(), Unbegun> {
+    let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let cancels = early.filled().get(4..8) == Some(&CANCEL);
     let sent = async {
         to_server.write_all(early.filled()).await?;
         to_server.flush().await
     };
-    sent.await.map_err(|_| End::EndpointBroke)?;
+    sent.await.map_err(|error| unbegun(&error))?;
     early.consume(early.filled().len());
     if cancels {
         return Ok(());
     }
-    while let Some(length) = message(&mut from_server, answer)
-        .await
-        .map_err(|_| End::EndpointBroke)?
-    {
+    let mut is_silent = true;
+    loop {
+        let length = tokio::select! {
+            length = message(&mut from_server, answer) => match length {
+                Ok(Some(length)) => length,
+                Err(error) if is_silent => return Err(unbegun(&error)),
+                Ok(None) if is_silent && answer.is_empty() => return Err(Unbegun::Server("it closed the connection".into())),
+                // A tunnel tells what is wrong by how it ends.
+                Ok(None) | Err(_) => break,
+            },
+            () = ended(&mut from_client, early) => return Err(Unbegun::Client),
+        };
+        is_silent = false;
         let message = &answer.filled()[..length];
         let kind = message[0];
         let passed = to_client.write_all(&without_channel_binding(message)).await;
-        passed.map_err(|_| End::ClientBroke)?;
+        passed.map_err(|_| Unbegun::Client)?;
         answer.consume(length);
         if matches!(kind, AUTHENTICATION | ERROR) {
             break;
         }
     }
-    to_client.flush().await.map_err(|_| End::ClientBroke)
+    to_client.flush().await.map_err(|_| Unbegun::Client)
+}
+
+fn unbegun(error: &io::Error) -> Unbegun {
+    Unbegun::Server(explained(error).unwrap_or_else(|| error.to_string()))
+}
+
+/// Waits until the client has left: it does not end its direction and go on listening. What it says meanwhile is kept.
+async fn ended(client: &mut Reader<'_>, early: &mut Buffer) {
+    while matches!(early.fill(client).await, Ok(count) if count > 0) {
+        if early.filled().len() >= MAX_EARLY {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Reads until a message has come; its length with its type. `None` if there is none, or a very long one.
@@ -223,8 +258,8 @@ mod tests {
         assert_eq!(first(b"\0\0"), First::Part);
         assert_eq!(first(&SSL_REQUEST[..7]), First::Part);
         assert_eq!(first(&SSL_REQUEST), First::Whole);
-        assert_eq!(first(&10_000_u32.to_be_bytes()), First::Part);
-        assert_eq!(first(&10_001_u32.to_be_bytes()), First::Other);
+        assert_eq!(first(&10_004_u32.to_be_bytes()), First::Part);
+        assert_eq!(first(&10_005_u32.to_be_bytes()), First::Other);
         assert_eq!(first(&7_u32.to_be_bytes()), First::Other);
         assert_eq!(first(b"\x16\x03\x01"), First::Other);
         assert_eq!(first(b"GET / HTTP/1.1"), First::Other);

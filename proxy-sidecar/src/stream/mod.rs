@@ -98,13 +98,11 @@ impl Stream {
         }
     }
 
-    /// Waits for something to read, for the end of the stream, or for an error. What there is may be of no use.
-    pub(crate) async fn readable(&self) {
-        match self {
-            // What is wrong is told by the read that follows.
-            Self::Tcp(socket) => drop(socket.readable().await),
-            Self::Tls(session) => session.readable().await,
-        }
+    /// Waits for something to read, for the end of the stream, or for an error.
+    pub(crate) async fn readable(&mut self) {
+        let (mut reader, _) = self.split();
+        // What is wrong is told by the read that follows.
+        drop(poll_fn(|context| reader.poll_readable(context)).await);
     }
 
     /// Waits until the peer has broken off. One that has ended its direction may still listen; only a write tells.
@@ -166,6 +164,9 @@ impl Stream {
 
     /// Makes the end of a broken exchange look like one: a reset, so that what was cut short cannot be taken for complete.
     pub(crate) fn reset(&self) {
+        if let Self::Tls(session) = self {
+            session.break_off();
+        }
         if let Err(error) = self.socket().set_zero_linger() {
             tracing::debug!(%error, "cannot reset a connection");
         }

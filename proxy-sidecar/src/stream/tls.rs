@@ -1,6 +1,6 @@
 //! TLS over a connection: rustls has the records, the socket is ours. What is decrypted goes straight into the block it is read for.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,11 +12,18 @@ use tokio::net::{TcpStream, tcp};
 
 use super::Look;
 
+/// What waits encrypted until the socket takes it, in bytes: one record.
+const ENCRYPTED: usize = 16 << 10;
+/// A peer that is quiet has sent no more than a ticket or two, and one that sends for ever must not be listened to for ever.
+const READS_A_LOOK: usize = 4;
+
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct Session {
     socket: TcpStream,
     records: RefCell<Connection>,
+    /// Its end is not one in order, and must not look like one.
+    broken: Cell<bool>,
 }
 
 /// The direction from the peer.
@@ -34,11 +41,18 @@ pub(crate) struct Writer<'s> {
 }
 
 impl Session {
-    pub(super) fn new(socket: TcpStream, records: Connection) -> Self {
+    pub(super) fn new(socket: TcpStream, mut records: Connection) -> Self {
+        records.set_buffer_limit(Some(ENCRYPTED));
         Self {
             socket,
             records: RefCell::new(records),
+            broken: Cell::new(false),
         }
+    }
+
+    /// It ends without a word.
+    pub(super) fn break_off(&self) {
+        self.broken.set(true);
     }
 
     pub(super) fn socket(&self) -> &TcpStream {
@@ -51,18 +65,10 @@ impl Session {
         (Reader { socket: read, records }, Writer { socket: write, records })
     }
 
-    /// Something has come that is not read yet, be it a record or a part of one.
-    pub(super) async fn readable(&self) {
-        if self.records.borrow().wants_read() {
-            // What is wrong is told by the read that follows.
-            drop(self.socket.readable().await);
-        }
-    }
-
     /// Asks the kernel. Records that carry nothing for us, such as a ticket, are read on the way.
     pub(super) fn look(&self) -> Look {
         let mut records = self.records.borrow_mut();
-        loop {
+        for _ in 0..READS_A_LOOK {
             match records.process_new_packets() {
                 Ok(state) if state.plaintext_bytes_to_read() > 0 => return Look::Speaks,
                 Ok(state) if state.peer_has_closed() => return Look::Ended,
@@ -76,11 +82,23 @@ impl Session {
                 Err(_) => return Look::Speaks,
             }
         }
+        Look::Speaks
     }
 
     /// Was an earlier session resumed?
     pub(super) fn is_resumed(&self) -> bool {
         self.records.borrow().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
+
+/// RFC 8446, section 6.1: who ends says so.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let records = self.records.get_mut();
+        if !self.broken.get() && !records.wants_write() {
+            records.send_close_notify();
+            say(records, &self.socket);
+        }
     }
 }
 
@@ -94,18 +112,22 @@ impl Reader<'_> {
         self.poll_records(context).map_ok(drop)
     }
 
-    /// Reads records until there is something in them.
+    /// Reads records until there is something in them, or they have ended. What is wrong is told after what came before it.
     fn poll_records(&mut self, context: &mut Context<'_>) -> Poll<io::Result<RefMut<'_, Connection>>> {
         let mut records = self.records.borrow_mut();
-        while records.wants_read() {
+        loop {
+            let processed = processed(&mut records, self.socket.as_ref());
+            if !records.wants_read() {
+                return Poll::Ready(Ok(records));
+            }
+            // It is told each time, though nothing more comes.
+            processed?;
             let mut socket = Waiting(Pin::new(&mut self.socket), &mut *context);
-            match ready!(would_block(records.read_tls(&mut socket)))? {
-                // Whether this was in order is told when the content is read.
-                0 => break,
-                _ => processed(&mut records, self.socket.as_ref())?,
+            // Whether this was in order is told when the content is read.
+            if ready!(would_block(records.read_tls(&mut socket)))? == 0 {
+                return Poll::Ready(Ok(records));
             }
         }
-        Poll::Ready(Ok(records))
     }
 }
 
@@ -130,14 +152,25 @@ impl AsyncRead for Reader<'_> {
     }
 }
 
-/// Decrypts what was read. Of what is wrong the peer is told, if it can be at once.
+/// Decrypts what was read. What is to be said to that goes out, if it can at once.
 fn processed(records: &mut Connection, socket: &TcpStream) -> io::Result<()> {
-    records.process_new_packets().map(drop).map_err(|error| {
-        if let Err(error) = records.write_tls(&mut Now(socket)) {
-            tracing::debug!(%error, "the peer does not learn what is wrong with its records");
+    let processed = records.process_new_packets();
+    if records.wants_write() {
+        say(records, socket);
+    }
+    processed
+        .map(drop)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Writes what waits, as far as that goes without waiting.
+fn say(records: &mut Connection, socket: &TcpStream) {
+    match records.write_tls(&mut Now(socket)) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            tracing::debug!(%error, "the peer does not hear the last of it");
         }
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    })
+        _ => {}
+    }
 }
 
 impl Writer<'_> {
@@ -302,6 +335,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_wrong_is_told_after_what_came_before_it() {
+        let (mut session, mut server) = pair().await;
+        server.write_all(&[7; 4096]).await.unwrap();
+        server.flush().await.unwrap();
+        let (socket, _) = server.into_inner();
+        // A record that nobody signed, in full.
+        let record = [&b"\x17\x03\x03\x00\x20"[..], &[1; 32]].concat();
+        assert_eq!(socket.try_write(&record).unwrap(), record.len());
+        let (mut reader, _writer) = session.split();
+        let mut all = vec![0; 8192];
+        let mut read = 0;
+        let error = loop {
+            match tokio::time::timeout(testbed::wait::PATIENCE, reader.read(&mut all[read..]))
+                .await
+                .unwrap()
+            {
+                Ok(count) => read += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((read, error.kind()), (4096, io::ErrorKind::InvalidData));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_for_ever_is_not_listened_to_for_ever() {
+        let (session, mut server) = pair().await;
+        let (socket, records) = server.get_mut();
+        for _ in 0..2000 {
+            records.refresh_traffic_keys().unwrap();
+        }
+        while records.wants_write() && records.write_tls(&mut Now(socket)).is_ok() {}
+        tokio::task::yield_now().await;
+        assert_eq!(session.look(), Look::Speaks);
+    }
+
+    #[tokio::test]
     async fn an_end_without_a_word_is_seen() {
         let (session, server) = pair().await;
         assert_eq!(session.look(), Look::Quiet);
@@ -310,9 +379,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_ends_says_so_but_not_when_it_breaks_off() {
+        for breaks_off in [false, true] {
+            let (session, mut server) = pair().await;
+            if breaks_off {
+                session.break_off();
+            }
+            drop(session);
+            assert_eq!(server.read(&mut [0]).await.is_err(), breaks_off);
+        }
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_written_now_goes_out_with_a_flush() {
         let (mut session, mut server) = pair().await;
-        let data: Vec<u8> = (0..8 << 20_u32).map(|n: u32| n.to_le_bytes()[0]).collect();
+        let data: Vec<u8> = (0..2 << 20_u32).flat_map(u32::to_le_bytes).collect();
         let (_reader, mut writer) = session.split();
         let write = async {
             writer.write_all(&data).await.unwrap();

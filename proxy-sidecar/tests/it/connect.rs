@@ -48,7 +48,6 @@ fn nowhere_else_and_not_to_what_is_away() {
         &[&cluster.address().to_string()],
         &["--connect", &away, "--connect", "LocalHost:1"],
     );
-    let mut client = Client::connect(&address);
     for (place, status, reason) in [
         (&*place, 403, "http_request_denied; details=\"connect_denied\""),
         (
@@ -59,13 +58,23 @@ fn nowhere_else_and_not_to_what_is_away() {
         (&away, 503, "destination_unavailable; details=\"unreachable\""),
         ("localhost:1", 503, "destination_unavailable; details=\"unreachable\""),
     ] {
-        client.send(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n").as_bytes());
+        let mut client = Client::connect(&address);
+        // What comes after it was meant for that place, and not for the cluster.
+        let smuggled = "DELETE /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.send(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n{smuggled}").as_bytes());
         let response = client.response();
         assert_eq!(response.status, status, "{}", response.text());
         let told = response.header("proxy-status").unwrap();
         assert!(told.ends_with(reason), "{told}");
-        assert_eq!(client.get("/").status, 200, "the connection goes on");
+        assert_eq!(response.header("connection"), Some("close"));
+        client.close_write();
+        assert_eq!(client.rest(), b"", "the connection ends");
     }
+    assert_eq!(
+        cluster.accepted(),
+        1,
+        "the cluster was asked whether it is there, and nothing else"
+    );
     wait_for_metric(
         &proxy,
         "proxy_failures_total{service=\"default\",reason=\"connect_denied\"} 2",

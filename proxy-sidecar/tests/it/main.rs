@@ -93,10 +93,10 @@ fn mirror() -> String {
     })
 }
 
-/// So many bytes come back from a [`mirror`] after our half was closed.
+/// So many bytes, four at a time, come back from a [`mirror`] after our half was closed.
 fn assert_mirrored(address: &str, size: u32) {
     let mut client = Client::connect(address);
-    let sent: Vec<u8> = (0..size).map(|n| n.to_le_bytes()[0]).collect();
+    let sent: Vec<u8> = (0..size.div_ceil(4)).flat_map(u32::to_le_bytes).collect();
     client.send(&sent);
     client.close_write();
     assert!(client.rest() == sent);

@@ -231,3 +231,38 @@ fn there_is_no_endpoint_and_no_place() {
     assert!(String::from_utf8_lossy(&client.rest()).contains("see max-connections"));
     assert_logged_in(&mut there);
 }
+
+#[test]
+fn a_server_that_ends_before_it_says_anything_is_told_of() {
+    let server = Server::start(b"S", drop);
+    let (proxy, address) = server.proxy(&[]);
+    let mut client = Client::connect(&address);
+    client.send(START);
+    let text = String::from_utf8_lossy(&client.rest()).into_owned();
+    assert!(
+        text.starts_with('E') && text.contains("broke off before it answered"),
+        "{text}"
+    );
+    wait_for_metric(
+        &proxy,
+        "proxy_failures_total{service=\"default\",reason=\"broken_off\"} 1",
+    );
+}
+
+#[test]
+fn a_client_that_leaves_gives_its_place_back_while_the_server_is_silent() {
+    let server = Server::start(b"S", |mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let (proxy, address) = server.proxy(&["--max-connections", "2"]);
+    for _ in 0..2 {
+        let mut client = Client::connect(&address);
+        client.send(START);
+        wait_for_metric(&proxy, "proxy_connections{service=\"default\"} 1");
+        drop(client);
+        wait_for_metric(&proxy, "proxy_connections{service=\"default\"} 0");
+        let mut client = Client::connect(&address);
+        client.send(START);
+        wait_for_metric(&proxy, "proxy_connections{service=\"default\"} 1");
+        client.reset();
+        wait_for_metric(&proxy, "proxy_connections{service=\"default\"} 0");
+    }
+}

@@ -245,13 +245,59 @@ fn a_handshake_that_is_late_is_not_waited_for() {
 }
 
 #[test]
+fn a_request_does_not_begin_more_handshakes_than_it_has_seconds() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let silent: Vec<_> = (0..6)
+        .map(|_| {
+            let asked = Arc::clone(&asked);
+            raw_endpoint(move |mut stream| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                drop(stream.read_to_end(&mut Vec::new()));
+            })
+        })
+        .collect();
+    let silent: Vec<_> = silent.iter().map(String::as_str).collect();
+    let (_proxy, _address) = proxy("https", &silent, &["--tls-insecure", "--connect-timeout", "20s"]);
+    // The start asks whether the cluster is there, as a request would: at 0, 1, 2 and 3 s.
+    thread::sleep(std::time::Duration::from_millis(2700));
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((2..=4).contains(&asked), "{asked}");
+}
+
+#[test]
+fn an_endpoint_in_tls_is_at_the_proxy_without_it() {
+    let files = Files::new();
+    let place = Arc::new(Mutex::new(String::new()));
+    let says = Arc::clone(&place);
+    let endpoint = Server::start("127.0.0.1:0", move |_: &Request| {
+        let location = format!("https://{}/x", says.lock().unwrap());
+        Reply::Full {
+            status: 302,
+            headers: vec![
+                ("Location".into(), location),
+                ("Set-Cookie".into(), "a=b; Secure".into()),
+            ],
+            body: Vec::new(),
+        }
+    })
+    .unwrap();
+    let (front, ca) = trusted(&files, &endpoint.address().to_string());
+    *place.lock().unwrap() = front.address().to_string();
+    let (_proxy, address) = secure_proxy("https", &[&front], &[&ca]);
+    let response = Client::connect(&address).get("/");
+    assert_eq!(response.header("location"), Some("http://app/x"));
+    assert_eq!(response.header("set-cookie"), Some("a=b"));
+}
+
+#[test]
 fn a_client_certificate_is_shown_and_renewed() {
     let (files, endpoint) = (Files::new(), echo());
     let server = endpoint.address().to_string();
     let (ours, first, second) = (Authority::new(), Authority::new(), Authority::new());
     let front = Front::start(&server, ours.server_for("127.0.0.1", &first)).unwrap();
     let ca = files.trust(&ours);
-    let (_without, address) = secure_proxy("https", &[&front], &[&ca]);
+    let (without, address) = secure_proxy("https", &[&front], &[&ca]);
+    without.wait_for_log("does it want a client certificate?");
     let response = Client::connect(&address).get("/");
     assert_eq!(response.status, 502);
     assert!(

@@ -57,10 +57,10 @@ impl Request {
         rules: &Rules,
     ) -> Result<Self, Refused> {
         let framing = framing(headers, is_http11)?;
+        let host = host(headers, is_http11)?;
         if method == "CONNECT" {
             return Self::connect(target, framing, is_http11);
         }
-        let host = host(headers, is_http11)?;
         let (authority, path) = split_target(method, target)?;
         let host = match authority {
             Some(authority) if is_http11 && !authority.as_bytes().eq_ignore_ascii_case(host) => {
@@ -128,7 +128,7 @@ impl Request {
             is_head: false,
             idempotent: false,
             is_http11,
-            keep_alive: is_http11,
+            keep_alive: false,
             upgrade: None,
             connect: Some(target.to_owned()),
             head: RefCell::default(),
@@ -324,6 +324,7 @@ mod tests {
             let head = format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n");
             assert_eq!(parse(&head), Err(Refused::BadTarget), "{target}");
         }
+        assert_eq!(parse("CONNECT x:443 HTTP/1.1\r\n\r\n"), Err(Refused::HostCount));
         for framing in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
             let head = format!("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n{framing}\r\n\r\n");
             assert_eq!(parse(&head), Err(Refused::ConnectWithBody));

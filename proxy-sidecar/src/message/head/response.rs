@@ -140,6 +140,7 @@ mod tests {
         endpoint: None,
         prefix: "",
         host: b"x",
+        is_secure: false,
     };
 
     fn understand(head: &str, request: &Request) -> Result<Response, Refused> {

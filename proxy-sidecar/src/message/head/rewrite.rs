@@ -9,6 +9,8 @@ pub(crate) struct Rewrite<'r> {
     pub(crate) prefix: &'r str,
     /// The application's Host.
     pub(crate) host: &'r [u8],
+    /// The endpoint is spoken to in TLS, and the application is not.
+    pub(crate) is_secure: bool,
 }
 
 impl Rewrite<'_> {
@@ -25,13 +27,20 @@ impl Rewrite<'_> {
 
     /// A URL, an authority with a path, or a path.
     fn location(&self, value: &[u8], out: &mut Vec<u8>) {
-        let schemes: [&[u8]; 2] = [b"http://", b"//"];
-        let is_of = |scheme: &&&[u8]| {
+        let default_port: &[u8] = if self.is_secure { b":443" } else { b":80" };
+        // A scheme, its default port, and what the application has in its place.
+        let schemes: [(&[u8], &[u8], &[u8]); 3] = [
+            (b"//", default_port, b"//"),
+            (b"http://", b":80", b"http://"),
+            (b"https://", b":443", b"http://"),
+        ];
+        let schemes = if self.is_secure { &schemes[..] } else { &schemes[..2] };
+        let is_of = |(scheme, ..): &&(&[u8], &[u8], &[u8])| {
             value
                 .get(..scheme.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         };
-        let Some(scheme) = schemes.iter().find(is_of) else {
+        let Some((scheme, port, seen)) = schemes.iter().find(is_of) else {
             return self.path(value, out);
         };
         let rest = &value[scheme.len()..];
@@ -41,7 +50,7 @@ impl Rewrite<'_> {
             .unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let is_own = match self.endpoint {
-            Some(_) => self.is_endpoint(authority),
+            Some(endpoint) => is_same(authority, port, endpoint.as_bytes(), default_port),
             // The application's Host was kept: that is what the endpoint calls itself.
             None => authority.eq_ignore_ascii_case(self.host),
         };
@@ -51,7 +60,7 @@ impl Rewrite<'_> {
         if self.host.is_empty() {
             return self.path(if path.is_empty() { b"/" } else { path }, out);
         }
-        out.extend_from_slice(scheme);
+        out.extend_from_slice(seen);
         out.extend_from_slice(self.host);
         let path = self.strip(path);
         out.extend_from_slice(if path.starts_with(b"?") && !self.prefix.is_empty() {
@@ -60,12 +69,6 @@ impl Rewrite<'_> {
             b""
         });
         out.extend_from_slice(path);
-    }
-
-    fn is_endpoint(&self, authority: &[u8]) -> bool {
-        let authority = authority.strip_suffix(b":80").unwrap_or(authority);
-        self.endpoint
-            .is_some_and(|endpoint| endpoint.as_bytes().eq_ignore_ascii_case(authority))
     }
 
     /// A path of the endpoint as one of the proxy, and never as anything else.
@@ -104,6 +107,10 @@ impl Rewrite<'_> {
             if number > 0 && attribute(b"domain").is_some_and(|domain| self.is_within(domain)) {
                 continue;
             }
+            // It would not be sent back to where it seems to come from.
+            if number > 0 && self.is_secure && part.trim_ascii().eq_ignore_ascii_case(b"secure") && !is_bound(value) {
+                continue;
+            }
             if number > 0 {
                 out.push(b';');
             }
@@ -135,6 +142,29 @@ impl Rewrite<'_> {
     }
 }
 
+/// Are these the same host and port? Each without a port has that of its scheme.
+fn is_same(one: &[u8], one_port: &[u8], other: &[u8], other_port: &[u8]) -> bool {
+    let has_port = |authority: &[u8]| {
+        let digits = authority.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && authority[..authority.len() - digits].ends_with(b":")
+    };
+    let full = |authority: &[u8], port: &[u8]| {
+        let port = if has_port(authority) { b"" } else { port };
+        [authority, port].concat().to_ascii_lowercase()
+    };
+    full(one, one_port) == full(other, other_port)
+}
+
+/// A cookie of such a name is not taken without `Secure`: RFC 6265bis, section 4.1.3.
+fn is_bound(cookie: &[u8]) -> bool {
+    let starts = |prefix: &[u8]| {
+        cookie
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    starts(b"__Secure-") || starts(b"__Host-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +173,7 @@ mod tests {
         endpoint: Some("es-1.example:9200"),
         prefix: "/api",
         host: b"127.0.0.1:8081",
+        is_secure: false,
     };
 
     fn rewritten(rewrite: Rewrite<'_>, name: &str, value: &str) -> String {
@@ -209,6 +240,47 @@ mod tests {
         };
         for location in ["http://es/a", "http://es:80/a"] {
             assert_eq!(rewritten(rewrite, "Location", location), "http://127.0.0.1:8081/a");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_in_tls_is_at_the_proxy_without_it() {
+        let rewrite = Rewrite {
+            endpoint: Some("es"),
+            is_secure: true,
+            ..REWRITE
+        };
+        for location in [
+            "https://es/a",
+            "https://ES:443/api/a",
+            "//es/a",
+            "//es:443/a",
+            "http://es:443/a",
+        ] {
+            let seen = if location.starts_with("//") {
+                "//127.0.0.1:8081/a"
+            } else {
+                "http://127.0.0.1:8081/a"
+            };
+            assert_eq!(rewritten(rewrite, "Location", location), seen, "{location}");
+        }
+        // On another port there is another server.
+        for location in ["http://es/a", "http://es:80/a", "https://es:8443/a", "//es:80/a"] {
+            assert_eq!(rewritten(rewrite, "Location", location), location);
+        }
+        let kept = Rewrite {
+            endpoint: None,
+            ..rewrite
+        };
+        let location = rewritten(kept, "Location", "https://127.0.0.1:8081/api/a");
+        assert_eq!(location, "http://127.0.0.1:8081/a");
+        for (cookie, seen) in [
+            ("a=b; Secure; Path=/api; HttpOnly", "a=b; Path=/; HttpOnly"),
+            ("secure", "secure"),
+            ("__Host-a=b; Secure", "__Host-a=b; Secure"),
+            ("__secure-a=b; Secure", "__secure-a=b; Secure"),
+        ] {
+            assert_eq!(rewritten(rewrite, "Set-Cookie", cookie), seen);
         }
     }
 
