@@ -28,6 +28,11 @@ fn request(data: &[u8], rules: &Rules) {
     let Ok(first) = Request::parse(&data[..length], rules) else {
         return;
     };
+    if let Some(place) = &first.connect {
+        // Nothing of it goes on.
+        assert!(!first.keep_alive && place.contains(':'));
+        return;
+    }
     let as_sent = |request: &Request| {
         let mut out = Vec::new();
         request.encode(&mut out, None, "");
