@@ -3,6 +3,7 @@
 use crate::endpoints::fuzzing as names;
 use crate::message::head::{Framing, Request, Response, Rewrite, Rules, complete};
 use crate::message::{Decoder, Step};
+use crate::starttls::postgres;
 
 /// A head passes as what it was understood as, and as nothing else: what goes on is understood in the same way, and goes on as it is.
 pub fn heads(data: &[u8]) {
@@ -125,4 +126,9 @@ fn decode(framing: Framing, data: &[u8], piece: usize) -> Option<(Vec<u8>, usize
 /// Whatever a name server answers, it is no answer or a few addresses.
 pub fn answers(data: &[u8]) {
     names::answers(data);
+}
+
+/// What a client and a server of PostgreSQL say before the login.
+pub fn startup(data: &[u8]) {
+    postgres::fuzz(data);
 }

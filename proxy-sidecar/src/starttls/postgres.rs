@@ -224,6 +224,24 @@ fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind][..], &length.to_be_bytes(), body].concat()
 }
 
+/// Whatever comes first has an end within what came; whatever a server offers is one message, and stays as it is once it is without channel
+/// binding.
+pub(crate) fn fuzz(data: &[u8]) {
+    if first(data) == First::Whole {
+        let length = data.first_chunk().map(|length| u32::from_be_bytes(*length) as usize);
+        assert!(length.is_some_and(|length| (8..=data.len()).contains(&length)));
+    }
+    let Some((kind, body)) = data.split_first() else {
+        return;
+    };
+    let once = without_channel_binding(&framed(*kind, body));
+    let length = once[1..]
+        .first_chunk()
+        .map(|length| u32::from_be_bytes(*length) as usize);
+    assert_eq!((once[0], length), (*kind, Some(once.len() - 1)));
+    assert_eq!(without_channel_binding(&once), once);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
