@@ -5,6 +5,7 @@ pub mod contract;
 pub mod http;
 pub mod peer;
 pub mod process;
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod trace;
 pub mod wait;
