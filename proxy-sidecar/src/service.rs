@@ -99,9 +99,11 @@ impl Service {
 
     /// A connection for the next try: one that was kept, unless a `fresh` one is wanted, or a new one.
     pub(crate) async fn lease(self: &Rc<Self>, exchange: &mut Exchange, fresh: bool) -> Result<Lease, Error> {
-        self.resolved().await?;
+        if exchange.is_new() {
+            self.resolved().await?;
+        }
         let Some(endpoint) = self.pick(exchange, &Race::new()) else {
-            return Err(self.nobody(exchange));
+            return Err(exchange.exhausted(&self.config.name));
         };
         let kept = if fresh {
             None
@@ -139,13 +141,15 @@ impl Service {
         }
         // In TLS 1.3, a server refuses a client after the client's handshake has ended.
         sleep(REFUSAL).await;
-        if !lease.stream.is_quiet() {
-            return Err(Error::BrokenOff {
+        if lease.stream.is_over() {
+            let error = Error::BrokenOff {
                 endpoint: lease.endpoint.label.clone(),
                 why: "it ended the connection after the handshake; does it want a client certificate?".into(),
-            });
+            };
+            lease.failed(Evidence::Unreachable, &error);
+            return Err(error);
         }
-        if self.config.protocol == Protocol::Http {
+        if self.config.protocol == Protocol::Http && lease.stream.is_quiet() {
             self.give_back(lease);
         }
         Ok(())
@@ -173,7 +177,7 @@ impl Service {
             if race.is_over() {
                 match self.pick_of_new(exchange).await {
                     Some(endpoint) => next = Some(endpoint),
-                    None => return Err(self.nobody(exchange)),
+                    None => return Err(exchange.exhausted(&self.config.name)),
                 }
                 continue;
             }
@@ -298,12 +302,6 @@ impl Service {
     fn has_some(&self) -> bool {
         let members = self.cluster.members();
         members.iter().any(|endpoint| endpoint.standing() != Standing::Barred)
-    }
-
-    /// Nobody is left to ask.
-    fn nobody(&self, exchange: &mut Exchange) -> Error {
-        let unfit = if exchange.is_new() { self.unfit() } else { None };
-        unfit.unwrap_or_else(|| exchange.exhausted(&self.config.name))
     }
 
     fn unfit(&self) -> Option<Error> {

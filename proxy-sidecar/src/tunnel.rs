@@ -26,7 +26,7 @@ pub(crate) enum End {
 }
 
 /// Copies both ways; a side that ends its direction is heard on in the other. `early` holds what was read from each side already.
-pub(crate) async fn run(
+async fn run(
     client: &mut Stream,
     server: &mut Stream,
     early: (Buffer, Buffer),
@@ -74,6 +74,23 @@ pub(crate) async fn run(
         client.reset();
         server.reset();
     }
+    end
+}
+
+/// The same, until `barred`.
+pub(crate) async fn run_until(
+    barred: impl Future<Output = ()>,
+    (client, server): (&mut Stream, &mut Stream),
+    early: (Buffer, Buffer),
+    deadline: &mut Deadline,
+    idle: Duration,
+) -> End {
+    let end = tokio::select! {
+        end = run(client, server, early, deadline, idle) => return end,
+        () = barred => End::Unfit,
+    };
+    client.reset();
+    server.reset();
     end
 }
 

@@ -8,7 +8,7 @@ use pod_contract::config::{Flag, Repeat, Section, list, setting};
 use pod_contract::tls;
 use pod_contract::units::Bytes;
 
-use super::health::{HealthUrl, Unfit};
+use super::health::{HealthPolicy, HealthUrl};
 use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -113,7 +113,7 @@ fn health() -> Vec<Flag> {
             "URL",
             "What each endpoint, written *, is asked, such as http://*:8008/primary or tcp://*; 200 to 399 is a yes [default: nothing]",
         ),
-        setting::<Unfit>(
+        setting::<HealthPolicy>(
             "health-policy",
             "WHAT",
             "prefer (who does not pass is used when nobody does) or require (is not used, and its tunnels are cut) [default: prefer]",
@@ -142,7 +142,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "resolve-timeout",
             "DURATION",
-            "A request waits so long for a name that was never known [default: 5s]",
+            "A request waits so long for a name that was never known, or for an endpoint that passes its check [default: 5s]",
         ),
         setting::<Duration>(
             "response-timeout",

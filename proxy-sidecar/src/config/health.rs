@@ -43,6 +43,9 @@ impl Setting for HealthUrl {
 
     fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://*").ok_or("its host is not *")?;
+        if !rest.is_empty() && !rest.starts_with([':', '/', '?']) {
+            return Err("after *, there is a port or a path".into());
+        }
         let (is_encrypted, is_http) = match scheme {
             "http" => (false, true),
             "https" => (true, true),
@@ -70,13 +73,13 @@ impl Setting for HealthUrl {
 
 /// What becomes of endpoints that do not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(super) enum HealthPolicy {
     /// They are used when none passes.
     Prefer,
     Require,
 }
 
-impl Word for Unfit {
+impl Word for HealthPolicy {
     const FORM: &'static str = "prefer or require";
     const WORDS: &'static [(&'static str, Self)] = &[("prefer", Self::Prefer), ("require", Self::Require)];
 }
@@ -93,7 +96,7 @@ impl Health {
         let url = s.optional::<HealthUrl>("health");
         let interval = s.or("health-interval", Duration::from_secs(2));
         let timeout = s.or("health-timeout", Duration::from_secs(1));
-        let unfit = s.or("health-policy", Unfit::Prefer);
+        let unfit = s.or("health-policy", HealthPolicy::Prefer);
         let Some(url) = url? else {
             for name in ["health-interval", "health-timeout", "health-policy"] {
                 s.pointless(name, "nothing is checked; say --health");
@@ -113,7 +116,7 @@ impl Health {
             secure: None,
             interval,
             timeout,
-            is_required: unfit? == Unfit::Require,
+            is_required: unfit? == HealthPolicy::Require,
         };
         Some(Some(Self {
             check,

@@ -85,7 +85,7 @@ impl Endpoint {
         if let Some(check) = &self.target.health {
             match (check.is_required, self.health.borrow().is_fit()) {
                 (true, Some(false) | None) => return Standing::Barred,
-                (false, Some(false)) => return Standing::Out,
+                (false, Some(false)) => return Standing::Unfit,
                 (_, Some(true)) | (false, None) => {}
             }
         }

@@ -70,12 +70,15 @@ impl Exchange {
     /// Where `endpoint` stands for this request.
     pub(crate) fn rank(&self, endpoint: u64, standing: Standing) -> Rank {
         match self.tries.iter().rfind(|tried| tried.endpoint == endpoint) {
+            _ if standing == Standing::Barred => Rank::Never,
+            Some(tried) if tried.again && standing == Standing::Unfit => Rank::Unfit,
             Some(tried) if tried.again => Rank::Again,
             Some(_) => Rank::Never,
             None => match standing {
                 Standing::Well => Rank::Well,
                 Standing::Due { .. } => Rank::Due,
                 Standing::Out => Rank::Out,
+                Standing::Unfit => Rank::Unfit,
                 Standing::Barred => Rank::Never,
             },
         }
@@ -181,6 +184,10 @@ mod tests {
         assert!(matches!(exchange.failed(broke(1, false), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Again);
         assert_eq!(exchange.rank(2, Standing::Out), Rank::Out);
+        for endpoint in [1, 2] {
+            assert_eq!(exchange.rank(endpoint, Standing::Unfit), Rank::Unfit);
+            assert_eq!(exchange.rank(endpoint, Standing::Barred), Rank::Never);
+        }
         assert!(matches!(exchange.failed(broke(1, false), &budget), Verdict::Again));
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Never);
         assert!(

@@ -35,18 +35,24 @@ pub(crate) async fn watch(service: Rc<Service>) {
     }
 }
 
+/// Also when it has left, as long as something is under way there: its tunnels may have to be cut.
 async fn keep(endpoint: Rc<Endpoint>, service: Rc<Service>) {
     while let Some(check) = &endpoint.target.health
-        && !endpoint.is_draining()
+        && (!endpoint.is_draining() || endpoint.in_flight() > 0)
     {
-        let said = ask::ask(&endpoint, check).await;
-        service.metrics.checked(&said);
-        if let Said::Unfit(why) | Said::Nothing(why) = &said {
-            tracing::debug!(endpoint = endpoint.label, why, "health check");
-        }
-        if endpoint.checked(said) {
-            service.tell_news();
+        if let Some(said) = ask::ask(&endpoint, check).await {
+            note(&endpoint, &service, said);
         }
         sleep(check.interval.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
+    }
+}
+
+fn note(endpoint: &Endpoint, service: &Service, said: Said) {
+    service.metrics.checked(&said);
+    if let Said::Unfit(why) | Said::Nothing(why) = &said {
+        tracing::debug!(endpoint = endpoint.label, why, "health check");
+    }
+    if endpoint.checked(said) {
+        service.tell_news();
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn connect(client: &mut Stream, service: &Service, request: &Re
         return Next::Abort;
     }
     Next::Tunnel(Box::new(Tunnel {
-        _in_flight: lease.endpoint,
+        endpoint: lease.endpoint,
         server: lease.stream,
         early: Buffer::new(),
     }))

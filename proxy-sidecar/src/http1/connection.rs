@@ -87,7 +87,9 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
             Next::Tunnel(mut tunnel) => {
                 let early = (input, tunnel.early);
                 let idle = service.config.times.idle;
-                let end = Box::pin(tunnel::run(&mut client, &mut tunnel.server, early, &mut deadline, idle)).await;
+                let streams = (&mut client, &mut tunnel.server);
+                let run = tunnel::run_until(tunnel.endpoint.barred(), streams, early, &mut deadline, idle);
+                let end = Box::pin(run).await;
                 return service.tunnel_ended(end);
             }
         }

@@ -73,7 +73,7 @@ async fn serve(asked: &mut Asked) -> Next {
             }
             Outcome::Upgraded(early) => {
                 return Next::Tunnel(Box::new(Tunnel {
-                    _in_flight: lease.endpoint,
+                    endpoint: lease.endpoint,
                     server: lease.stream,
                     early,
                 }));

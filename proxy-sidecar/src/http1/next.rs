@@ -21,7 +21,7 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     /// Counts as load of its endpoint while it lives.
-    pub(super) _in_flight: InFlight,
+    pub(super) endpoint: InFlight,
     pub(super) server: Stream,
     /// What was read of it already.
     pub(super) early: Buffer,

@@ -45,20 +45,19 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
         Err(error) => return tell(&mut client, service, &error).await,
     };
     let mut answer = Buffer::new();
-    let begun = timeout(
-        idle,
-        begin(&mut client, &mut lease.stream, service, (&mut early, &mut answer)),
-    )
-    .await;
+    let beginning = begin(&mut client, &mut lease.stream, service, (&mut early, &mut answer));
+    let begun = tokio::select! {
+        begun = timeout(idle, beginning) => begun,
+        () = lease.endpoint.barred() => Ok(Err(Unbegun::Unfit)),
+    };
     let end = match begun {
         Ok(Ok(())) => {
-            let early = (early, answer);
-            let mut deadline = Deadline::new();
-            tokio::select! {
-                end = tunnel::run(&mut client, &mut lease.stream, early, &mut deadline, idle) => return service.tunnel_ended(end),
-                () = lease.endpoint.barred() => tunnel::End::Unfit,
-            }
+            let (early, mut deadline) = ((early, answer), Deadline::new());
+            let streams = (&mut client, &mut lease.stream);
+            let end = tunnel::run_until(lease.endpoint.barred(), streams, early, &mut deadline, idle).await;
+            return service.tunnel_ended(end);
         }
+        Ok(Err(Unbegun::Unfit)) => tunnel::End::Unfit,
         Ok(Err(Unbegun::Client)) => tunnel::End::ClientBroke,
         Ok(Err(Unbegun::Server(why))) => {
             let endpoint = lease.endpoint.label.clone();

@@ -19,6 +19,8 @@ pub(crate) enum Rank {
     Out,
     /// This request has failed there, in a way that may be different the next time.
     Again,
+    /// It says that it is not well.
+    Unfit,
     /// This request has no business there.
     Never,
 }

@@ -45,7 +45,9 @@ pub(crate) enum Standing {
     },
     /// It rests, or is being tried.
     Out,
-    /// It is not to be used.
+    /// It does not pass its check, and is used when nobody does.
+    Unfit,
+    /// It does not pass its check, and is not to be used.
     Barred,
 }
 

@@ -41,6 +41,7 @@ impl Pool {
         while let Some(Idle { kept, since, until }) = idle.pop() {
             let is_recent = can_repeat && now - since < RECENT;
             if now < until && (is_recent || kept.stream.is_quiet()) {
+                kept.stream.rest(false);
                 return Some(kept);
             }
         }
@@ -52,6 +53,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let since = Instant::now();
         let until = (since + within).min(kept.retires);
+        kept.stream.rest(true);
         if idle.len() < MAX_IDLE {
             idle.push(Idle { kept, since, until });
         }

@@ -111,6 +111,8 @@ pub(crate) enum Unbegun {
     Client,
     /// The server has, before it said anything.
     Server(String),
+    /// The server is not to be used any more.
+    Unfit,
 }
 
 /// Passes `early`, the client's first message, on, and the answer back as far as the request for a login. That leaves out channel binding:

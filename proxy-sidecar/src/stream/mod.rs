@@ -51,8 +51,10 @@ pub(crate) enum Writer<'s> {
 enum Look {
     /// It is there, and has nothing to say.
     Quiet,
-    /// It has something to say, or something is wrong.
+    /// It has something to say.
     Speaks,
+    /// It has broken off, or what it says is not what it has to be.
+    Wrong,
     /// It has ended its direction, and everything before that has been read.
     Ended,
 }
@@ -120,12 +122,25 @@ impl Stream {
         self.look() == Look::Ended
     }
 
+    /// Nothing is to be had from the peer.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.look(), Look::Ended | Look::Wrong)
+    }
+
+    /// Between two requests: if it ends here, it ends in order.
+    pub(crate) fn rest(&self, rests: bool) {
+        if let Self::Tls(session) = self {
+            session.rest(rests);
+        }
+    }
+
     fn look(&self) -> Look {
         match self {
             Self::Tcp(socket) => match rustix::net::recv(socket, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
                 Err(rustix::io::Errno::AGAIN) => Look::Quiet,
                 Ok((0, _)) => Look::Ended,
-                _ => Look::Speaks,
+                Ok(_) => Look::Speaks,
+                Err(_) => Look::Wrong,
             },
             Self::Tls(session) => session.look(),
         }
@@ -164,9 +179,6 @@ impl Stream {
 
     /// Makes the end of a broken exchange look like one: a reset, so that what was cut short cannot be taken for complete.
     pub(crate) fn reset(&self) {
-        if let Self::Tls(session) = self {
-            session.break_off();
-        }
         if let Err(error) = self.socket().set_zero_linger() {
             tracing::debug!(%error, "cannot reset a connection");
         }

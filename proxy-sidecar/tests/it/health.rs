@@ -182,7 +182,7 @@ fn a_connection_may_be_all_that_is_asked_and_tls_may_be_spoken() {
         assert_eq!(Client::connect(&address).get("/who").status, 200);
         wait_for_metric(
             &proxy,
-            "proxy_health_checks_total{service=\"default\",outcome=\"failed\"} 0",
+            "proxy_health_checks_total{service=\"default\",outcome=\"silent\"} 0",
         );
     }
     let more = [
@@ -206,11 +206,13 @@ fn one_check_without_an_answer_changes_nothing() {
     let count = Arc::clone(&asked);
     // Every other check is not answered, or not in HTTP.
     let place = raw_endpoint(move |mut stream| {
-        read_until(&mut stream, b"\r\n\r\n");
+        if !read_until(&mut stream, b"\r\n\r\n").ends_with(b"\r\n\r\n") {
+            return;
+        }
         let says: &[u8] = match count.fetch_add(1, Ordering::Relaxed) % 4 {
             1 => b"",
             3 => b"SSH-2.0\r\n",
-            _ => b"HTTP/1.1 204 No Content\r\n\r\n",
+            _ => b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
         };
         drop(stream.write_all(says));
     });
@@ -239,6 +241,8 @@ fn mistakes_of_checks_are_told() {
         (["--health", "tcp://*:80/a"], "for no path"),
         (["--health", "http://*:0/"], "port 0"),
         (["--health", "tcp://*:x"], "--health"),
+        (["--health", "http://*8008/primary"], "after *, there is"),
+        (["--health", "http://*.example:8008/"], "after *, there is"),
         (["--health-policy", "require"], "nothing is checked"),
     ] {
         let mut all = vec!["check", "--listen", "127.0.0.1:0", "--to", &to];
@@ -248,4 +252,30 @@ fn mistakes_of_checks_are_told() {
         assert_eq!(output.status.code(), Some(2), "{text}");
         assert!(text.contains(said), "{text}");
     }
+}
+
+#[test]
+fn an_upgraded_connection_is_cut_as_well() {
+    let ask = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let endpoint = raw_endpoint(|mut stream| {
+        read_until(&mut stream, b"\r\n\r\n");
+        drop(stream.write_all(b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+        drop(stream.read_to_end(&mut Vec::new()));
+    });
+    let (server, status) = any(200);
+    let check = format!("http://*:{}/", server.address().port());
+    let more = [
+        "--health",
+        &check,
+        "--health-policy",
+        "require",
+        "--health-interval",
+        "50ms",
+    ];
+    let (_proxy, address) = proxy("http", &[&endpoint], &more);
+    let mut client = Client::connect(&address);
+    client.send(ask);
+    read_until(&mut client.0, b"\r\n\r\n");
+    status.store(503, Ordering::Relaxed);
+    assert_eq!(client.rest(), b"");
 }

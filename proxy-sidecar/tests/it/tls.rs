@@ -434,3 +434,17 @@ fn mistakes_of_tls_are_told_with_their_place() {
         assert!(text.contains(said), "{text}");
     }
 }
+
+#[test]
+fn a_server_that_speaks_first_is_there() {
+    let files = Files::new();
+    let says = raw_endpoint(|mut stream| {
+        drop(stream.write_all(b"* OK ready\r\n"));
+        drop(stream.read_to_end(&mut Vec::new()));
+    });
+    let (front, ca) = trusted(&files, &says);
+    let (proxy, address) = secure_proxy("tls", &[&front], &[&ca]);
+    proxy.wait_for_log("the cluster is there");
+    let mut client = Client::connect(&address);
+    assert_eq!(read_until(&mut client.0, b"\r\n"), b"* OK ready\r\n");
+}

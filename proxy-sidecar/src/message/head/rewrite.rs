@@ -34,7 +34,7 @@ impl Rewrite<'_> {
             (b"http://", b":80", b"http://"),
             (b"https://", b":443", b"http://"),
         ];
-        let schemes = if self.is_secure { &schemes[..] } else { &schemes[..2] };
+        let schemes = if self.unveils() { &schemes[..] } else { &schemes[..2] };
         let is_of = |(scheme, ..): &&(&[u8], &[u8], &[u8])| {
             value
                 .get(..scheme.len())
@@ -69,6 +69,12 @@ impl Rewrite<'_> {
             b""
         });
         out.extend_from_slice(path);
+    }
+
+    /// What is in TLS at the endpoint is not at the proxy. A Host that was kept is the name of whoever stands before the application, and
+    /// whether that is in TLS is not known here.
+    fn unveils(&self) -> bool {
+        self.is_secure && self.endpoint.is_some()
     }
 
     /// A path of the endpoint as one of the proxy, and never as anything else.
@@ -108,7 +114,7 @@ impl Rewrite<'_> {
                 continue;
             }
             // It would not be sent back to where it seems to come from.
-            if number > 0 && self.is_secure && part.trim_ascii().eq_ignore_ascii_case(b"secure") && !is_bound(value) {
+            if number > 0 && self.unveils() && part.trim_ascii().eq_ignore_ascii_case(b"secure") && !is_bound(value) {
                 continue;
             }
             if number > 0 {
@@ -155,14 +161,18 @@ fn is_same(one: &[u8], one_port: &[u8], other: &[u8], other_port: &[u8]) -> bool
     full(one, one_port) == full(other, other_port)
 }
 
-/// A cookie of such a name is not taken without `Secure`: RFC 6265bis, section 4.1.3.
+/// Such a cookie is not taken without `Secure`: RFC 6265bis, sections 4.1.3 and 5.7, and CHIPS.
 fn is_bound(cookie: &[u8]) -> bool {
+    let needs = |part: &[u8]| {
+        let attribute = part.trim_ascii();
+        attribute.eq_ignore_ascii_case(b"samesite=none") || attribute.eq_ignore_ascii_case(b"partitioned")
+    };
     let starts = |prefix: &[u8]| {
         cookie
             .get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    starts(b"__Secure-") || starts(b"__Host-")
+    starts(b"__Secure-") || starts(b"__Host-") || cookie.split(|byte| *byte == b';').skip(1).any(needs)
 }
 
 #[cfg(test)]
@@ -272,12 +282,19 @@ mod tests {
             endpoint: None,
             ..rewrite
         };
-        let location = rewritten(kept, "Location", "https://127.0.0.1:8081/api/a");
-        assert_eq!(location, "http://127.0.0.1:8081/a");
+        let location = "https://127.0.0.1:8081/api/a";
+        assert_eq!(
+            rewritten(kept, "Location", location),
+            location,
+            "somebody may end TLS there"
+        );
+        assert_eq!(rewritten(kept, "Set-Cookie", "a=b; Secure"), "a=b; Secure");
         for (cookie, seen) in [
             ("a=b; Secure; Path=/api; HttpOnly", "a=b; Path=/; HttpOnly"),
             ("secure", "secure"),
             ("__Host-a=b; Secure", "__Host-a=b; Secure"),
+            ("a=b; Secure; SameSite=None", "a=b; Secure; SameSite=None"),
+            ("a=b; Partitioned; Secure", "a=b; Partitioned; Secure"),
             ("__secure-a=b; Secure", "__secure-a=b; Secure"),
         ] {
             assert_eq!(rewritten(rewrite, "Set-Cookie", cookie), seen);
