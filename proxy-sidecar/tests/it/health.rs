@@ -21,7 +21,7 @@ fn checked(address: &str, status: u16) -> std::io::Result<(Server, Status)> {
     let status = Arc::new(AtomicU16::new(status));
     let says = Arc::clone(&status);
     let server = Server::start(address, move |request: &Request| match says.load(Ordering::Relaxed) {
-        _ if request.target == "/who" => Reply::text(200, "member"),
+        status if request.target == "/who" => Reply::text(200, status.to_string()),
         0 => Reply::Hang(Vec::new()),
         status => Reply::text(status, "so"),
     });
@@ -148,16 +148,20 @@ fn one_that_does_not_pass_is_used_when_nobody_does() {
         &["--health", "http://*/healthz", "--health-interval", "50ms"],
     );
     proxy.wait_for_log("does not pass");
-    let before = two.accepted();
     for _ in 0..20 {
-        assert_eq!(Client::connect(&address).get("/who").text(), "member");
+        assert_eq!(
+            Client::connect(&address).get("/who").text(),
+            "200",
+            "not the one that says 500"
+        );
     }
-    // Each check is a connection.
-    let (checks, both) = (two.accepted() - before, one.accepted());
-    assert!(checks < 10 && both > 1, "{checks} {both}");
     is_one.store(404, Ordering::Relaxed);
     proxy.wait_for_log(&format!("{}\",\"why\":\"it answers 404", one.address()));
-    assert_eq!(Client::connect(&address).get("/who").text(), "member");
+    assert_eq!(
+        Client::connect(&address).get("/who").status,
+        200,
+        "somebody is better than nobody"
+    );
     is_two.store(399, Ordering::Relaxed);
     proxy.wait_for_log(&format!("passes its health check\",\"endpoint\":\"{}", two.address()));
 }

@@ -261,7 +261,7 @@ fn a_request_does_not_begin_more_handshakes_than_it_has_seconds() {
     // The start asks whether the cluster is there, as a request would: at 0, 1, 2 and 3 s.
     thread::sleep(std::time::Duration::from_millis(2700));
     let asked = asked.load(Ordering::Relaxed);
-    assert!((2..=4).contains(&asked), "{asked}");
+    assert!((1..=4).contains(&asked), "{asked}");
 }
 
 #[test]
