@@ -13,8 +13,9 @@ use crate::starttls::StartTls;
 /// What the endpoints of one service have in common.
 #[derive(Debug)]
 pub(super) struct Security {
-    /// For what the service carries, and for HTTP.
-    certificates: [Rc<Renewing>; 2],
+    certificates: Rc<Renewing>,
+    /// The same, for HTTP: another protocol is offered.
+    asking: Rc<Renewing>,
     /// In the place of the hosts in their URLs.
     name: Option<ServerName<'static>>,
     start: Option<StartTls>,
@@ -38,9 +39,18 @@ impl Security {
         let (tls, name) = (tls?, name?);
         let is_insecure = tls.trust == Trust::Anybody;
         let renewing = |alpn| Renewing::new(tls.clone(), alpn).map(Rc::new);
-        match renewing(scheme.alpn()).and_then(|ours| Ok([ours, renewing(Scheme::Https.alpn())?])) {
-            Ok(certificates) => Some(Some(Self {
+        let both = renewing(scheme.alpn()).and_then(|certificates| {
+            let asking = if check && scheme.alpn() != Scheme::Https.alpn() {
+                renewing(Scheme::Https.alpn())?
+            } else {
+                Rc::clone(&certificates)
+            };
+            Ok((certificates, asking))
+        });
+        match both {
+            Ok((certificates, asking)) => Some(Some(Self {
                 certificates,
+                asking,
                 name: name.map(|TlsName(name)| name),
                 start: scheme.starttls(),
                 is_insecure,
@@ -51,12 +61,12 @@ impl Security {
 
     /// Towards the endpoint that the URL calls `host`.
     pub(super) fn towards(&self, host: &str) -> Result<Secure, String> {
-        self.secure(host, &self.certificates[0], self.start)
+        self.secure(host, &self.certificates, self.start)
     }
 
     /// Towards the same, when it is asked by HTTP how it is.
     pub(super) fn asking(&self, host: &str) -> Result<Secure, String> {
-        self.secure(host, &self.certificates[1], None)
+        self.secure(host, &self.asking, None)
     }
 
     fn secure(&self, host: &str, certificates: &Rc<Renewing>, start: Option<StartTls>) -> Result<Secure, String> {

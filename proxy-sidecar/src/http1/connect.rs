@@ -12,12 +12,9 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 /// Connects to where `request` asks for, and says so. Without a connection the client's ends too: what it may have sent already was meant for
 /// somebody else, and must not be taken for a request.
 pub(super) async fn connect(client: &mut Stream, service: &Service, request: &Request, place: &str) -> Next {
-    let leased = tokio::select! {
-        leased = lease(service, place) => leased,
-        () = client.broken_off() => {
-            service.metrics.aborted.inc();
-            return Next::Abort;
-        }
+    let Some(leased) = client.while_there(lease(service, place)).await else {
+        service.metrics.aborted.inc();
+        return Next::Abort;
     };
     let lease = match leased {
         Ok(lease) => lease,

@@ -52,13 +52,9 @@ async fn serve(asked: &mut Asked) -> Next {
     let mut upload = Upload::new(request, request.idempotent && retries > 0);
     let mut fresh = false;
     loop {
-        let lease = tokio::select! {
-            biased;
-            lease = service.lease(&mut exchange, fresh) => lease,
-            () = client.broken_off() => {
-                service.metrics.aborted.inc();
-                return Next::Abort;
-            }
+        let Some(lease) = client.while_there(service.lease(&mut exchange, fresh)).await else {
+            service.metrics.aborted.inc();
+            return Next::Abort;
         };
         let mut lease = match lease {
             Ok(lease) => lease,

@@ -33,12 +33,9 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
         Ok(Ok(false) | Err(_)) => return service.tunnel_ended(tunnel::End::ClientBroke),
         Err(_) => return service.tunnel_ended(tunnel::End::Idle),
     }
-    let lease = tokio::select! {
-        lease = service.tunnel() => lease,
-        () = client.broken_off() => {
-            service.metrics.aborted.inc();
-            return;
-        }
+    let Some(lease) = client.while_there(service.tunnel()).await else {
+        service.metrics.aborted.inc();
+        return;
     };
     let mut lease = match lease {
         Ok(lease) => lease,

@@ -112,6 +112,15 @@ impl Stream {
         drop(self.socket().ready(Interest::ERROR).await);
     }
 
+    /// What `done` gives; none if the peer breaks off before.
+    pub(crate) async fn while_there<T>(&self, done: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = done => Some(done),
+            () = self.broken_off() => None,
+        }
+    }
+
     /// Neither closed nor saying something unasked. Asks the kernel: what the runtime knows is as old as its last turn.
     pub(crate) fn is_quiet(&self) -> bool {
         self.look() == Look::Quiet

@@ -15,6 +15,13 @@ fn check(args: &[&str]) -> (Option<i32>, String) {
     code_and_stderr(&run(BIN, &args))
 }
 
+/// These settings are refused, and this is told.
+pub(crate) fn assert_mistake(args: &[&str], told: &str) {
+    let (code, stderr) = check(args);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains(told), "{told:?} is not in: {stderr}");
+}
+
 #[test]
 fn all_mistakes_are_told_at_once() {
     let args = [

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use testbed::http::{Reply, Request, Server};
-use testbed::process::run;
 use testbed::tls::{Authority, Front};
 use testbed::wait;
 
-use crate::{BIN, Client, nobody, proxy, raw_endpoint, read_until, wait_for_metric};
+use crate::flags::assert_mistake;
+use crate::{Client, nobody, proxy, raw_endpoint, read_until, wait_for_metric};
 
 /// What a member answers to a check; it may be changed. 0 is silence.
 type Status = Arc<AtomicU16>;
@@ -249,12 +249,9 @@ fn mistakes_of_checks_are_told() {
         (["--health", "http://*.example:8008/"], "after *, there is"),
         (["--health-policy", "require"], "nothing is checked"),
     ] {
-        let mut all = vec!["check", "--listen", "127.0.0.1:0", "--to", &to];
+        let mut all = vec!["--listen", "127.0.0.1:0", "--to", &to];
         all.extend(arguments);
-        let output = run(BIN, &all);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(text.contains(said), "{text}");
+        assert_mistake(&all, said);
     }
 }
 

@@ -35,12 +35,7 @@ impl Rewrite<'_> {
             (b"https://", b":443", b"http://"),
         ];
         let schemes = if self.unveils() { &schemes[..] } else { &schemes[..2] };
-        let is_of = |(scheme, ..): &&(&[u8], &[u8], &[u8])| {
-            value
-                .get(..scheme.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
-        let Some((scheme, port, seen)) = schemes.iter().find(is_of) else {
+        let Some((scheme, port, seen)) = schemes.iter().find(|(scheme, ..)| starts_with(value, scheme)) else {
             return self.path(value, out);
         };
         let rest = &value[scheme.len()..];
@@ -148,6 +143,13 @@ impl Rewrite<'_> {
     }
 }
 
+/// In whatever case.
+fn starts_with(value: &[u8], prefix: &[u8]) -> bool {
+    value
+        .get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
 /// Are these the same host and port? Each without a port has that of its scheme.
 fn is_same(one: &[u8], one_port: &[u8], other: &[u8], other_port: &[u8]) -> bool {
     let has_port = |authority: &[u8]| {
@@ -167,12 +169,8 @@ fn is_bound(cookie: &[u8]) -> bool {
         let attribute = part.trim_ascii();
         attribute.eq_ignore_ascii_case(b"samesite=none") || attribute.eq_ignore_ascii_case(b"partitioned")
     };
-    let starts = |prefix: &[u8]| {
-        cookie
-            .get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    starts(b"__Secure-") || starts(b"__Host-") || cookie.split(|byte| *byte == b';').skip(1).any(needs)
+    let is_named = starts_with(cookie, b"__Secure-") || starts_with(cookie, b"__Host-");
+    is_named || cookie.split(|byte| *byte == b';').skip(1).any(needs)
 }
 
 #[cfg(test)]
