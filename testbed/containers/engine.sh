@@ -27,6 +27,14 @@ EOF
     export DISABLE_HC_SYSTEMD=true
 }
 
+# steady_bridge NETWORK: its bridge, which is there since the first container is, stays with its address. By itself it takes the lowest of
+# those on it, and when that one leaves, all others send to nobody until they ask again: netavark fixes it from 1.9 on.
+steady_bridge() {
+    local bridge
+    bridge=$(podman network inspect --format '{{.NetworkInterface}}' "$1")
+    ip link set "$bridge" address "$(cat "/sys/class/net/$bridge/address")"
+}
+
 stop_podman() {
     podman rm --all --force --time 0 >/dev/null
     umount "$work/podman/graph/overlay" 2>/dev/null || true

@@ -20,6 +20,7 @@ example_up() {
     "$root/examples/podman-up.sh" --create "$root/examples/init-copy/$case_name/pod.yaml" --network "$example_network"
     podman inspect "$(container init-copy)" >"$work/init.json"
     podman pod start "$case_name"
+    steady_bridge "$example_network"
 }
 
 # emptied SPEC: the names of its emptyDirs.

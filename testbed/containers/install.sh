@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
     docker.io docker-compose
     podman runc netavark aardvark-dns catatonit
-    iptables mmdebstrap prometheus python3-venv
+    iproute2 iptables mmdebstrap prometheus python3-venv
     binutils ca-certificates curl jq
 )
 "$(dirname "$0")/../shell/install-packages.sh" "${packages[@]}"

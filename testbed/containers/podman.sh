@@ -15,6 +15,7 @@ pod_up() {
     local n
     podman network create "$network"
     podman run --detach --network "$network" --name store localhost/peers:dev store --listen 0.0.0.0:9200
+    steady_bridge "$network"
     for n in 1 2 3; do
         podman run --detach --network "$network" --name "backend-$n" localhost/peers:dev \
             backend --listen 0.0.0.0:8080 --name "b$n"
