@@ -47,17 +47,21 @@ impl Deadline {
 
     /// Waits until `activity` has been still for longer than its limit. Looks at least every `tick`, so that a limit may be shortened.
     pub(crate) async fn idle(&mut self, activity: &Activity, tick: Duration) {
-        loop {
-            let (now, at) = (Instant::now(), activity.ends_at());
-            if now >= at {
-                return;
-            }
-            self.at.set(at.min(now + tick));
-            if self.at.get() < self.sleep.deadline() || self.sleep.is_elapsed() {
-                self.sleep.as_mut().reset(self.at.get());
-            }
-            self.sleep.as_mut().await;
+        while !self.is_idle(activity, tick).await {}
+    }
+
+    /// The same, for a `tick` at most; false when there is still time.
+    pub(crate) async fn is_idle(&mut self, activity: &Activity, tick: Duration) -> bool {
+        let (now, at) = (Instant::now(), activity.ends_at());
+        if now >= at {
+            return true;
         }
+        self.at.set(at.min(now + tick));
+        if self.at.get() < self.sleep.deadline() || self.sleep.is_elapsed() {
+            self.sleep.as_mut().reset(self.at.get());
+        }
+        self.sleep.as_mut().await;
+        false
     }
 }
 

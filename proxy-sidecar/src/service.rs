@@ -429,6 +429,9 @@ fn failed(dial: &Dial, error: &DialError) {
 impl Lease {
     /// The endpoint did not answer as it should.
     pub(crate) fn failed(&self, evidence: Evidence, why: &dyn std::fmt::Display) {
+        if evidence != Evidence::BrokenOff {
+            self.endpoint.forsake_kept();
+        }
         self.endpoint.failed(evidence, self.began, why);
     }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use socket2::{SockFilter, SockRef};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -80,6 +81,7 @@ pub struct Server {
 #[derive(Debug, Default)]
 struct State {
     stopped: Mutex<bool>,
+    listener: Mutex<Option<TcpListener>>,
     open: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
 }
@@ -99,6 +101,7 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let state = Arc::new(State::default());
+        *state.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener.try_clone()?);
         let (handler, shared) = (Arc::new(handler), Arc::clone(&state));
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -133,6 +136,19 @@ impl Server {
         self.state.accepted.load(Ordering::Relaxed)
     }
 
+    /// From now on no packet arrives, neither of its connections nor of new ones, as if its machine were gone.
+    pub fn vanish(&self) -> io::Result<()> {
+        const RETURN: u16 = 0x06;
+        let nothing = [SockFilter::new(RETURN, 0, 0, 0)];
+        let listener = self.state.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listener) = &*listener {
+            SockRef::from(listener).attach_filter(&nothing)?;
+        }
+        let open = self.state.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter()
+            .try_for_each(|stream| SockRef::from(stream).attach_filter(&nothing))
+    }
+
     /// Cuts every open connection; new ones are welcome.
     pub fn cut(&self) {
         for stream in self.state.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -144,6 +160,16 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         *self.state.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let listener = self
+            .state
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // It fails where there is no filter.
+        listener
+            .into_iter()
+            .for_each(|listener| drop(SockRef::from(&listener).detach_filter()));
         // Wakes the accepting thread, which then sees that it is over and closes the listener.
         let woken = TcpStream::connect(self.address);
         self.cut();

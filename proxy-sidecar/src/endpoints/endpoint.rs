@@ -157,12 +157,13 @@ impl Endpoint {
         );
     }
 
+    /// A try on a connection failed, so that those that are kept have no way to the endpoint, or lead to the same process.
+    pub(crate) fn forsake_kept(&self) {
+        self.pool.clear();
+    }
+
     /// A try that began at `began` failed.
     pub(crate) fn failed(&self, evidence: Evidence, began: Instant, why: &dyn std::fmt::Display) {
-        if evidence == Evidence::Silent {
-            // What is kept leads to the same process.
-            self.pool.clear();
-        }
         if evidence == Evidence::Unreachable
             && let Some(name) = &self.name
         {

@@ -2,6 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use pod_contract::run::lifecycle::CancellationToken;
@@ -25,6 +28,10 @@ use crate::stream::{Buffer, Reader, Stream, Writer};
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// Responses on the way to the final one. They do not give it more time.
 const MAX_INTERIMS: u32 = 32;
+/// After this it is asked whether what was sent has arrived at all.
+const LATE: Duration = Duration::from_secs(1);
+/// A kernel takes so much for a process that does not read; if it does not take more, that says nothing of the way there.
+const TAKEN_AT_ONCE: u64 = 16 << 10;
 
 /// How a try on one endpoint ended.
 pub(super) enum Outcome {
@@ -55,6 +62,16 @@ pub(super) struct Upload<'r> {
     pub(super) interim: Cell<bool>,
 }
 
+/// What is known of whether all of a request has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    Assumed,
+    /// There is no answer yet.
+    Doubted,
+    /// The kernel gives up if it is not acknowledged.
+    Limited,
+}
+
 /// What the two directions of a try share.
 struct Progress<'r> {
     request: &'r Request,
@@ -65,6 +82,7 @@ struct Progress<'r> {
     uploaded: Cell<bool>,
     /// The endpoint has stopped to take the request.
     refused: Cell<bool>,
+    arrival: Cell<Arrival>,
     /// The final response has begun.
     begun: Cell<bool>,
     draining: &'r CancellationToken,
@@ -75,6 +93,8 @@ struct Progress<'r> {
     is_secure: bool,
     /// How long the endpoint may take.
     response_limit: Duration,
+    /// How long until what it was sent is acknowledged.
+    arrival_limit: Duration,
     /// The request goes elsewhere if it takes longer.
     is_trying: bool,
 }
@@ -86,6 +106,19 @@ impl Progress<'_> {
             (false, _) => Next::KeepAlive,
             (true, false) if self.uploaded.get() => Next::Done,
             (true, _) => Next::Close,
+        }
+    }
+
+    /// There is no answer yet.
+    fn doubt_arrival(&self) {
+        let is_taken_at_once = match self.request.framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= TAKEN_AT_ONCE,
+            Framing::Chunked | Framing::UntilClose => false,
+        };
+        let is_waiting = self.uploaded.get() && !self.begun.get();
+        if is_taken_at_once && is_waiting && self.arrival.get() == Arrival::Assumed {
+            self.arrival.set(Arrival::Doubted);
         }
     }
 }
@@ -141,12 +174,14 @@ pub(super) async fn attempt(
         is_trying: lease.endpoint.patience.is_some(),
         uploaded: Cell::new(false),
         refused: Cell::new(false),
+        arrival: Cell::new(Arrival::Assumed),
         begun: Cell::new(false),
         draining,
         host,
         prefix: &target.prefix,
         is_secure: target.secure.is_some(),
         response_limit,
+        arrival_limit: config.times.connect,
     };
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = lease.stream.split();
@@ -159,7 +194,7 @@ pub(super) async fn attempt(
     let uploading = send(body, &mut client_read, &mut server_write, &progress);
     let download = receive(&mut server_read, &mut client_write, endpoint, service, &progress);
     tokio::pin!(uploading, download);
-    let tick = response_limit.min(config.times.idle);
+    let tick = response_limit.min(config.times.idle).min(LATE);
     let mut is_uploading = true;
     loop {
         tokio::select! {
@@ -178,7 +213,12 @@ pub(super) async fn attempt(
                 Err(Broken::Malformed(why)) => return Outcome::BadRequest(Error::BadBody(why)),
                 Ok(never) => match never {},
             },
-            () = deadline.idle(&progress.activity, tick) => return timed_out(endpoint, service, &progress),
+            is_over = deadline.is_idle(&progress.activity, tick) => {
+                if is_over {
+                    return timed_out(endpoint, service, &progress);
+                }
+                progress.doubt_arrival();
+            }
         }
     }
 }
@@ -207,7 +247,8 @@ fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) ->
     }
 }
 
-/// Sends the request, then watches whether the client has broken off. One that has only ended its direction waits for the answer.
+/// Sends the request, then watches whether the client has broken off, and whether the request arrives. A client that has only ended its
+/// direction waits for the answer.
 async fn send(
     body: Body<'_>,
     client: &mut Reader<'_>,
@@ -219,7 +260,15 @@ async fn send(
     if !progress.begun.get() {
         progress.activity.limit(progress.response_limit);
     }
-    client.broken_off().await;
+    let mut broken_off = pin!(client.broken_off());
+    poll_fn(|context| {
+        if progress.arrival.get() == Arrival::Doubted {
+            server.acknowledged_within(Some(progress.arrival_limit));
+            progress.arrival.set(Arrival::Limited);
+        }
+        broken_off.as_mut().poll(context)
+    })
+    .await;
     Err(Broken::Truncated)
 }
 
@@ -256,6 +305,9 @@ async fn receive(
         }
     };
     endpoint.succeeded();
+    if progress.arrival.get() == Arrival::Limited {
+        server.acknowledged_within(None);
+    }
     service.metrics.answered(response.status);
     progress.begun.set(true);
     progress.out.borrow_mut().forget();
@@ -300,8 +352,16 @@ async fn receive(
     }
 }
 
+/// The kernel has given up to send.
+fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable)
+}
+
 enum NoHead {
     Ended(String),
+    /// There is no way to the endpoint any more.
+    Lost,
     Refused(Refused),
     TooLarge,
     Endless,
@@ -337,6 +397,7 @@ async fn read_head(
         match buffer.fill(server).await {
             Ok(0) => return Err(NoHead::Ended("it closed the connection".into())),
             Ok(_) => {}
+            Err(e) if is_lost(&e) => return Err(NoHead::Lost),
             Err(e) => return Err(NoHead::Ended(explained(&e).unwrap_or_else(|| e.kind().to_string()))),
         }
     }
@@ -344,23 +405,34 @@ async fn read_head(
 
 fn failed(why: NoHead, endpoint: &Endpoint, progress: &Progress<'_>) -> Outcome {
     let endpoint = endpoint.label.clone();
-    let untrusted = |why: String, endpoint| Outcome::Failed {
-        error: Error::Untrusted { endpoint, why },
+    let ended = |why, evidence| Outcome::Failed {
+        error: Error::BrokenOff {
+            endpoint: endpoint.clone(),
+            why,
+        },
+        proof: if progress.out.borrow().was_sent() {
+            Proof::Ambiguous
+        } else {
+            Proof::NotSent
+        },
+        evidence,
+    };
+    let untrusted = |why| Outcome::Failed {
+        error: Error::Untrusted {
+            endpoint: endpoint.clone(),
+            why,
+        },
         proof: Proof::Final,
         evidence: Evidence::BrokenOff,
     };
     match why {
-        NoHead::Ended(why) => Outcome::Failed {
-            error: Error::BrokenOff { endpoint, why },
-            proof: if progress.out.borrow().was_sent() {
-                Proof::Ambiguous
-            } else {
-                Proof::NotSent
-            },
-            evidence: Evidence::BrokenOff,
-        },
-        NoHead::Refused(why) => untrusted(why.to_string(), endpoint),
-        NoHead::Endless => untrusted(format!("more than {MAX_INTERIMS} interim responses"), endpoint),
-        NoHead::TooLarge => untrusted(format!("its head is larger than {MAX_RESPONSE_HEAD} bytes"), endpoint),
+        NoHead::Lost => {
+            let why = format!("nothing acknowledged the request within {:?}", progress.arrival_limit);
+            ended(why, Evidence::Unreachable)
+        }
+        NoHead::Ended(why) => ended(why, Evidence::BrokenOff),
+        NoHead::Refused(why) => untrusted(why.to_string()),
+        NoHead::Endless => untrusted(format!("more than {MAX_INTERIMS} interim responses")),
+        NoHead::TooLarge => untrusted(format!("its head is larger than {MAX_RESPONSE_HEAD} bytes")),
     }
 }

@@ -205,11 +205,19 @@ impl Reader<'_> {
 
     /// See [`Stream::broken_off`].
     pub(crate) async fn broken_off(&self) {
-        let socket = match self {
+        drop(self.socket().ready(Interest::ERROR).await);
+    }
+
+    /// See [`Writer::acknowledged_within`].
+    pub(crate) fn acknowledged_within(&self, limit: Option<Duration>) {
+        acknowledged_within(self.socket(), limit);
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
             Self::Tcp(socket) => socket.as_ref(),
             Self::Tls(reader) => reader.socket(),
-        };
-        drop(socket.ready(Interest::ERROR).await);
+        }
     }
 
     /// The socket, if its bytes are what is read.
@@ -230,6 +238,16 @@ impl Writer<'_> {
         }
     }
 
+    /// How long what was sent may go without an acknowledgement, or without room for it; none is as long as the kernel tries, a quarter of
+    /// an hour. A busy process makes no difference, its kernel acknowledges. See tcp(7), TCP_USER_TIMEOUT.
+    pub(crate) fn acknowledged_within(&self, limit: Option<Duration>) {
+        let socket = match self {
+            Self::Tcp(socket) => socket.as_ref(),
+            Self::Tls(writer) => writer.socket(),
+        };
+        acknowledged_within(socket, limit);
+    }
+
     /// Writes what is taken now; none when the peer takes nothing.
     pub(crate) async fn write_now(&mut self, data: &[u8]) -> io::Result<Option<usize>> {
         poll_fn(|context| match Pin::new(&mut *self).poll_write(context, data) {
@@ -237,6 +255,13 @@ impl Writer<'_> {
             Poll::Pending => Poll::Ready(Ok(None)),
         })
         .await
+    }
+}
+
+fn acknowledged_within(socket: &TcpStream, limit: Option<Duration>) {
+    let millis = limit.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
+    if let Err(error) = sockopt::set_tcp_user_timeout(socket, millis) {
+        tracing::debug!(%error, "cannot limit how long a peer may be away");
     }
 }
 

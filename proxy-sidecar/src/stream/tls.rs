@@ -173,6 +173,10 @@ fn say(records: &mut Connection, socket: &TcpStream) {
 }
 
 impl Writer<'_> {
+    pub(super) fn socket(&self) -> &TcpStream {
+        self.socket.as_ref()
+    }
+
     /// Writes what is encrypted until nothing of it is left.
     fn poll_records(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut records = self.records.borrow_mut();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use testbed::client::get;
 use testbed::peer::Backend;
+use testbed::process::Running;
 use testbed::wait;
 
 use crate::{BlackHole, Client, http_proxy, nobody, proxy, raw_endpoint, read_until};
@@ -393,6 +394,97 @@ fn a_frozen_endpoint_is_left_after_one_timeout() {
         .count();
     assert_eq!(slow, 1, "not one for each connection that was kept");
     proxy.wait_for_log("endpoint is down");
+}
+
+/// Two endpoints with kept connections to both, of which one then vanishes.
+fn one_vanishes() -> (Running, String, [Backend; 2]) {
+    let backends = ["gone", "well"].map(|name| Backend::start("127.0.0.1:0", name).unwrap());
+    let addresses = [backends[0].address(), backends[1].address()];
+    let endpoints = addresses.each_ref().map(String::as_str);
+    let (proxy, address) = proxy("http", &endpoints, &["--connect-timeout", "1s"]);
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&address)).collect();
+    for client in &mut clients {
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    assert!(backends.iter().all(|backend| backend.requests() > 0), "both are in use");
+    backends[0].server().vanish().unwrap();
+    (proxy, address, backends)
+}
+
+#[test]
+fn one_that_vanishes_is_left_long_before_a_response_is_late() {
+    let (proxy, address, _backends) = one_vanishes();
+    let mut client = Client::connect(&address);
+    let (began, mut waits) = (Instant::now(), 0);
+    for _ in 0..30 {
+        let asked = Instant::now();
+        let response = client.get("/");
+        assert_eq!((response.status, response.text().trim()), (200, "hello from well"));
+        waits += usize::from(asked.elapsed() > Duration::from_millis(500));
+    }
+    assert_eq!(waits, 1, "not one for each connection that was kept");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let line = proxy.wait_for_log("endpoint is down");
+    assert!(line.contains("nothing acknowledged the request within 1s"), "{line}");
+}
+
+#[test]
+fn what_may_have_arrived_at_one_that_vanishes_is_not_sent_again() {
+    let (_proxy, address, backends) = one_vanishes();
+    let mut client = Client::connect(&address);
+    let response = std::iter::repeat_with(|| client.post("/", b"order"))
+        .take(30)
+        .find(|response| response.status != 200)
+        .expect("one goes to the endpoint that is gone");
+    assert_eq!(response.status, 502);
+    assert!(
+        response.text().contains("nothing acknowledged the request within 1s"),
+        "{}",
+        response.text()
+    );
+    drop(backends);
+}
+
+/// An endpoint that begins to read each request only after so long, and answers with the size of its body.
+fn busy_for(time: Duration) -> String {
+    raw_endpoint(move |mut stream| {
+        loop {
+            thread::sleep(time);
+            let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+            let length = length.map_or(0, |length| length.parse().unwrap());
+            let Ok(read) = std::io::copy(&mut (&stream).take(length), &mut std::io::sink()) else {
+                return;
+            };
+            let digits = read.to_string();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{digits}", digits.len());
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn one_that_is_busy_has_not_vanished() {
+    let busy = busy_for(Duration::from_secs(3));
+    let (_proxy, address) = proxy("http", &[&busy], &["--connect-timeout", "1s"]);
+    // Its kernel takes the small ones at once, the middle one waits in ours, and of the last one much is still with the client.
+    let sizes = [0, 16 << 10, (16 << 10) + 1, 1 << 20, 64 << 20];
+    let asks = sizes.map(|size| {
+        let address = address.clone();
+        thread::spawn(move || {
+            let mut client = Client::connect(&address);
+            // On a connection where an answer was late before.
+            [0, size].map(|size| (size, client.post("/", &vec![b'x'; size])))
+        })
+    });
+    for (size, response) in asks.into_iter().flat_map(|asked| asked.join().unwrap()) {
+        assert_eq!((response.status, response.text()), (200, size.to_string()));
+    }
 }
 
 #[test]

@@ -180,6 +180,13 @@ impl Client {
         self.response()
     }
 
+    fn post(&mut self, path: &str, body: &[u8]) -> Response {
+        let length = body.len();
+        self.send(format!("POST {path} HTTP/1.1\r\nHost: app\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+        self.send(body);
+        self.response()
+    }
+
     /// What comes until the end of the stream, or until nothing has come for so long.
     fn rest_for(&mut self, quiet: Duration) -> Vec<u8> {
         self.0.set_read_timeout(Some(quiet)).unwrap();
