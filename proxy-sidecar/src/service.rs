@@ -118,7 +118,7 @@ impl Service {
                 began: Instant::now(),
                 retires,
             }),
-            None => self.connect(endpoint, exchange).await,
+            None => Box::pin(self.connect(endpoint, exchange)).await,
         }
     }
 

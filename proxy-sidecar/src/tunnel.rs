@@ -1,10 +1,12 @@
 //! Bytes both ways until both sides have ended: raw TCP, and what follows a 101.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
 
 use crate::deadline::{Activity, Deadline};
 use crate::http1::Broken;
@@ -36,29 +38,8 @@ async fn run(
     client.keep_alive();
     server.keep_alive();
     let activity = Activity::within(idle, idle);
-    let (mut client_read, mut client_write) = client.split();
-    let (mut server_read, mut server_write) = server.split();
-    let (from_client, from_server) = early;
-    let ended = Cell::new(0);
-    let up = until_both_end(&mut client_read, &mut server_write, from_client, &activity, &ended);
-    let down = until_both_end(&mut server_read, &mut client_write, from_server, &activity, &ended);
-    let end = async {
-        tokio::pin!(up, down);
-        // A side that cannot be read has broken off, and the other has to know at once; one that does not listen any more may still speak.
-        let (broken, other) = tokio::select! {
-            first = &mut up => match first {
-                Err(Broken::Write(error)) => (down.await.and(Err(Broken::Write(error))), Side::Server),
-                first => (first, Side::Client),
-            },
-            first = &mut down => match first {
-                Err(Broken::Write(error)) => (up.await.and(Err(Broken::Write(error))), Side::Client),
-                first => (first, Side::Server),
-            },
-        };
-        broken.map_err(|error| (error, other))
-    };
     let end = tokio::select! {
-        result = end => match result {
+        result = both_ways(client, server, early, &activity) => match result {
             Ok(()) => End::Closed,
             Err((error, side)) => {
                 tracing::debug!(%error, ?side, "tunnel reset");
@@ -75,6 +56,44 @@ async fn run(
         server.reset();
     }
     end
+}
+
+/// Until both have ended, or until the one at fault, if one has broken off.
+async fn both_ways(
+    client: &mut Stream,
+    server: &mut Stream,
+    (from_client, from_server): (Buffer, Buffer),
+    activity: &Activity,
+) -> Result<(), (Broken, Side)> {
+    let (mut client_read, mut client_write) = client.split();
+    let (mut server_read, mut server_write) = server.split();
+    let ended = Cell::new(0);
+    let mut up = pin!(until_both_end(
+        &mut client_read,
+        &mut server_write,
+        from_client,
+        activity,
+        &ended
+    ));
+    let mut down = pin!(until_both_end(
+        &mut server_read,
+        &mut client_write,
+        from_server,
+        activity,
+        &ended
+    ));
+    // A side that cannot be read has broken off, and the other has to know at once; one that does not listen any more may still speak.
+    let (broken, side) = tokio::select! {
+        first = &mut up => match first {
+            Err(Broken::Write(error)) => (down.await.and(Err(Broken::Write(error))), Side::Server),
+            first => (first, Side::Client),
+        },
+        first = &mut down => match first {
+            Err(Broken::Write(error)) => (up.await.and(Err(Broken::Write(error))), Side::Client),
+            first => (first, Side::Server),
+        },
+    };
+    broken.map_err(|error| (error, side))
 }
 
 /// The same, until `barred`.
@@ -104,11 +123,11 @@ enum Side {
 async fn until_both_end(
     input: &mut Reader<'_>,
     output: &mut Writer<'_>,
-    early: Buffer,
+    mut early: Buffer,
     activity: &Activity,
     ended: &Cell<u8>,
 ) -> Result<(), Broken> {
-    let result = one_way(input, output, early, activity).await;
+    let result = one_way(input, output, &mut early, activity).await;
     ended.set(ended.get() + 1);
     if result.is_ok() && ended.get() < 2 {
         input.broken_off().await;
@@ -121,33 +140,29 @@ async fn until_both_end(
 async fn one_way(
     input: &mut Reader<'_>,
     output: &mut Writer<'_>,
-    mut buffer: Buffer,
+    buffer: &mut Buffer,
     activity: &Activity,
 ) -> Result<(), Broken> {
     loop {
-        send(output, &mut buffer, activity).await?;
+        send(output, buffer, activity).await?;
         if buffer.fill(input).await.map_err(Broken::Read)? == 0 {
             return output.shutdown().await.map_err(Broken::Write);
         }
         if buffer.is_full() {
-            send(output, &mut buffer, activity).await?;
+            send(output, buffer, activity).await?;
             splice(input, output, activity).await?;
         }
     }
 }
 
 async fn send(output: &mut Writer<'_>, buffer: &mut Buffer, activity: &Activity) -> Result<(), Broken> {
-    while !buffer.is_empty() {
-        let taken = match output.write_now(buffer.filled()).await.map_err(Broken::Write)? {
-            Some(taken) => taken,
-            None => {
-                buffer.slow_down();
-                output.write(buffer.filled()).await.map_err(Broken::Write)?
-            }
-        };
-        buffer.consume(taken);
-        activity.mark();
-    }
+    let mut left = buffer.filled().len();
+    poll_fn(|context| {
+        let write = |data: &[u8]| Pin::new(&mut *output).poll_write(context, data);
+        buffer.poll_drain(&mut left, write, |_| activity.mark())
+    })
+    .await
+    .map_err(Broken::Write)?;
     output.flush().await.map_err(Broken::Write)
 }
 

@@ -250,7 +250,7 @@ fn timed_out(endpoint: &Endpoint, service: &Service, progress: &Progress<'_>) ->
 /// Sends the request, then watches whether the client has broken off, and whether the request arrives. A client that has only ended its
 /// direction waits for the answer.
 async fn send(
-    body: Body<'_>,
+    mut body: Body<'_>,
     client: &mut Reader<'_>,
     server: &mut Writer<'_>,
     progress: &Progress<'_>,
@@ -333,7 +333,7 @@ async fn receive(
     out.borrow_mut().start(|out| response.encode(out, framing, close));
     let (mut decoder, reusable) = (Decoder::new(response.framing), response.reusable);
     drop(response);
-    let body = Body {
+    let mut body = Body {
         buffer: &mut buffer,
         decoder: &mut decoder,
         framing,

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::SemaphorePermit;
 
 use super::exchange::Asked;
-use super::next::Next;
+use super::next::{Next, Tunnel};
 use crate::config::ServiceConfig;
 use crate::deadline::Deadline;
 use crate::message::head::{self, Request};
@@ -65,16 +65,25 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
             }
         };
         let under_way = Counted::on(&service.metrics.under_way);
-        let asked = Asked {
-            client,
-            input,
-            request,
-            service: Rc::clone(&service),
-            deadline,
-            stop: stop.clone(),
-        };
-        let (asked, next) = exchanges.run(asked).await;
-        (client, input, deadline) = (asked.client, asked.input, asked.deadline);
+        let next;
+        (
+            Asked {
+                client,
+                input,
+                deadline,
+                ..
+            },
+            next,
+        ) = exchanges
+            .run(Asked {
+                client,
+                input,
+                request,
+                service: Rc::clone(&service),
+                deadline,
+                stop: stop.clone(),
+            })
+            .await;
         drop(turn);
         match next {
             Next::KeepAlive => skip_empty_lines(&mut input),
@@ -84,16 +93,18 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
                 return client.linger().await;
             }
             Next::Abort => return client.reset(),
-            Next::Tunnel(mut tunnel) => {
-                let early = (input, tunnel.early);
-                let idle = service.config.times.idle;
-                let streams = (&mut client, &mut tunnel.server);
-                let run = tunnel::run_until(tunnel.endpoint.barred(), streams, early, &mut deadline, idle);
-                let end = Box::pin(run).await;
-                return service.tunnel_ended(end);
-            }
+            Next::Tunnel(tunnel) => return Box::pin(pass(client, input, *tunnel, deadline, &service)).await,
         }
     }
+}
+
+/// Passes bytes until the tunnel ends.
+async fn pass(mut client: Stream, input: Buffer, mut tunnel: Tunnel, mut deadline: Deadline, service: &Service) {
+    let early = (input, tunnel.early);
+    let idle = service.config.times.idle;
+    let streams = (&mut client, &mut tunnel.server);
+    let end = tunnel::run_until(tunnel.endpoint.barred(), streams, early, &mut deadline, idle).await;
+    service.tunnel_ended(end);
 }
 
 /// Waits for a request's turn as long as for a response.
@@ -171,10 +182,10 @@ async fn read_head(
 /// Answers a request that was not understood; where the next one would begin is not known, so the connection ends.
 pub(crate) async fn refuse(client: &mut Stream, service: &Service, error: &Error) {
     service.tell(error);
-    if tokio::time::timeout(HEAD_TIMEOUT, client.split().1.write_all(&error.encode(true, false)))
-        .await
-        .is_ok_and(|written| written.is_ok())
-    {
+    let answer = error.encode(true, false);
+    let writing = async { client.split().1.write_all(&answer).await };
+    let written = tokio::time::timeout(HEAD_TIMEOUT, Box::pin(writing)).await;
+    if written.is_ok_and(|written| written.is_ok()) {
         client.linger().await;
     }
 }

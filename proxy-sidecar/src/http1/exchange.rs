@@ -29,9 +29,15 @@ pub(crate) struct Asked {
 }
 
 /// Sends the request, and its response back.
-pub(crate) async fn exchange(mut asked: Asked) -> (Asked, Next) {
-    let next = serve(&mut asked).await;
-    (asked, next)
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an argument of an async function takes its memory twice"
+)]
+pub(crate) fn exchange(mut asked: Asked) -> impl Future<Output = (Asked, Next)> {
+    async move {
+        let next = serve(&mut asked).await;
+        (asked, next)
+    }
 }
 
 async fn serve(asked: &mut Asked) -> Next {
@@ -44,21 +50,21 @@ async fn serve(asked: &mut Asked) -> Next {
         stop,
     } = asked;
     if let Some(place) = &request.connect {
-        return connect(client, service, request, place).await;
+        return Box::pin(connect(client, service, request, place)).await;
     }
     service.budget.deposit();
     let retries = service.config.retries;
     let mut exchange = Exchange::new(request.idempotent, is_small(request.framing), retries);
     let mut upload = Upload::new(request, request.idempotent && retries > 0);
     let mut fresh = false;
-    loop {
-        let Some(lease) = client.while_there(service.lease(&mut exchange, fresh)).await else {
-            service.metrics.aborted.inc();
-            return Next::Abort;
-        };
-        let mut lease = match lease {
-            Ok(lease) => lease,
-            Err(error) => return answer(client, input, &upload, service, &error).await,
+    let error = loop {
+        let mut lease = match client.while_there(service.lease(&mut exchange, fresh)).await {
+            Some(Ok(lease)) => lease,
+            Some(Err(error)) => break error,
+            None => {
+                service.metrics.aborted.inc();
+                return Next::Abort;
+            }
         };
         match attempt(client, input, &mut upload, &mut lease, service, deadline, stop).await {
             Outcome::Complete { next, reusable } => {
@@ -91,13 +97,14 @@ async fn serve(asked: &mut Asked) -> Next {
                         if denied {
                             service.metrics.retries_denied.inc();
                         }
-                        return answer(client, input, &upload, service, &error).await;
+                        break error;
                     }
                 }
                 service.metrics.retries.inc();
             }
         }
-    }
+    };
+    answer(client, input, &upload, service, &error).await
 }
 
 /// All of such a body can be kept.

@@ -121,7 +121,12 @@ impl Outgoing {
     }
 
     /// Writes what waits, and some of `data` with it; how much of that.
-    fn poll_send(&mut self, data: &[u8], to: &mut Writer<'_>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_send(
+        &mut self,
+        data: &[u8],
+        to: &mut Writer<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let waiting = self.bytes.len() - self.written;
         let parts = [IoSlice::new(&self.bytes[self.written..]), IoSlice::new(data)];
         let parts = if waiting == 0 { &parts[1..] } else { &parts[..] };
@@ -139,18 +144,4 @@ impl Outgoing {
 /// Writes all that waits.
 pub(super) async fn flush(out: &RefCell<Outgoing>, to: &mut Writer<'_>) -> io::Result<()> {
     poll_fn(|context| out.borrow_mut().poll_flush(to, context)).await
-}
-
-/// Writes some of `data` after all that waits; how much, none when the peer takes nothing now.
-pub(super) async fn send_now(out: &RefCell<Outgoing>, data: &[u8], to: &mut Writer<'_>) -> io::Result<Option<usize>> {
-    poll_fn(|context| match out.borrow_mut().poll_send(data, to, context) {
-        Poll::Ready(result) => Poll::Ready(result.map(Some)),
-        Poll::Pending => Poll::Ready(Ok(None)),
-    })
-    .await
-}
-
-/// The same, but waits until it takes some.
-pub(super) async fn send(out: &RefCell<Outgoing>, data: &[u8], to: &mut Writer<'_>) -> io::Result<usize> {
-    poll_fn(|context| out.borrow_mut().poll_send(data, to, context)).await
 }

@@ -1,9 +1,10 @@
 //! Moves one body from a socket to another, decoding its framing on the way in and writing its own on the way out.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 
-use super::outgoing::{Outgoing, flush, send, send_now};
+use super::outgoing::{Outgoing, flush};
 use crate::deadline::Activity;
 use crate::message::head::Framing;
 use crate::message::{Decoder, Malformed, Step};
@@ -42,19 +43,33 @@ pub(super) struct Body<'b> {
     pub(super) out: &'b RefCell<Outgoing>,
 }
 
+/// What is to be done after what can be gathered is.
+enum Gathered {
+    /// The next bytes of content are too many: they go out from where they are.
+    Upto(usize),
+    /// Everything that was read.
+    AllThereIs,
+    /// Everything to the end of the body.
+    ToTheEnd,
+}
+
 impl Body<'_> {
     /// Copies the body, with what the buffer already holds of it, after what waits to go out.
     pub(super) async fn copy(
-        mut self,
+        &mut self,
         from: &mut Reader<'_>,
         to: &mut Writer<'_>,
         activity: &Activity,
     ) -> Result<(), Broken> {
         loop {
-            let ended = self.forward(to, activity).await?;
+            let gathered = self.gather()?;
+            if let Gathered::Upto(count) = gathered {
+                self.send(count, to, activity).await.map_err(Broken::Write)?;
+                continue;
+            }
             flush(self.out, to).await.map_err(Broken::Write)?;
             activity.mark();
-            if ended {
+            if matches!(gathered, Gathered::ToTheEnd) {
                 self.buffer.release();
                 return Ok(());
             }
@@ -108,75 +123,71 @@ impl Body<'_> {
         }
     }
 
-    /// Forwards what the buffer holds; true when the body has ended.
-    async fn forward(&mut self, to: &mut Writer<'_>, activity: &Activity) -> Result<bool, Broken> {
+    /// Gathers what the buffer holds: small parts, and what may have to be sent again.
+    fn gather(&mut self) -> Result<Gathered, Malformed> {
         loop {
             match self.decoder.step(self.buffer.filled())? {
-                Step::Data(count) => self.data(count, to, activity).await.map_err(Broken::Write)?,
+                Step::Data(count) => {
+                    let gathers = self.out.borrow().gathers(count);
+                    if !gathers {
+                        self.out.borrow_mut().commit();
+                    }
+                    if self.is_chunked() {
+                        self.push(ChunkLine::of(count).as_bytes());
+                    }
+                    if !gathers {
+                        return Ok(Gathered::Upto(count));
+                    }
+                    self.push(&self.buffer.filled()[..count]);
+                    self.buffer.consume(count);
+                    self.decoder.take(count as u64);
+                    self.end_chunk();
+                }
                 Step::Skip(count) => self.buffer.consume(count),
                 Step::End { consumed, trailers } => {
                     self.buffer.consume(consumed);
                     self.end(&trailers);
-                    return Ok(true);
+                    return Ok(Gathered::ToTheEnd);
                 }
-                Step::Over => return Ok(true),
-                Step::More => return Ok(false),
+                Step::Over => return Ok(Gathered::ToTheEnd),
+                Step::More => return Ok(Gathered::AllThereIs),
             }
         }
     }
 
-    /// Forwards the next `count` bytes of content. Small parts are gathered, and so is what may have to be sent again.
-    async fn data(&mut self, count: usize, to: &mut Writer<'_>, activity: &Activity) -> io::Result<()> {
-        let chunked = self.framing == Framing::Chunked;
-        let gathers = self.out.borrow().gathers(count);
-        if !gathers {
-            self.out.borrow_mut().commit();
-        }
-        if chunked {
-            self.out.borrow_mut().push(ChunkLine::of(count).as_bytes());
-        }
-        if gathers {
-            self.out.borrow_mut().push(&self.buffer.filled()[..count]);
-            self.take(count);
-        } else {
-            self.send(count, to, activity).await?;
-        }
-        if chunked {
-            self.out.borrow_mut().push(b"\r\n");
-        }
-        Ok(())
-    }
-
-    /// Writes the next `count` bytes from where they are. A peer that does not take them makes the buffer small.
+    /// Writes the next `count` bytes from where they are, after what was gathered.
     async fn send(&mut self, mut count: usize, to: &mut Writer<'_>, activity: &Activity) -> io::Result<()> {
-        while count > 0 {
-            let data = &self.buffer.filled()[..count];
-            let taken = match send_now(self.out, data, to).await? {
-                Some(taken) => taken,
-                None => {
-                    self.buffer.slow_down();
-                    send(self.out, &self.buffer.filled()[..count], to).await?
-                }
-            };
-            activity.mark();
-            self.take(taken);
-            count -= taken;
-        }
+        poll_fn(|context| {
+            let write = |data: &[u8]| self.out.borrow_mut().poll_send(data, to, context);
+            self.buffer.poll_drain(&mut count, write, |taken| {
+                activity.mark();
+                self.decoder.take(taken as u64);
+            })
+        })
+        .await?;
+        self.end_chunk();
         Ok(())
     }
 
-    /// The next `count` bytes of content have gone on.
-    fn take(&mut self, count: usize) {
-        self.buffer.consume(count);
-        self.decoder.take(count as u64);
+    fn is_chunked(&self) -> bool {
+        self.framing == Framing::Chunked
     }
 
-    fn end(&mut self, trailers: &[u8]) {
-        if self.framing == Framing::Chunked {
-            let mut out = self.out.borrow_mut();
-            out.push(b"0\r\n");
-            out.push(trailers);
-            out.push(b"\r\n");
+    fn push(&self, bytes: &[u8]) {
+        self.out.borrow_mut().push(bytes);
+    }
+
+    fn end_chunk(&self) {
+        if self.is_chunked() {
+            self.push(b"\r\n");
+        }
+    }
+
+    fn end(&self, trailers: &[u8]) {
+        if self.is_chunked() {
+            self.push(b"0\r\n");
+            self.push(trailers);
+            self.push(b"\r\n");
         }
     }
 }

@@ -101,6 +101,6 @@ async fn refuse(client: &mut Stream, service: &Service) {
     let error = Error::MaxConnections(service.config.max_connections);
     match service.config.protocol {
         Protocol::Http => http1::refuse(client, service, &error).await,
-        Protocol::Tcp | Protocol::Postgres => carry::refuse(client, service, &error).await,
+        Protocol::Tcp | Protocol::Postgres => Box::pin(carry::refuse(client, service, &error)).await,
     }
 }

@@ -107,6 +107,26 @@ impl Buffer {
         }
     }
 
+    /// Passes the next `left` bytes to `write`, which takes none or some at a time, and tells how many it `took`. A peer that does not take them makes
+    /// the block small.
+    pub(crate) fn poll_drain(
+        &mut self,
+        left: &mut usize,
+        mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+        mut took: impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        while *left > 0 {
+            let Poll::Ready(count) = write(&self.filled()[..*left])? else {
+                self.slow_down();
+                return Poll::Pending;
+            };
+            self.consume(count);
+            *left -= count;
+            took(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Gives the memory back, if nothing is in it.
     pub(crate) fn release(&mut self) {
         if self.is_empty() && !self.data.is_empty() {
@@ -130,7 +150,7 @@ impl Buffer {
 
     /// The other side is slow: what is left moves to the smallest block that holds it, and the next ones are small. Its kernel takes much at
     /// a time and then nothing for long, so blocks grow again only when it has taken more than that.
-    pub(crate) fn slow_down(&mut self) {
+    fn slow_down(&mut self) {
         (self.size, self.patience) = (Size::Small, AFTER_A_STALL);
         let left = self.end - self.start;
         let fitting = Size::ALL.into_iter().find(|size| left <= size.bytes());

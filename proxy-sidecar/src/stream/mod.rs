@@ -181,7 +181,7 @@ impl Stream {
                 rest.consume(rest.filled().len());
             }
         };
-        if timeout(LINGER, rest).await.is_err() {
+        if Box::pin(timeout(LINGER, rest)).await.is_err() {
             tracing::debug!("the peer goes on sending after the last word");
         }
     }
@@ -246,15 +246,6 @@ impl Writer<'_> {
             Self::Tls(writer) => writer.socket(),
         };
         acknowledged_within(socket, limit);
-    }
-
-    /// Writes what is taken now; none when the peer takes nothing.
-    pub(crate) async fn write_now(&mut self, data: &[u8]) -> io::Result<Option<usize>> {
-        poll_fn(|context| match Pin::new(&mut *self).poll_write(context, data) {
-            Poll::Ready(result) => Poll::Ready(result.map(Some)),
-            Poll::Pending => Poll::Ready(Ok(None)),
-        })
-        .await
     }
 }
 
