@@ -2,7 +2,8 @@
 # Runs the story of examples/all-four with a real Tomcat and a real Prometheus, under `podman kube play` and Docker Compose,
 # and asserts each step from outside. As root, on Debian 12. Starts its own engines in a temporary folder, and ends them.
 #
-# The part `examples` does the same with the examples of examples/init-copy, and under Docker Compose with those of examples/log-sidecar.
+# The part `examples` does the same with the examples of examples/init-copy, and under Docker Compose with those of examples/log-sidecar
+# and examples/proxy-sidecar.
 #
 #   testbed/containers/run.sh [specs|podman|compose|examples]...   without arguments: all of them
 #
@@ -22,6 +23,8 @@ mkdir -p "$cache"
 . "$here/../shell/ports.sh"
 # shellcheck source=../shell/overlay.sh
 . "$here/../shell/overlay.sh"
+# shellcheck source=../shell/certificates.sh
+. "$here/../shell/certificates.sh"
 # shellcheck source=engine.sh
 . "$here/engine.sh"
 # shellcheck source=container.sh
@@ -132,6 +135,12 @@ for part in "$@"; do
         . "$here/logs-compose.sh"
         build_one docker peers "$here/peers.Dockerfile" "$BIN_DIR/peers"
         log_examples
+        # shellcheck source=ambassador.sh
+        . "$here/ambassador.sh"
+        # shellcheck source=proxy-compose.sh
+        . "$here/proxy-compose.sh"
+        quietly "$here/postgresql.sh" "$cache" docker
+        proxy_examples
         stop_docker
         docker_pid=
         ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds localhost/nginx:dev, localhost/registry:dev, and localhost/debian:dev, which has a shell, from Debian's packages: servers.sh DIR [docker|podman]...
+# Builds localhost/nginx:dev, localhost/registry:dev, and localhost/debian:dev, which has a shell and curl, from Debian's packages: servers.sh DIR [docker|podman]...
 # DIR keeps the root file system, so that the second engine need not build it again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ tree=$dir/servers-${inputs:0:12}.tar
 
 if [ ! -e "$tree" ]; then
     rm -f "$dir"/servers-*
-    debian_tree "$tree" nginx-light,docker-registry --customize-hook="$here/servers/prepare.sh \"\$1\""
+    debian_tree "$tree" nginx-light,docker-registry,curl --customize-hook="$here/servers/prepare.sh \"\$1\""
 fi
 
 for engine in "$@"; do

@@ -9,7 +9,7 @@ check_specs() {
         "$venv/bin/pip" install --quiet kubernetes-validate
     fi
     local spec
-    for spec in "$root"/examples/*/pod*.yaml "$root"/examples/{init-copy,log-sidecar}/*/pod.yaml "$root"/examples/log-sidecar/job/job.yaml "$root"/examples/workloads/*.yaml; do
+    for spec in "$root"/examples/*/pod*.yaml "$root"/examples/{init-copy,log-sidecar,proxy-sidecar}/*/pod.yaml "$root"/examples/log-sidecar/job/job.yaml "$root"/examples/workloads/*.yaml; do
         expect "${spec#"$root/"} is valid" - "$venv/bin/kubernetes-validate" --strict "$spec"
     done
 }

@@ -7,8 +7,9 @@ build_archive() {
     start_podman
     build_images podman
     quietly "$here/servers.sh" "$cache" podman
+    quietly "$here/postgresql.sh" "$cache" podman
     quietly podman save --multi-image-archive --output "$work/images.tar" \
-        localhost/{init-copy,log-sidecar,proxy-sidecar,adapter-sidecar,sample-war,tomcat,nginx,registry,debian,peers}:dev
+        localhost/{init-copy,log-sidecar,proxy-sidecar,adapter-sidecar,sample-war,tomcat,nginx,registry,debian,postgresql,peers}:dev
     stop_podman
     podman_started=
 }

@@ -14,8 +14,8 @@ check_postgresql() {
     chown -R postgres "$dir"
     quietly make_primary
     quietly make_standby
-    launch primary-one python3 "$here/primary.py" 127.0.0.1 "$check" "$dir" "$port"
-    launch primary-two python3 "$here/primary.py" 127.0.0.2 "$check" "$dir/two" "$port"
+    launch primary-one python3 "$here/../shell/primary.py" 127.0.0.1 "$check" "$dir" "$port"
+    launch primary-two python3 "$here/../shell/primary.py" 127.0.0.2 "$check" "$dir/two" "$port"
     launch ambassador "$binaries/proxy-sidecar" --listen "127.0.0.1:${server_port[ambassador]}" --admin off \
         --to "postgres://127.0.0.1:$port,postgres://127.0.0.2:$port" --ca "$work/tls/ca.pem" --tls-name localhost \
         --health "http://*:$check/primary" --health-policy require --health-interval 200ms --resolve-timeout 20s

@@ -19,6 +19,8 @@ mkdir -p "$cache"
 . "$here/../shell/report.sh"
 # shellcheck source=../shell/ports.sh
 . "$here/../shell/ports.sh"
+# shellcheck source=../shell/certificates.sh
+. "$here/../shell/certificates.sh"
 # shellcheck source=servers.sh
 . "$here/servers.sh"
 # shellcheck source=observe.sh

@@ -63,14 +63,12 @@ start_nginx() {
 
 # A CA, and a certificate by it for 127.0.0.1.
 make_certificates() {
-    local dir=$work/tls
-    mkdir -p "$dir"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj "/CN=test CA" \
-        -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign -keyout "$dir/ca.key" -out "$dir/ca.pem"
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj "/CN=127.0.0.1" \
-        -keyout "$dir/server.key" -out "$dir/server.csr"
-    openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
-        -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost") -out "$dir/server.pem"
+    mkdir -p "$work/tls"
+    (
+        cd "$work/tls"
+        authority ca
+        issue server ca CA:FALSE IP:127.0.0.1,DNS:localhost
+    )
 }
 
 make_logins() {

@@ -1,35 +1,60 @@
 # shellcheck shell=bash
-# proxy-sidecar before a headless Service whose pods come and go under load: each is an endpoint, and no client sees it.
+# The examples of examples/proxy-sidecar: a headless Service whose pods come and go under load, a Secret that is renewed, a primary that is
+# deleted. What the application notices of it.
 
 check_proxy() {
-    local codes=$work/proxy-codes address
     enter proxy
-    subject="proxy-sidecar, headless"
-    headless_cluster 2
-    ambassador
-    address=$(address_of ambassador):9200
-    expect "each sidecar has 20m CPU and 32 MiB" - is_small ambassador
-    expect "both pods answer" proxy-sidecar eventually 20 members_answer 2 "$address"
-    load 20 "http://$address/?n=" "$codes"
-    k scale deployment search --replicas 4 >/dev/null
-    expect "of four, all answer" proxy-sidecar eventually 60 members_answer 4 "$address"
-    k scale deployment search --replicas 2 >/dev/null
-    expect "of two, two answer" proxy-sidecar eventually 60 members_answer 2 "$address"
-    members=$(k get pods --selector app=search --output jsonpath='{.items[*].metadata.name}')
-    k delete pod --selector app=search --wait=false >/dev/null
-    expect "both are replaced" - eventually 60 are_others
-    expect "and their successors answer" proxy-sidecar eventually 60 members_answer 2 "$address"
-    load_ends "$codes"
-    pod=ambassador
-    expect "those that left are told" - logs_say proxy-sidecar 'endpoint has left the cluster'
-    expect "nothing was restarted" - without_restart ambassador
+    subject="proxy-sidecar/cluster"
+    members_come_and_go
+    subject="proxy-sidecar/mutual-tls"
+    mkdir -p "$work/proxy-tls"
+    quietly make_proxy_certificates
+    a_renewed_certificate_is_shown
+    subject="proxy-sidecar/postgresql"
+    the_primary_changes
     leave
 }
 
-# members_answer COUNT ADDRESS: of forty requests, so many pods answer some.
+# proxy_example CASE: its pod is there, and what of it is the same for all.
+proxy_example() {
+    pod=$1
+    expect "it is accepted under the standard 'restricted'" - k apply --filename "$root/examples/proxy-sidecar/$1/pod.yaml"
+    expect "it becomes ready" proxy-sidecar becomes_ready "$pod"
+    expect "the sidecar has 20m CPU and 32 MiB" - is_small "$pod"
+}
+
+# The sidecar is there until the application has ended, and ends in order.
+example_ends() {
+    expect "nothing was restarted" - without_restart "$pod"
+    keep_pod
+    k delete pod "$pod" --wait=false >/dev/null
+    expect "it ends within the period" - eventually 60 all_have_ended
+    expect "the proxy ends with 0" - says_in_the_end proxy-sidecar 'exit 0 Completed: '
+}
+
+members_come_and_go() {
+    headless_cluster 2
+    proxy_example cluster
+    expect "both pods answer" proxy-sidecar eventually 20 members_answer 2
+    k scale deployment search --replicas 4 >/dev/null
+    expect "of four, all answer" proxy-sidecar eventually 60 members_answer 4
+    k scale deployment search --replicas 2 >/dev/null
+    expect "of two, two answer" proxy-sidecar eventually 60 members_answer 2
+    members=$(k get pods --selector app=search --output jsonpath='{.items[*].metadata.name}')
+    k delete pod --selector app=search --wait=false >/dev/null
+    expect "both are replaced" - eventually 60 are_others
+    expect "and their successors answer" proxy-sidecar eventually 60 members_answer 2
+    expect "those that left are told" - logs_say proxy-sidecar 'endpoint has left the cluster'
+    example_ends
+    expect "the application has seen no error: $(message app | grep --only-matching 'asked [0-9]* times')" - \
+        says_in_the_end app ' times, 0 failed'
+    release_pod
+}
+
+# members_answer COUNT: of forty requests, so many pods answer some.
 members_answer() {
     local seen
-    seen=$(curl --silent --show-error --fail --max-time 10 "http://$2/?[1-40]" | grep -o 'search-[a-z0-9-]*' | sort --unique)
+    seen=$(exec_in app curl --silent --show-error --fail --max-time 10 "http://127.0.0.1:9200/?[1-40]" | grep -o 'search-[a-z0-9-]*' | sort --unique)
     echo "$seen"
     [ "$(wc -l <<<"$seen")" = "$1" ]
 }
@@ -51,7 +76,7 @@ metadata: {name: search}
 spec:
   clusterIP: None
   selector: {app: search}
-  ports: [{port: 8080}]
+  ports: [{port: 9200}]
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -67,9 +92,9 @@ spec:
       containers:
         - name: search
           image: localhost/peers:dev
-          args: [backend, --listen, "0.0.0.0:8080", --name, \$(NAME)]
+          args: [backend, --listen, "0.0.0.0:9200", --name, \$(NAME)]
           env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+          readinessProbe: {tcpSocket: {port: 9200}, periodSeconds: 1}
           # The cluster's name server says for five seconds more that it is there.
           lifecycle: {preStop: {sleep: {seconds: 8}}}
           securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
@@ -77,21 +102,93 @@ EOF
     k rollout status deployment/search --timeout 60s >/dev/null
 }
 
-# The proxy, for who is not in its pod.
-ambassador() {
+# A CA, and what servers and client have of it, as Secrets.
+make_proxy_certificates() {
+    (
+        cd "$work/proxy-tls"
+        authority ca
+        issue server ca CA:FALSE DNS:orders,DNS:db-0,DNS:db-1
+    )
+    secret server server
+    client_certificate app-1
+    k create configmap orders --from-file "nginx.conf=$root/testbed/shell/mutual-tls.conf"
+    k create secret generic database --from-literal password=secret-of-a-test
+    k create secret generic database-ca --from-file "ca.crt=$work/proxy-tls/ca.pem"
+}
+
+# client_certificate NAME: in the place of the one before.
+client_certificate() {
+    (cd "$work/proxy-tls" && issue "$1" ca CA:FALSE '')
+    secret orders-client "$1"
+}
+
+# secret NAME CERTIFICATE: as cert-manager writes it.
+secret() {
+    local dir=$work/proxy-tls
+    k create secret generic "$1" --type kubernetes.io/tls --dry-run=client --output yaml \
+        --from-file "ca.crt=$dir/ca.pem" --from-file "tls.crt=$dir/$2.pem" --from-file "tls.key=$dir/$2.key" | k apply --filename -
+}
+
+a_renewed_certificate_is_shown() {
+    tls_peer orders 8443 nginx '"/usr/sbin/nginx", "-e", "stderr", "-c", "/config/nginx.conf"'
+    proxy_example mutual-tls
+    expect "the application gets its answer" app eventually 20 app_is_told 'hello CN=app-1'
+    expect "the server takes nobody without a certificate" - refuses_us
+    quietly client_certificate app-2
+    # The kubelet takes a minute or so to bring a change into the volume.
+    expect "a renewed one is shown without a restart" proxy-sidecar eventually 150 app_is_told 'hello CN=app-2'
+    example_ends
+    release_pod
+}
+
+the_primary_changes() {
+    tls_peer db-0 5432 postgresql '"/usr/local/bin/serve.sh", "primary"'
+    tls_peer db-1 5432 postgresql '"/usr/local/bin/serve.sh", "standby", "db-0"'
+    proxy_example postgresql
+    expect "orders are stored" app eventually 60 stored_orders 10
+    k delete pod db-0 --wait=false >/dev/null
+    expect "the primary is gone" - eventually 60 is_gone db-0
+    # shellcheck disable=SC2016  # for the shell in the pod
+    quietly k exec db-1 -- bash -c 'PGDATA=/data/server $(echo /usr/lib/postgresql/*/bin/pg_ctl) promote'
+    expect "the other one becomes the primary, and they go on" app eventually 60 stored_orders 40
+    expect "every order that was acknowledged is there" app all_orders_are_there
+    example_ends
+    release_pod
+}
+
+is_gone() {
+    ! k get pod "$1" >/dev/null 2>&1
+}
+
+# tls_peer NAME PORT IMAGE COMMAND: with the servers' certificate, and the password of the database.
+tls_peer() {
     k apply --filename - >/dev/null <<EOF
 apiVersion: v1
-kind: Pod
-metadata: {name: ambassador}
+kind: Service
+metadata: {name: $1}
 spec:
-  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+  selector: {peer: $1}
+  ports: [{name: traffic, port: $2}, {name: check, port: 8008}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: $1, labels: {peer: $1}}
+spec:
+  terminationGracePeriodSeconds: 15
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
   containers:
-    - name: proxy-sidecar
-      image: localhost/proxy-sidecar:dev
-      args: ["--listen=0.0.0.0:9200", "--to=http://search:8080"]
-      readinessProbe: {httpGet: {path: /readyz, port: 9602}, periodSeconds: 1}
-      resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {cpu: 20m, memory: 32Mi}}
+    - name: $1
+      image: localhost/$3:dev
+      command: [$4]
+      env: [{name: PGPASSWORD, valueFrom: {secretKeyRef: {name: database, key: password}}}]
+      readinessProbe: {tcpSocket: {port: $2}, periodSeconds: 1}
       securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: tmp, mountPath: /tmp}, {name: data, mountPath: /data}, {name: tls, mountPath: /tls}, {name: config, mountPath: /config}]
+  volumes:
+    - {name: tmp, emptyDir: {}}
+    - {name: data, emptyDir: {}}
+    - {name: tls, secret: {secretName: server, defaultMode: 0440}}
+    - {name: config, configMap: {name: orders}}
 EOF
-    expect "it is ready" - becomes_ready ambassador 60
+    k wait --for=condition=Ready --timeout=120s "pod/$1" >/dev/null
 }
