@@ -14,6 +14,7 @@ pub fn heads(data: &[u8]) {
         upgrades: vec!["websocket".into(), "tcp".into()],
         equal_lengths: kind & 2 != 0,
         bare_line_feeds: kind & 4 != 0,
+        hash_by: None,
     };
     if kind & 1 == 0 {
         request(data, &rules);

@@ -1,6 +1,6 @@
 //! One cluster as the application uses it: picks endpoints, connects, counts.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Balance, Protocol, ServiceConfig};
+use crate::balancer::Balancer;
+use crate::config::{Protocol, ServiceConfig};
 use crate::dial::{Dial, DialError, Event, Race};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
 use crate::exchange::{Exchange, Failed};
 use crate::metrics::ServiceMetrics;
-use crate::policy::balance::{Candidate, Rank, pick};
 use crate::policy::breaker::{Evidence, Standing};
 use crate::policy::budget::RetryBudget;
 use crate::policy::retry::Proof;
@@ -28,9 +28,6 @@ const MAX_DIALS: usize = 10;
 const MAX_BACKGROUND: usize = 16;
 /// A request that has been everywhere waits so long for news of its cluster.
 const LOOK: Duration = Duration::from_secs(1);
-/// Connections that one request may have under way to one endpoint: when packets are lost, the next may get through.
-const MAX_DIALS_TO_ONE: usize = 3;
-
 /// For an endpoint to say that it wants nothing to do with us.
 const REFUSAL: Duration = Duration::from_millis(100);
 
@@ -50,9 +47,7 @@ pub(crate) struct Service {
     news: Notify,
     /// Connections that nobody waits for any more, or nobody yet.
     background: TaskTracker,
-    /// Of the endpoint that was connected to last.
-    current: Cell<Option<u64>>,
-    rng: RefCell<fastrand::Rng>,
+    balancer: Balancer,
     told_at: Cell<Option<Instant>>,
     told_full_at: Cell<Option<Instant>>,
 }
@@ -71,6 +66,7 @@ pub(crate) struct Lease {
 impl Service {
     pub(crate) fn new(config: ServiceConfig, metrics: Rc<ServiceMetrics>, names: &mut Names) -> Rc<Self> {
         let cluster = Cluster::new(&config.targets, names);
+        let balancer = Balancer::new(&config.balancing);
         let (places, turns) = (
             Semaphore::new(config.max_connections),
             Semaphore::new(config.max_requests),
@@ -90,8 +86,7 @@ impl Service {
             cluster,
             news: Notify::new(),
             background: TaskTracker::new(),
-            current: Cell::new(None),
-            rng: RefCell::new(fastrand::Rng::new()),
+            balancer,
             told_at: Cell::new(None),
             told_full_at: Cell::new(None),
         })
@@ -186,7 +181,7 @@ impl Service {
                     self.connected(&endpoint, &stream);
                     // One that is only being tried is not the one to stay with.
                     if !endpoint.is_probe() {
-                        self.current.set(Some(endpoint.id));
+                        self.balancer.stay_with(&endpoint);
                     }
                     race.into_rest().into_iter().for_each(|dial| self.adopt(dial));
                     return Ok(Lease {
@@ -222,17 +217,7 @@ impl Service {
     /// The endpoint for the next try; `None` when the request has been everywhere, or is on its way.
     fn pick(self: &Rc<Self>, exchange: &Exchange, race: &Race) -> Option<InFlight> {
         let members = self.cluster.members();
-        let candidates = members.iter().map(|endpoint| Candidate {
-            in_flight: endpoint.in_flight(),
-            rank: match (exchange.rank(endpoint.id, endpoint.standing()), race.to(endpoint)) {
-                (rank, 0) => rank,
-                (Rank::Never, _) | (_, MAX_DIALS_TO_ONE..) => Rank::Never,
-                _ => Rank::Again,
-            },
-        });
-        let preferred = self.current.get().filter(|_| self.config.balance == Balance::Sticky);
-        let preferred = preferred.and_then(|id| members.iter().position(|endpoint| endpoint.id == id));
-        let index = pick(candidates, preferred, &mut self.rng.borrow_mut())?;
+        let index = self.balancer.choose(&members, exchange, race)?;
         let mut endpoint = &members[index];
         for due in members.iter() {
             let Standing::Due { evidence, overdue } = due.standing() else {
@@ -341,7 +326,7 @@ impl Service {
     /// When a connection of now is old; not all at the same time.
     fn retires(&self) -> Instant {
         let age = self.config.times.upstream_max_age;
-        Instant::now() + age.mul_f64(0.8 + 0.2 * self.rng.borrow_mut().f64())
+        Instant::now() + age.mul_f64(0.8 + 0.2 * fastrand::f64())
     }
 
     /// Counts and tells that a response ended too early.

@@ -8,8 +8,9 @@ use pod_contract::config::{Flag, Repeat, Section, list, setting};
 use pod_contract::tls;
 use pod_contract::units::Bytes;
 
+use super::balancing;
 use super::health::{HealthPolicy, HealthUrl};
-use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Tries, Upgrade};
+use super::words::{Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Tries, Upgrade};
 
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS,
@@ -72,11 +73,6 @@ pub(super) fn service_flags() -> Vec<Flag> {
             "WHICH",
             "Host header towards the cluster: rewrite (the endpoint's) or keep (the application's) [default: rewrite]",
         ),
-        setting::<Balance>(
-            "balance",
-            "HOW",
-            "least (the less loaded of two random endpoints) or sticky (one, while it is well) [default: least; of what is not HTTP: sticky]",
-        ),
         list::<Upgrade>(
             "upgrade",
             "PROTOCOL",
@@ -99,6 +95,7 @@ pub(super) fn service_flags() -> Vec<Flag> {
         "Who the endpoints' certificates have to be for, and what they are asked for [default: the host in the URL]",
     ));
     all.extend(tls::flags());
+    all.extend(balancing::flags());
     all.extend(health());
     all.extend(times());
     all.extend(limits());

@@ -1,5 +1,6 @@
 //! Flags and the proved configuration: named services, each with its own listener and endpoints.
 
+mod balancing;
 mod flags;
 mod health;
 mod secure;
@@ -14,11 +15,12 @@ use pod_contract::config::Settings;
 use pod_contract::run::lifecycle::DEFAULT_GRACE;
 use pod_contract::units::HostPort;
 
+pub(crate) use balancing::{Balance, Balancing};
 use flags::service_flags;
 pub(crate) use flags::{AFTER_HELP, SECTIONS, flags};
 pub(crate) use health::{Check, Question};
 pub(crate) use service::{Protocol, ServiceConfig, Target};
-pub(crate) use words::{Balance, HostHeader};
+pub(crate) use words::HostHeader;
 
 const ADMIN_PORT: u16 = 9602;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use pod_contract::config::Settings;
 use pod_contract::units::{Bytes, HostPort};
 
+use super::balancing::Balancing;
 use super::health::{Check, Health};
 use super::secure::Security;
-use super::words::{Balance, Count, EndpointUrl, HostHeader, Lenient, Place, Scheme, Tries, Upgrade};
+use super::words::{Count, EndpointUrl, HostHeader, Lenient, Place, Scheme, Tries, Upgrade};
 use crate::dial::Secure;
 use crate::message::head::Rules;
 
@@ -23,7 +24,7 @@ pub(crate) struct ServiceConfig {
     pub(crate) is_insecure: bool,
     /// Where a `CONNECT` may lead.
     pub(crate) connects: Vec<Target>,
-    pub(crate) balance: Balance,
+    pub(crate) balancing: Balancing,
     pub(crate) host: HostHeader,
     pub(crate) rules: Rules,
     pub(crate) times: Times,
@@ -47,6 +48,10 @@ pub(crate) struct Target {
     pub(crate) address: HostPort,
     /// What Host says: without the scheme's default port.
     pub(crate) host: String,
+    /// Its share, in relation to those of others.
+    pub(crate) weight: f64,
+    /// It is used when nobody of a lower number is well.
+    pub(crate) priority: u8,
     /// What its paths begin with, without a slash at the end.
     pub(crate) prefix: String,
     /// In TLS, if that is how it is spoken to.
@@ -72,7 +77,6 @@ impl ServiceConfig {
         let listen = s.required("listen");
         let to = s.required_list::<EndpointUrl>("to");
         let host = s.or("host", HostHeader::Rewrite);
-        let balance = s.optional("balance");
         let connects = s.list::<Place>("connect");
         let rules = rules(s);
         let times = Times::prove(&name, s);
@@ -100,10 +104,9 @@ impl ServiceConfig {
             Ok(targets) => targets,
             Err(why) => return s.refuse_together(&["to"], why),
         };
-        let usual = match protocol {
-            Protocol::Http => Balance::Least,
-            Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
-        };
+        let balancing = Balancing::prove(&name, protocol, s)?;
+        let mut rules = rules?;
+        rules.hash_by.clone_from(&balancing.hash_by);
         Some(Self {
             name,
             listen: listen?,
@@ -111,9 +114,9 @@ impl ServiceConfig {
             targets,
             connects: connects?.into_iter().map(|Place(place)| Target::plain(place)).collect(),
             is_insecure: security.is_some_and(|security| security.is_insecure),
-            balance: balance?.unwrap_or(usual),
+            balancing,
             host: host?,
-            rules: rules?,
+            rules,
             times: times?,
             max_connections: max_connections?.0,
             max_requests: max_requests?.0,
@@ -130,7 +133,7 @@ impl ServiceConfig {
             name: target.host.clone(),
             protocol: Protocol::Tcp,
             targets: vec![target.clone()],
-            balance: Balance::Sticky,
+            balancing: Balancing::sticky(),
             connects: Vec::new(),
             ..self.clone()
         }
@@ -173,6 +176,8 @@ impl Target {
         Self {
             host: address.to_string(),
             address,
+            weight: 1.0,
+            priority: 0,
             prefix: String::new(),
             secure: None,
             health: None,
@@ -180,7 +185,12 @@ impl Target {
     }
 
     fn new(
-        EndpointUrl { scheme, url }: EndpointUrl,
+        EndpointUrl {
+            scheme,
+            url,
+            weight,
+            priority,
+        }: EndpointUrl,
         security: Option<&Security>,
         health: Option<&Health>,
     ) -> Result<Self, String> {
@@ -195,6 +205,8 @@ impl Target {
         Ok(Self {
             address: url.address,
             host,
+            weight: f64::from(weight),
+            priority,
             prefix: url.path.trim_end_matches('/').to_owned(),
             secure,
             health,
@@ -213,6 +225,7 @@ fn rules(s: &mut Settings<'_>) -> Option<Rules> {
         upgrades,
         equal_lengths: lenient.contains(&Lenient::EqualLengths),
         bare_line_feeds: lenient.contains(&Lenient::BareLineFeeds),
+        hash_by: None,
     })
 }
 
@@ -233,8 +246,9 @@ fn scheme(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Scheme
     Some(scheme)
 }
 
-const OF_HTTP: [&str; 11] = [
+const OF_HTTP: [&str; 12] = [
     "connect",
+    "hash-by",
     "host",
     "upgrade",
     "lenient",

@@ -19,20 +19,6 @@ impl Word for HostHeader {
     const WORDS: &'static [(&'static str, Self)] = &[("rewrite", Self::Rewrite), ("keep", Self::Keep)];
 }
 
-/// How an endpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Balance {
-    /// The less loaded of two random ones.
-    Least,
-    /// Always the same one, while it is well.
-    Sticky,
-}
-
-impl Word for Balance {
-    const FORM: &'static str = "least or sticky";
-    const WORDS: &'static [(&'static str, Self)] = &[("least", Self::Least), ("sticky", Self::Sticky)];
-}
-
 /// What an old server may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lenient {
@@ -131,13 +117,31 @@ impl Scheme {
 pub(super) struct EndpointUrl {
     pub(super) scheme: Scheme,
     pub(super) url: Url,
+    /// Its share, in relation to those of others.
+    pub(super) weight: u8,
+    /// It is used when nobody of a lower number is well.
+    pub(super) priority: u8,
 }
 
 impl Setting for EndpointUrl {
-    const FORM: &'static str =
-        "http://HOST:PORT, https://HOST:PORT/PREFIX, tcp://HOST:PORT, tls://HOST:PORT or postgres://HOST:PORT";
+    const FORM: &'static str = "http://HOST:PORT, https://HOST:PORT/PREFIX, tcp://HOST:PORT, tls://HOST:PORT or postgres://HOST:PORT, with #weight=N&priority=N";
 
     fn parse(text: &str) -> Result<Self, String> {
+        let (text, about) = text
+            .split_once('#')
+            .map_or((text, None), |(url, about)| (url, Some(about)));
+        let (mut weight, mut priority) = (1, 0);
+        for word in about.into_iter().flat_map(|about| about.split('&')) {
+            match word.split_once('=').map(|(name, number)| (name, number.parse())) {
+                Some(("weight", Ok(number @ 1..))) => weight = number,
+                Some(("priority", Ok(number))) => priority = number,
+                _ => {
+                    return Err(format!(
+                        "after # stand weight=1 to 255 and priority=0 to 255, not {word:?}"
+                    ));
+                }
+            }
+        }
         let url = Url::with_scheme(text, &Scheme::NAMES)?;
         let scheme = Scheme::of(&url.scheme);
         if scheme.protocol() != Protocol::Http && url.path != "/" {
@@ -149,7 +153,12 @@ impl Setting for EndpointUrl {
         if url.path.contains('?') {
             return Err("it has a query; the application's is used".into());
         }
-        Ok(Self { scheme, url })
+        Ok(Self {
+            scheme,
+            url,
+            weight,
+            priority,
+        })
     }
 }
 

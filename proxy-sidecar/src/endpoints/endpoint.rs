@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::name::Name;
 use crate::config::Target;
+use crate::policy::balance::{Latency, place};
 use crate::policy::breaker::{Breaker, Evidence, Standing};
 use crate::policy::health::{Health, Said};
 use crate::pool::{Kept, Pool};
@@ -33,6 +34,13 @@ pub(crate) struct Endpoint {
     /// Whether it is fit has changed.
     shifted: Notify,
     in_flight: Cell<usize>,
+    latency: Cell<Latency>,
+    /// Of the balancer: when it is its turn.
+    pub(crate) turn: Cell<f64>,
+    /// Of the balancer: where it is among the hashes.
+    pub(crate) place: u64,
+    /// It is well, as far as is known, since then.
+    well_since: Cell<Instant>,
     /// Connections to it that are late.
     doubts: Cell<usize>,
     /// It has left the cluster: what is under way ends, and nothing new begins.
@@ -72,6 +80,11 @@ impl Endpoint {
             health: RefCell::default(),
             shifted: Notify::new(),
             in_flight: Cell::new(0),
+            latency: Cell::default(),
+            // Not every proxy begins with the same one.
+            turn: Cell::new(fastrand::f64()),
+            place: place(&address.to_string()),
+            well_since: Cell::new(Instant::now()),
             doubts: Cell::new(0),
             draining: Cell::new(false),
         })
@@ -79,6 +92,14 @@ impl Endpoint {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.get()
+    }
+
+    pub(crate) fn latency(&self) -> Latency {
+        self.latency.get()
+    }
+
+    pub(crate) fn well_since(&self) -> Instant {
+        self.well_since.get()
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -101,6 +122,7 @@ impl Endpoint {
             return false;
         };
         if is_fit {
+            self.well_since.set(Instant::now());
             tracing::info!(endpoint = self.label, "endpoint passes its health check");
         } else {
             tracing::warn!(
@@ -169,27 +191,39 @@ impl Endpoint {
         {
             name.doubt();
         }
-        let jitter = fastrand::f64();
-        if self
-            .breaker
-            .borrow_mut()
-            .failed(evidence, began, Instant::now(), jitter)
-        {
+        let (now, jitter) = (Instant::now(), fastrand::f64());
+        let mut latency = self.latency.get();
+        latency.note_failure(now.saturating_duration_since(began), now);
+        self.latency.set(latency);
+        if self.breaker.borrow_mut().failed(evidence, began, now, jitter) {
             tracing::warn!(endpoint = self.label, %why, "endpoint is down; it rests");
         }
     }
 
-    /// It answered.
-    pub(crate) fn succeeded(&self) {
-        if self.breaker.borrow_mut().succeeded() {
-            tracing::info!(endpoint = self.label, "endpoint is back");
+    /// It answered a request that began at `began`; with a status of 500 or more, that counts as slow.
+    pub(crate) fn answered(&self, status: u16, began: Instant) {
+        let now = Instant::now();
+        let mut latency = self.latency.get();
+        if status < 500 {
+            latency.note(now - began, now);
+        } else {
+            latency.note_failure(now - began, now);
         }
+        self.latency.set(latency);
+        if self.breaker.borrow_mut().succeeded() {
+            self.is_back();
+        }
+    }
+
+    fn is_back(&self) {
+        self.well_since.set(Instant::now());
+        tracing::info!(endpoint = self.label, "endpoint is back");
     }
 
     /// It took a connection, which says nothing of its answers.
     pub(crate) fn connected(&self) {
         if self.breaker.borrow_mut().connected() {
-            tracing::info!(endpoint = self.label, "endpoint is back");
+            self.is_back();
         }
     }
 }

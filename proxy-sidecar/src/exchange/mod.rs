@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::policy::balance::Rank;
+use crate::policy::balance::{Key, Rank};
 use crate::policy::breaker::Standing;
 use crate::policy::budget::RetryBudget;
 use crate::policy::retry::{Proof, may_repeat};
@@ -11,6 +11,8 @@ use crate::respond::{Error, Reason};
 /// One request on its way to some endpoint.
 #[derive(Debug)]
 pub(crate) struct Exchange {
+    /// What decides where it goes.
+    pub(crate) key: Option<Key>,
     idempotent: bool,
     /// All of it can be kept, and sent again.
     is_small: bool,
@@ -59,6 +61,7 @@ impl Exchange {
     /// `is_small`: all of it can be kept until there is an answer; `retries`: how often it may be sent again at most.
     pub(crate) fn new(idempotent: bool, is_small: bool, retries: u32) -> Self {
         Self {
+            key: None,
             idempotent,
             is_small,
             retries,

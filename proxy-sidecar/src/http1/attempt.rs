@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pod_contract::run::lifecycle::CancellationToken;
 use pod_contract::tls::explained;
+use tokio::time::Instant;
 
 use super::next::Next;
 use super::outgoing::{Outgoing, flush};
@@ -80,6 +81,8 @@ struct Progress<'r> {
     activity: Activity,
     /// All of the request is sent.
     uploaded: Cell<bool>,
+    /// When the endpoint got the request.
+    began: Instant,
     /// The endpoint has stopped to take the request.
     refused: Cell<bool>,
     arrival: Cell<Arrival>,
@@ -173,6 +176,7 @@ pub(super) async fn attempt(
         activity: Activity::within(config.times.idle, response_limit),
         is_trying: lease.endpoint.patience.is_some(),
         uploaded: Cell::new(false),
+        began: lease.began,
         refused: Cell::new(false),
         arrival: Cell::new(Arrival::Assumed),
         begun: Cell::new(false),
@@ -304,7 +308,7 @@ async fn receive(
             }
         }
     };
-    endpoint.succeeded();
+    endpoint.answered(response.status, progress.began);
     if progress.arrival.get() == Arrival::Limited {
         server.acknowledged_within(None);
     }

@@ -55,6 +55,7 @@ async fn serve(asked: &mut Asked) -> Next {
     service.budget.deposit();
     let retries = service.config.retries;
     let mut exchange = Exchange::new(request.idempotent, is_small(request.framing), retries);
+    exchange.key = request.key;
     let mut upload = Upload::new(request, request.idempotent && retries > 0);
     let mut fresh = false;
     let error = loop {

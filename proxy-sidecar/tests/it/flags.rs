@@ -144,6 +144,47 @@ fn what_cannot_work_is_refused() {
 }
 
 #[test]
+fn how_endpoints_are_chosen_has_to_fit_what_they_carry() {
+    let args = |to: &'static str, more: &[&'static str]| [&["--listen", "127.0.0.1:9200", "--to", to], more].concat();
+    for (to, more, told) in [
+        ("http://a:1", &["--balance", "hash"][..], "needs hash-by"),
+        ("http://a:1", &["--hash-by", "path"], "balance is not hash"),
+        (
+            "http://a:1",
+            &["--balance", "hash", "--hash-by", "header:"],
+            "that is no name",
+        ),
+        (
+            "http://a:1",
+            &["--balance", "hash", "--hash-by", "query"],
+            "header:NAME, cookie:NAME or path",
+        ),
+        ("tcp://a:1", &["--balance", "peak-ewma"], "least, round-robin or sticky"),
+        (
+            "tcp://a:1",
+            &["--balance", "hash", "--hash-by", "path"],
+            "least, round-robin or sticky",
+        ),
+        ("http://a:1#weight=0", &[], "weight=1 to 255"),
+        ("http://a:1#weight=256", &[], "weight=1 to 255"),
+        ("http://a:1#priority=256", &[], "priority=0 to 255"),
+        ("http://a:1#backup", &[], "not \"backup\""),
+        ("http://a:1#", &[], "not \"\""),
+    ] {
+        assert_mistake(&args(to, more), told);
+    }
+    for (to, more) in [
+        (
+            "http://a:1#weight=255&priority=255",
+            &["--balance", "hash", "--hash-by", "cookie:session"][..],
+        ),
+        ("tcp://a:1#priority=0,tcp://b:1#weight=1", &["--balance", "round-robin"]),
+    ] {
+        assert_eq!(check(&args(to, more)).0, Some(0), "{to}");
+    }
+}
+
+#[test]
 fn a_mistake_between_settings_names_each_place() {
     let (code, stderr) = check(&["--listen", ":81", "--to", "http://a,tcp://b:1", "--idle-timeout", "0s"]);
     assert_eq!(code, Some(2));

@@ -4,11 +4,13 @@
 //! RFC 9112 (HTTP/1.1), sections 3, 5, 6, 9 and 11.2; RFC 9110, section 7.6.1.
 
 mod fields;
+mod key;
 mod request;
 mod response;
 mod rewrite;
 
 pub(crate) use fields::is_forbidden_trailer;
+pub(crate) use key::HashBy;
 pub(crate) use request::Request;
 pub(crate) use response::Response;
 pub(crate) use rewrite::Rewrite;
@@ -25,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) equal_lengths: bool,
     /// Lines of a response's head may end with a line feed alone.
     pub(crate) bare_line_feeds: bool,
+    /// What of a request decides where it goes.
+    pub(crate) hash_by: Option<HashBy>,
 }
 
 /// How a body ends.

@@ -7,6 +7,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 use super::fields::{announce, field, forward, has_token, lengths, named, tokens};
 use super::{Framing, MAX_FIELDS, Refused, Rules};
+use crate::policy::balance::Key;
 use crate::stream::Scratch;
 
 /// A request that was understood, and the parts of its head as they go on.
@@ -25,6 +26,8 @@ pub(crate) struct Request {
     pub(crate) upgrade: Option<String>,
     /// `CONNECT`: where a tunnel is to lead.
     pub(crate) connect: Option<String>,
+    /// What decides where it goes, if it has that.
+    pub(crate) key: Option<Key>,
     /// All of it as it goes on, until it is not needed any more.
     head: RefCell<Scratch>,
     /// Where in `head` the path begins,
@@ -108,6 +111,7 @@ impl Request {
             keep_alive: is_http11 && !has_token(headers, "connection", "close"),
             upgrade,
             connect: None,
+            key: rules.hash_by.as_ref().and_then(|part| part.of(headers, path)),
             head: RefCell::new(head),
             path: method.len() + 1,
             host,
@@ -131,6 +135,7 @@ impl Request {
             keep_alive: false,
             upgrade: None,
             connect: Some(target.to_owned()),
+            key: None,
             head: RefCell::default(),
             path: 0,
             host: 0..0,

@@ -1,0 +1,124 @@
+//! How an endpoint is chosen.
+
+use std::time::Duration;
+
+use pod_contract::config::{Flag, Setting, Settings, Word, setting};
+
+use super::service::Protocol;
+use crate::message::head::HashBy;
+
+/// The policy of a service.
+#[derive(Debug, Clone)]
+pub(crate) struct Balancing {
+    pub(crate) how: Balance,
+    /// What of a request is hashed.
+    pub(crate) hash_by: Option<HashBy>,
+    /// Until one that is new, or back, has its whole share.
+    pub(crate) slow_start: Duration,
+}
+
+/// How one of those that are well is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Balance {
+    /// The one that answers sooner, of two random ones.
+    PeakEwma,
+    /// The less loaded of two random ones.
+    Least,
+    /// One after the other.
+    RoundRobin,
+    /// The one that a part of the request belongs to.
+    Hash,
+    /// Always the same one, while it is well.
+    Sticky,
+}
+
+impl Word for Balance {
+    const FORM: &'static str = "peak-ewma, least, round-robin, hash or sticky";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("peak-ewma", Self::PeakEwma),
+        ("least", Self::Least),
+        ("round-robin", Self::RoundRobin),
+        ("hash", Self::Hash),
+        ("sticky", Self::Sticky),
+    ];
+}
+
+impl Setting for HashBy {
+    const FORM: &'static str = "header:NAME, cookie:NAME or path";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_token = |name: &str| {
+            let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            !name.is_empty() && name.bytes().all(is_token_byte)
+        };
+        match text.split_once(':') {
+            None if text == "path" => Ok(Self::Path),
+            Some(("header", name)) if is_token(name) => Ok(Self::Header(name.to_owned())),
+            Some(("cookie", name)) if is_token(name) => Ok(Self::Cookie(name.to_owned())),
+            Some(("header" | "cookie", _)) => Err("that is no name".into()),
+            _ => Err("it is none of these".into()),
+        }
+    }
+}
+
+pub(super) fn flags() -> Vec<Flag> {
+    vec![
+        setting::<Balance>(
+            "balance",
+            "HOW",
+            "peak-ewma (who answers sooner, of two random endpoints), least (who has fewer requests, of two), round-robin, hash (see hash-by) or sticky (one, while it is well) [default: peak-ewma; of what is not HTTP: sticky]",
+        ),
+        setting::<HashBy>(
+            "hash-by",
+            "PART",
+            "With balance hash, what has the same endpoint as long as that is well: header:NAME, cookie:NAME or path; requests without it go by least",
+        ),
+        setting::<Duration>(
+            "slow-start",
+            "DURATION",
+            "An endpoint that is new, or back, gets a tenth of its share at first, and all of it after [default: 0s]",
+        ),
+    ]
+}
+
+impl Balancing {
+    pub(super) fn prove(name: &str, protocol: Protocol, s: &mut Settings<'_>) -> Option<Self> {
+        let how = s.optional("balance");
+        let hash_by = s.optional("hash-by");
+        let slow_start = s.or("slow-start", Duration::ZERO);
+        let (how, hash_by) = (how?, hash_by?);
+        let usual = match protocol {
+            Protocol::Http => Balance::PeakEwma,
+            Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
+        };
+        let how = how.unwrap_or(usual);
+        if protocol != Protocol::Http && matches!(how, Balance::PeakEwma | Balance::Hash) {
+            let why = format!(
+                "the endpoints of service {name} carry bytes, and no requests: balance has to be least, round-robin or sticky"
+            );
+            return s.refuse_together(&["balance"], why);
+        }
+        match (how, &hash_by) {
+            (Balance::Hash, None) => {
+                let why = format!("balance hash of service {name} needs hash-by: header:NAME, cookie:NAME or path");
+                return s.refuse_together(&["balance"], why);
+            }
+            (Balance::Hash, Some(_)) => {}
+            (_, _) => s.pointless("hash-by", "balance is not hash"),
+        }
+        Some(Self {
+            how,
+            hash_by,
+            slow_start: slow_start?,
+        })
+    }
+
+    /// One endpoint at a time, as long as it is there.
+    pub(super) fn sticky() -> Self {
+        Self {
+            how: Balance::Sticky,
+            hash_by: None,
+            slow_start: Duration::ZERO,
+        }
+    }
+}
