@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::balancer::Balancer;
@@ -26,7 +26,7 @@ use crate::tunnel;
 const MAX_DIALS: usize = 10;
 /// Connections under way that no request waits for, to see whether endpoints are back.
 const MAX_BACKGROUND: usize = 16;
-/// A request that has been everywhere waits so long for news of its cluster.
+/// A request that has been everywhere waits so long for names to be looked up.
 const LOOK: Duration = Duration::from_secs(1);
 /// For an endpoint to say that it wants nothing to do with us.
 const REFUSAL: Duration = Duration::from_millis(100);
@@ -165,14 +165,16 @@ impl Service {
     async fn connect(self: &Rc<Self>, first: InFlight, exchange: &mut Exchange) -> Result<Lease, Error> {
         let mut race = Race::new();
         let mut next = Some(first);
+        let mut waits_until = None;
         loop {
             if let Some(endpoint) = next.take() {
                 race.start(Dial::start(endpoint, self.config.times.connect));
             }
             if race.is_over() {
-                match self.pick_of_new(exchange).await {
-                    Some(endpoint) => next = Some(endpoint),
-                    None => return Err(exchange.exhausted(&self.config.name)),
+                let until = *waits_until.get_or_insert_with(|| Instant::now() + self.patience());
+                match timeout_at(until, self.pick_of_new(exchange)).await {
+                    Ok(endpoint) => next = Some(endpoint),
+                    Err(_) => return Err(exchange.exhausted(&self.config.name)),
                 }
                 continue;
             }
@@ -205,13 +207,31 @@ impl Service {
         }
     }
 
-    /// Everybody has been asked. If connections failed, names are asked for: there may be new members.
-    async fn pick_of_new(self: &Rc<Self>, exchange: &Exchange) -> Option<InFlight> {
-        if !self.cluster.is_looking() {
-            return None;
+    /// How long a request that has been everywhere waits for news of its cluster: names are asked for when connections fail, and checks that
+    /// decide who may be used soon see what is wrong.
+    fn patience(&self) -> Duration {
+        let mut checks = self.config.targets.iter().filter_map(|target| target.health.as_ref());
+        if checks.any(|check| check.is_required) {
+            self.config.times.resolve
+        } else if self.cluster.is_looking() {
+            LOOK
+        } else {
+            Duration::ZERO
         }
-        timeout(LOOK, self.cluster.looked()).await.ok()?;
-        self.pick(exchange, &Race::new())
+    }
+
+    /// Waits for news, and for an endpoint to try for their sake.
+    async fn pick_of_new(self: &Rc<Self>, exchange: &mut Exchange) -> InFlight {
+        loop {
+            tokio::select! {
+                () = self.cluster.looked() => {}
+                // Who was down may be back.
+                () = self.news.notified() => exchange.forget_unreached(),
+            }
+            if let Some(endpoint) = self.pick(exchange, &Race::new()) {
+                return endpoint;
+            }
+        }
     }
 
     /// The endpoint for the next try; `None` when the request has been everywhere, or is on its way.

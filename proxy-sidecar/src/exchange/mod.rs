@@ -28,6 +28,8 @@ struct Try {
     label: String,
     why: String,
     reason: Reason,
+    /// To it, at least in part.
+    was_sent: bool,
     /// Another one may end otherwise.
     again: bool,
 }
@@ -109,8 +111,14 @@ impl Exchange {
             label: label.to_owned(),
             why: why.to_string(),
             reason,
+            was_sent: false,
             again: false,
         });
+    }
+
+    /// Those that could not be reached may be asked again.
+    pub(crate) fn forget_unreached(&mut self) {
+        self.tries.retain(|tried| tried.was_sent);
     }
 
     /// A try failed.
@@ -134,6 +142,7 @@ impl Exchange {
                 label: failed.label.to_owned(),
                 why: error.to_string(),
                 reason: error.reason(),
+                was_sent: true,
                 again: is_first,
             });
         }

@@ -380,7 +380,11 @@ fn a_frozen_endpoint_is_left_after_one_timeout() {
         }
     });
     let backend = Backend::start("127.0.0.1:0", "well").unwrap();
-    let (proxy, address) = proxy("http", &[&frozen, &backend.address()], &["--response-timeout", "300ms"]);
+    let (proxy, address) = proxy(
+        "http",
+        &[&frozen, &backend.address()],
+        &["--response-timeout", "300ms", "--balance", "least"],
+    );
     // Connections to both are kept.
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&address)).collect();
     for client in &mut clients {
@@ -401,7 +405,8 @@ fn one_vanishes() -> (Running, String, [Backend; 2]) {
     let backends = ["gone", "well"].map(|name| Backend::start("127.0.0.1:0", name).unwrap());
     let addresses = [backends[0].address(), backends[1].address()];
     let endpoints = addresses.each_ref().map(String::as_str);
-    let (proxy, address) = proxy("http", &endpoints, &["--connect-timeout", "1s"]);
+    let by_load = ["--balance", "least", "--connect-timeout", "1s"];
+    let (proxy, address) = proxy("http", &endpoints, &by_load);
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&address)).collect();
     for client in &mut clients {
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -140,6 +140,31 @@ fn a_client_waits_for_somebody_who_passes() {
 }
 
 #[test]
+fn a_client_of_one_that_is_down_and_not_yet_seen_to_be_waits_for_its_successor() {
+    let mut pair = Pair::start([200, 503]);
+    // It still passes, and takes no connections any more.
+    pair.to[0] = nobody();
+    let (proxy, address) = pair.proxy(&["--resolve-timeout", "25s"]);
+    proxy.wait_for_log("passes its health check");
+    let mut client = Client::connect(&address);
+    thread::sleep(Duration::from_millis(300));
+    pair.fail_over(1);
+    assert_eq!(read_until(&mut client.0, b"\n"), b"127.0.0.2\n");
+    drop(proxy);
+
+    pair.fail_over(0);
+    let (proxy, address) = pair.proxy(&["--resolve-timeout", "1s"]);
+    proxy.wait_for_log("passes its health check");
+    let start = Instant::now();
+    assert_eq!(Client::connect(&address).rest(), b"", "it does not wait for ever");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    wait_for_metric(
+        &proxy,
+        "proxy_failures_total{service=\"default\",reason=\"unreachable\"} 1",
+    );
+}
+
+#[test]
 fn one_that_does_not_pass_is_used_when_nobody_does() {
     let ((one, is_one), (two, is_two)) = (any(200), any(500));
     let (proxy, address) = proxy(
