@@ -48,7 +48,7 @@ impl Balancer {
 
     /// The member for the next try of a request that is dialling in `race`; none when it has been everywhere, or is on its way.
     pub(crate) fn choose(&self, members: &[Rc<Endpoint>], exchange: &Exchange, race: &Race) -> Option<usize> {
-        let now = self.needs_time().then(Instant::now);
+        let now = (!self.slow_start.is_zero()).then(Instant::now);
         let mut candidates = self.candidates.borrow_mut();
         candidates.clear();
         candidates.extend(
@@ -56,51 +56,48 @@ impl Balancer {
                 .iter()
                 .map(|endpoint| self.candidate(endpoint, exchange, race, now)),
         );
-        let choice = self.choice(members, exchange, now);
+        let choice = self.choice(members, exchange);
         let index = pick(&candidates, choice, &mut self.rng.borrow_mut())?;
         if matches!(choice, Choice::InTurn) {
-            let Candidate { turn, weight, .. } = candidates[index];
+            let turn = candidates[index].turn;
             self.turn.set(turn);
-            members[index].turn.set(turn + 1.0 / weight);
+            members[index].turn.set(turn);
         }
         Some(index)
-    }
-
-    fn needs_time(&self) -> bool {
-        self.how == Balance::PeakEwma || !self.slow_start.is_zero()
     }
 
     fn candidate(&self, endpoint: &Endpoint, exchange: &Exchange, race: &Race, now: Option<Instant>) -> Candidate {
         let warmth = now.map_or(1.0, |now| {
             warmth(now.saturating_duration_since(endpoint.well_since()), self.slow_start)
         });
+        let weight = endpoint.target.weight * warmth;
         Candidate {
             rank: match (exchange.rank(endpoint.id, endpoint.standing()), race.to(endpoint)) {
                 (rank, 0) => rank,
                 (Rank::Never, _) | (_, MAX_DIALS_TO_ONE..) => Rank::Never,
-                _ => Rank::Again,
+                (rank, _) => rank.max(Rank::Again),
             },
             priority: endpoint.target.priority,
-            weight: endpoint.target.weight * warmth,
+            weight,
             in_flight: endpoint.in_flight(),
             latency: endpoint.latency(),
             // Who is new, or was not used, has no turns to make up for.
-            turn: endpoint.turn.get().max(self.turn.get()),
+            turn: (endpoint.turn.get() + 1.0 / weight).max(self.turn.get()),
             place: endpoint.place,
         }
     }
 
-    fn choice(&self, members: &[Rc<Endpoint>], exchange: &Exchange, now: Option<Instant>) -> Choice {
-        match (self.how, now, exchange.key) {
-            (Balance::PeakEwma, Some(now), _) => Choice::Fastest(now),
-            (Balance::RoundRobin, ..) => Choice::InTurn,
-            (Balance::Hash, _, Some(key)) => Choice::Hash(key),
-            (Balance::Sticky, ..) => {
+    fn choice(&self, members: &[Rc<Endpoint>], exchange: &Exchange) -> Choice {
+        match self.how {
+            Balance::PeakEwma => Choice::Fastest,
+            Balance::Least => Choice::Least,
+            Balance::RoundRobin => Choice::InTurn,
+            Balance::Hash => exchange.key.map_or(Choice::Least, Choice::Hash),
+            Balance::Sticky => {
                 let current = self.current.get();
                 let current = current.and_then(|id| members.iter().position(|endpoint| endpoint.id == id));
                 current.map_or(Choice::Least, Choice::Stay)
             }
-            (Balance::Least | Balance::PeakEwma | Balance::Hash, ..) => Choice::Least,
         }
     }
 }

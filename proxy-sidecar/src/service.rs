@@ -248,7 +248,10 @@ impl Service {
                 if !Rc::ptr_eq(due, endpoint) && self.background.len() < MAX_BACKGROUND {
                     self.adopt(Dial::start(InFlight::on(due), self.config.times.connect));
                 }
-            } else if race.is_over() && endpoint.standing() == Standing::Well {
+            } else if due.target.priority <= endpoint.target.priority
+                && race.is_over()
+                && endpoint.standing() == Standing::Well
+            {
                 // Only somebody's request can tell whether it answers.
                 if exchange.may_probe(&self.budget) {
                     return Some(InFlight::trying(due));

@@ -33,7 +33,7 @@ pub(crate) enum Balance {
 }
 
 impl Word for Balance {
-    const FORM: &'static str = "peak-ewma, least, round-robin, hash or sticky";
+    const FORM: &'static str = "least, peak-ewma, round-robin, hash or sticky";
     const WORDS: &'static [(&'static str, Self)] = &[
         ("peak-ewma", Self::PeakEwma),
         ("least", Self::Least),
@@ -66,12 +66,12 @@ pub(super) fn flags() -> Vec<Flag> {
         setting::<Balance>(
             "balance",
             "HOW",
-            "peak-ewma (who answers sooner, of two random endpoints), least (who has fewer requests, of two), round-robin, hash (see hash-by) or sticky (one, while it is well) [default: peak-ewma; of what is not HTTP: sticky]",
+            "least (who has fewer requests, of two random endpoints), peak-ewma (who answers sooner, of two), round-robin, hash (see hash-by) or sticky (one, while it is well) [default: least; of what is not HTTP: sticky]",
         ),
         setting::<HashBy>(
             "hash-by",
             "PART",
-            "With balance hash, what has the same endpoint as long as that is well: header:NAME, cookie:NAME or path; requests without it go by least",
+            "With balance hash, what has the same endpoint as long as that is well: cookie:NAME, or header:NAME or path, which may go to the next one while that has far more to do than others; requests without it go by least",
         ),
         setting::<Duration>(
             "slow-start",
@@ -81,35 +81,55 @@ pub(super) fn flags() -> Vec<Flag> {
     ]
 }
 
+/// What was said, before it is known of which protocol.
+pub(super) struct Said {
+    how: Option<Balance>,
+    hash_by: Option<HashBy>,
+    slow_start: Option<Duration>,
+}
+
+impl Said {
+    pub(super) fn read(s: &mut Settings<'_>) -> Option<Self> {
+        let (how, hash_by, slow_start) = (s.optional("balance"), s.optional("hash-by"), s.optional("slow-start"));
+        Some(Self {
+            how: how?,
+            hash_by: hash_by?,
+            slow_start: slow_start?,
+        })
+    }
+}
+
 impl Balancing {
-    pub(super) fn prove(name: &str, protocol: Protocol, s: &mut Settings<'_>) -> Option<Self> {
-        let how = s.optional("balance");
-        let hash_by = s.optional("hash-by");
-        let slow_start = s.or("slow-start", Duration::ZERO);
-        let (how, hash_by) = (how?, hash_by?);
-        let usual = match protocol {
-            Protocol::Http => Balance::PeakEwma,
+    pub(super) fn prove(name: &str, protocol: Protocol, said: Said, s: &mut Settings<'_>) -> Option<Self> {
+        let Said {
+            how,
+            hash_by,
+            slow_start,
+        } = said;
+        let how = how.unwrap_or(match protocol {
+            Protocol::Http => Balance::Least,
             Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
-        };
-        let how = how.unwrap_or(usual);
+        });
         if protocol != Protocol::Http && matches!(how, Balance::PeakEwma | Balance::Hash) {
             let why = format!(
                 "the endpoints of service {name} carry bytes, and no requests: balance has to be least, round-robin or sticky"
             );
             return s.refuse_together(&["balance"], why);
         }
-        match (how, &hash_by) {
-            (Balance::Hash, None) => {
-                let why = format!("balance hash of service {name} needs hash-by: header:NAME, cookie:NAME or path");
-                return s.refuse_together(&["balance"], why);
-            }
-            (Balance::Hash, Some(_)) => {}
-            (_, _) => s.pointless("hash-by", "balance is not hash"),
+        if how == Balance::Hash && hash_by.is_none() {
+            let why = format!("balance hash of service {name} needs hash-by: header:NAME, cookie:NAME or path");
+            return s.refuse_together(&["balance"], why);
+        }
+        if how != Balance::Hash {
+            s.pointless("hash-by", "balance is not hash");
+        }
+        if matches!(how, Balance::Hash | Balance::Sticky) {
+            s.pointless("slow-start", "an endpoint has what belongs to it, and no share");
         }
         Some(Self {
             how,
             hash_by,
-            slow_start: slow_start?,
+            slow_start: slow_start.unwrap_or_default(),
         })
     }
 

@@ -134,7 +134,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "connect-timeout",
             "DURATION",
-            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms, or 1s of a handshake; also for it to acknowledge a request of up to 16KiB that is not answered [default: 4s]",
+            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms, or 1s of a handshake; also for it to acknowledge a request of up to 4KiB that is not answered [default: 4s]",
         ),
         setting::<Duration>(
             "resolve-timeout",

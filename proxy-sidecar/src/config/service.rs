@@ -6,7 +6,7 @@ use std::time::Duration;
 use pod_contract::config::Settings;
 use pod_contract::units::{Bytes, HostPort};
 
-use super::balancing::Balancing;
+use super::balancing::{self, Balancing};
 use super::health::{Check, Health};
 use super::secure::Security;
 use super::words::{Count, EndpointUrl, HostHeader, Lenient, Place, Scheme, Tries, Upgrade};
@@ -77,6 +77,7 @@ impl ServiceConfig {
         let listen = s.required("listen");
         let to = s.required_list::<EndpointUrl>("to");
         let host = s.or("host", HostHeader::Rewrite);
+        let balancing = balancing::Said::read(s);
         let connects = s.list::<Place>("connect");
         let rules = rules(s);
         let times = Times::prove(&name, s);
@@ -104,7 +105,7 @@ impl ServiceConfig {
             Ok(targets) => targets,
             Err(why) => return s.refuse_together(&["to"], why),
         };
-        let balancing = Balancing::prove(&name, protocol, s)?;
+        let balancing = Balancing::prove(&name, protocol, balancing?, s)?;
         let mut rules = rules?;
         rules.hash_by.clone_from(&balancing.hash_by);
         Some(Self {
@@ -246,9 +247,8 @@ fn scheme(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Scheme
     Some(scheme)
 }
 
-const OF_HTTP: [&str; 12] = [
+const OF_HTTP: [&str; 11] = [
     "connect",
-    "hash-by",
     "host",
     "upgrade",
     "lenient",

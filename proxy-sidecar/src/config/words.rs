@@ -130,14 +130,14 @@ impl Setting for EndpointUrl {
         let (text, about) = text
             .split_once('#')
             .map_or((text, None), |(url, about)| (url, Some(about)));
-        let (mut weight, mut priority) = (1, 0);
+        let (mut weight, mut priority) = (None, None);
         for word in about.into_iter().flat_map(|about| about.split('&')) {
             match word.split_once('=').map(|(name, number)| (name, number.parse())) {
-                Some(("weight", Ok(number @ 1..))) => weight = number,
-                Some(("priority", Ok(number))) => priority = number,
+                Some(("weight", Ok(number @ 1..))) if weight.is_none() => weight = Some(number),
+                Some(("priority", Ok(number))) if priority.is_none() => priority = Some(number),
                 _ => {
                     return Err(format!(
-                        "after # stand weight=1 to 255 and priority=0 to 255, not {word:?}"
+                        "after # stand weight=1 to 255 and priority=0 to 255, each once, not {word:?}"
                     ));
                 }
             }
@@ -156,8 +156,8 @@ impl Setting for EndpointUrl {
         Ok(Self {
             scheme,
             url,
-            weight,
-            priority,
+            weight: weight.unwrap_or(1),
+            priority: priority.unwrap_or(0),
         })
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Endpoint {
     shifted: Notify,
     in_flight: Cell<usize>,
     latency: Cell<Latency>,
-    /// Of the balancer: when it is its turn.
+    /// Of the balancer: when it had its last turn.
     pub(crate) turn: Cell<f64>,
     /// Of the balancer: where it is among the hashes.
     pub(crate) place: u64,
@@ -82,8 +82,8 @@ impl Endpoint {
             in_flight: Cell::new(0),
             latency: Cell::default(),
             // Not every proxy begins with the same one.
-            turn: Cell::new(fastrand::f64()),
-            place: place(&address.to_string()),
+            turn: Cell::new(-fastrand::f64()),
+            place: place(&format!("{address} {}{}", target.host, target.prefix)),
             well_since: Cell::new(Instant::now()),
             doubts: Cell::new(0),
             draining: Cell::new(false),
@@ -122,7 +122,7 @@ impl Endpoint {
             return false;
         };
         if is_fit {
-            self.well_since.set(Instant::now());
+            self.begins_anew();
             tracing::info!(endpoint = self.label, "endpoint passes its health check");
         } else {
             tracing::warn!(
@@ -192,31 +192,49 @@ impl Endpoint {
             name.doubt();
         }
         let (now, jitter) = (Instant::now(), fastrand::f64());
-        let mut latency = self.latency.get();
-        latency.note_failure(now.saturating_duration_since(began), now);
-        self.latency.set(latency);
+        self.note(|latency| latency.note_failure(now.saturating_duration_since(began)));
         if self.breaker.borrow_mut().failed(evidence, began, now, jitter) {
             tracing::warn!(endpoint = self.label, %why, "endpoint is down; it rests");
         }
     }
 
-    /// It answered a request that began at `began`; with a status of 500 or more, that counts as slow.
-    pub(crate) fn answered(&self, status: u16, began: Instant) {
-        let now = Instant::now();
-        let mut latency = self.latency.get();
-        if status < 500 {
-            latency.note(now - began, now);
-        } else {
-            latency.note_failure(now - began, now);
+    /// It answered. `took`: since it had the whole request; none if it did not wait for that.
+    pub(crate) fn answered(&self, status: u16, took: Option<Duration>) {
+        if let Some(took) = took {
+            // What is not implemented fails because of the request.
+            let has_failed = status >= 500 && !matches!(status, 501 | 505);
+            self.note(|latency| {
+                if has_failed {
+                    latency.note_failure(took);
+                } else {
+                    latency.note(took);
+                }
+            });
         }
-        self.latency.set(latency);
         if self.breaker.borrow_mut().succeeded() {
             self.is_back();
         }
     }
 
-    fn is_back(&self) {
+    /// Whoever asked has left, after so long.
+    pub(crate) fn kept_silent(&self, lasted: Duration) {
+        self.note(|latency| latency.note_silence(lasted));
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Latency)) {
+        let mut latency = self.latency.get();
+        what(&mut latency);
+        self.latency.set(latency);
+    }
+
+    /// How it was before it was away says nothing of how it is.
+    fn begins_anew(&self) {
         self.well_since.set(Instant::now());
+        self.latency.set(Latency::default());
+    }
+
+    fn is_back(&self) {
+        self.begins_anew();
         tracing::info!(endpoint = self.label, "endpoint is back");
     }
 

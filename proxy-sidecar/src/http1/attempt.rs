@@ -16,7 +16,7 @@ use super::outgoing::{Outgoing, flush};
 use super::pump::{Body, Broken};
 use crate::config::HostHeader;
 use crate::deadline::{Activity, Deadline};
-use crate::endpoints::Endpoint;
+use crate::endpoints::{Endpoint, InFlight};
 use crate::message::Decoder;
 use crate::message::head::{self, Framing, Refused, Request, Response, Rewrite, Rules};
 use crate::policy::breaker::Evidence;
@@ -31,8 +31,8 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 const MAX_INTERIMS: u32 = 32;
 /// After this it is asked whether what was sent has arrived at all.
 const LATE: Duration = Duration::from_secs(1);
-/// A kernel takes so much for a process that does not read; if it does not take more, that says nothing of the way there.
-const TAKEN_AT_ONCE: u64 = 16 << 10;
+/// A kernel takes so much, head and body, for a process that does not read; if it does not take more, that says nothing of the way there.
+const TAKEN_AT_ONCE: u64 = 4 << 10;
 
 /// How a try on one endpoint ended.
 pub(super) enum Outcome {
@@ -81,8 +81,10 @@ struct Progress<'r> {
     activity: Activity,
     /// All of the request is sent.
     uploaded: Cell<bool>,
-    /// When the endpoint got the request.
-    began: Instant,
+    /// When it was, or when it began to be.
+    asked_at: Cell<Instant>,
+    /// Its kernel has room for all of it, whatever its process does.
+    is_taken_at_once: bool,
     /// The endpoint has stopped to take the request.
     refused: Cell<bool>,
     arrival: Cell<Arrival>,
@@ -102,7 +104,44 @@ struct Progress<'r> {
     is_trying: bool,
 }
 
-impl Progress<'_> {
+impl<'r> Progress<'r> {
+    /// Of a request whose head is in `out`.
+    fn new(
+        request: &'r Request,
+        out: &'r RefCell<Outgoing>,
+        interim: &'r Cell<bool>,
+        (endpoint, began): (&'r InFlight, Instant),
+        service: &Service,
+        draining: &'r CancellationToken,
+    ) -> Self {
+        let times = &service.config.times;
+        let response_limit = times.response.min(endpoint.patience.unwrap_or(Duration::MAX));
+        let body = match request.framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked | Framing::UntilClose => u64::MAX,
+        };
+        Self {
+            request,
+            out,
+            interim,
+            activity: Activity::within(times.idle, response_limit),
+            is_trying: endpoint.patience.is_some(),
+            uploaded: Cell::new(false),
+            asked_at: Cell::new(began),
+            is_taken_at_once: body.saturating_add(out.borrow().head() as u64) <= TAKEN_AT_ONCE,
+            refused: Cell::new(false),
+            arrival: Cell::new(Arrival::Assumed),
+            begun: Cell::new(false),
+            draining,
+            host: None,
+            prefix: &endpoint.target.prefix,
+            is_secure: endpoint.target.secure.is_some(),
+            response_limit,
+            arrival_limit: times.connect,
+        }
+    }
+
     /// What becomes of the client after a complete response, which has told it whether the connection is to `close`.
     fn next(&self, close: bool) -> Next {
         match (close, self.request.keep_alive) {
@@ -112,15 +151,17 @@ impl Progress<'_> {
         }
     }
 
-    /// There is no answer yet.
+    /// Without an answer, if there was none: it is not known how long that would have taken.
+    fn client_left(&self, endpoint: &Endpoint) {
+        if self.uploaded.get() && !self.begun.get() {
+            endpoint.kept_silent(self.asked_at.get().elapsed());
+        }
+    }
+
+    /// A while has passed.
     fn doubt_arrival(&self) {
-        let is_taken_at_once = match self.request.framing {
-            Framing::None => true,
-            Framing::Length(length) => length <= TAKEN_AT_ONCE,
-            Framing::Chunked | Framing::UntilClose => false,
-        };
-        let is_waiting = self.uploaded.get() && !self.begun.get();
-        if is_taken_at_once && is_waiting && self.arrival.get() == Arrival::Assumed {
+        let is_late = self.uploaded.get() && !self.begun.get() && self.asked_at.get().elapsed() >= LATE;
+        if is_late && self.is_taken_at_once && self.arrival.get() == Arrival::Assumed {
             self.arrival.set(Arrival::Doubted);
         }
     }
@@ -161,32 +202,21 @@ pub(super) async fn attempt(
     let config = &service.config;
     let endpoint = &**lease.endpoint;
     let request = upload.request;
-    let target = &endpoint.target;
-    let host = (config.host == HostHeader::Rewrite).then_some(&*target.host);
-    let start = |out: &mut Vec<u8>| request.encode(out, host, &target.prefix);
+    let host = (config.host == HostHeader::Rewrite).then_some(&*endpoint.target.host);
+    let start = |out: &mut Vec<u8>| request.encode(out, host, &endpoint.target.prefix);
     upload.out.get_mut().start(start);
-    let response_limit = config
-        .times
-        .response
-        .min(lease.endpoint.patience.unwrap_or(Duration::MAX));
     let progress = Progress {
-        request,
-        out: &upload.out,
-        interim: &upload.interim,
-        activity: Activity::within(config.times.idle, response_limit),
-        is_trying: lease.endpoint.patience.is_some(),
-        uploaded: Cell::new(false),
-        began: lease.began,
-        refused: Cell::new(false),
-        arrival: Cell::new(Arrival::Assumed),
-        begun: Cell::new(false),
-        draining,
         host,
-        prefix: &target.prefix,
-        is_secure: target.secure.is_some(),
-        response_limit,
-        arrival_limit: config.times.connect,
+        ..Progress::new(
+            request,
+            &upload.out,
+            &upload.interim,
+            (&lease.endpoint, lease.began),
+            service,
+            draining,
+        )
     };
+    let response_limit = progress.response_limit;
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = lease.stream.split();
     let body = Body {
@@ -212,7 +242,10 @@ pub(super) async fn attempt(
                     }
                     progress.refused.set(true);
                 }
-                Err(Broken::Read(_) | Broken::Truncated) => return Outcome::ClientGone,
+                Err(Broken::Read(_) | Broken::Truncated) => {
+                    progress.client_left(endpoint);
+                    return Outcome::ClientGone;
+                }
                 Err(Broken::Malformed(_)) if progress.begun.get() => return Outcome::ClientGone,
                 Err(Broken::Malformed(why)) => return Outcome::BadRequest(Error::BadBody(why)),
                 Ok(never) => match never {},
@@ -261,6 +294,7 @@ async fn send(
 ) -> Result<Infallible, Broken> {
     body.copy(client, server, &progress.activity).await?;
     progress.uploaded.set(true);
+    progress.asked_at.set(Instant::now());
     if !progress.begun.get() {
         progress.activity.limit(progress.response_limit);
     }
@@ -308,8 +342,9 @@ async fn receive(
             }
         }
     };
-    endpoint.answered(response.status, progress.began);
-    if progress.arrival.get() == Arrival::Limited {
+    let took = progress.uploaded.get().then(|| progress.asked_at.get().elapsed());
+    endpoint.answered(response.status, took);
+    if progress.arrival.replace(Arrival::Assumed) == Arrival::Limited {
         server.acknowledged_within(None);
     }
     service.metrics.answered(response.status);
@@ -356,12 +391,6 @@ async fn receive(
     }
 }
 
-/// The kernel has given up to send.
-fn is_lost(error: &io::Error) -> bool {
-    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
-    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable)
-}
-
 enum NoHead {
     Ended(String),
     /// There is no way to the endpoint any more.
@@ -401,7 +430,10 @@ async fn read_head(
         match buffer.fill(server).await {
             Ok(0) => return Err(NoHead::Ended("it closed the connection".into())),
             Ok(_) => {}
-            Err(e) if is_lost(&e) => return Err(NoHead::Lost),
+            // The kernel has given up to send, unless the endpoint itself has broken off.
+            Err(e) if progress.arrival.get() == Arrival::Limited && e.kind() != io::ErrorKind::ConnectionReset => {
+                return Err(NoHead::Lost);
+            }
             Err(e) => return Err(NoHead::Ended(explained(&e).unwrap_or_else(|| e.kind().to_string()))),
         }
     }

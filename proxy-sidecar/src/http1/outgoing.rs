@@ -53,6 +53,11 @@ impl Outgoing {
         (self.bytes, self.head, self.written, self.sent) = (head, length, 0, false);
     }
 
+    /// How long the head is, in bytes.
+    pub(super) fn head(&self) -> usize {
+        self.head
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         if self.bytes.capacity() == 0 {
             self.bytes = Scratch::new();

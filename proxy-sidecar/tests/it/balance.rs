@@ -1,6 +1,7 @@
 //! Who gets which request.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -91,6 +92,47 @@ fn what_has_the_same_key_goes_to_the_same_endpoint_whichever_proxy_it_is() {
     assert_eq!(shares(&one, 100).len(), 4, "without the header, by load");
 }
 
+#[test]
+fn the_requests_of_one_session_are_together_however_many_there_are() {
+    let named = |name: &'static str| {
+        Server::start("127.0.0.1:0", move |_: &Request| {
+            thread::sleep(Duration::from_millis(300));
+            Reply::text(200, name)
+        })
+        .unwrap()
+    };
+    let servers = [named("a"), named("b"), named("c"), named("d")];
+    let addresses = servers.each_ref().map(|server| server.address().to_string());
+    let endpoints = addresses.each_ref().map(String::as_str);
+    let (_proxy, address) = proxy(
+        "http",
+        &endpoints,
+        &["--balance", "hash", "--hash-by", "cookie:session"],
+    );
+    let asks: Vec<_> = (0..40)
+        .map(|_| {
+            let address = address.clone();
+            thread::spawn(move || get_with(&address, "/", &[("Cookie", "session=7")]).unwrap().text())
+        })
+        .collect();
+    let mut owners: Vec<String> = asks.into_iter().map(|asked| asked.join().unwrap()).collect();
+    owners.dedup();
+    assert_eq!(owners.len(), 1, "{owners:?}");
+}
+
+#[test]
+fn what_is_at_one_address_by_two_paths_are_two_endpoints() {
+    let server = Server::start("127.0.0.1:0", |request: &Request| {
+        Reply::text(200, request.target.split('/').nth(1).unwrap_or_default())
+    })
+    .unwrap();
+    let [one, two] = ["one", "two"].map(|path| format!("{}/{path}", server.address()));
+    let (_proxy, address) = proxy("http", &[&one, &two], &["--balance", "hash", "--hash-by", "path"]);
+    let mut client = Client::connect(&address);
+    let ones = (0..100).filter(|number| client.get(&format!("/{number}")).text() == "one");
+    assert!((20..80).contains(&ones.count()));
+}
+
 /// What each of two endpoints had to do when clients asked for a while; the first one answers as `odd` says.
 fn against_an_odd_one(balance: &str, odd: fn() -> Reply, well: Duration) -> [usize; 2] {
     let odd = Server::start("127.0.0.1:0", move |_: &Request| odd()).unwrap();
@@ -122,6 +164,33 @@ fn one_that_is_slow_gets_little() {
     };
     let [slow, _] = against_an_odd_one("peak-ewma", slow, Duration::from_millis(3));
     assert!(slow < 40, "{slow} of 400");
+}
+
+#[test]
+fn a_slow_client_and_one_failure_are_no_fault_of_an_endpoint() {
+    let servers = ["a", "b"].map(|name| {
+        let failures = AtomicUsize::new(1);
+        Server::start("127.0.0.1:0", move |_: &Request| {
+            let fails = failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            Reply::text(if fails.is_ok() { 500 } else { 200 }, name)
+        })
+        .unwrap()
+    });
+    let addresses = servers.each_ref().map(|server| server.address().to_string());
+    let (_proxy, address) = proxy("http", &[&addresses[0], &addresses[1]], &["--balance", "peak-ewma"]);
+    let mut slow = Client::connect(&address);
+    slow.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    for byte in [b"a", b"b", b"c"] {
+        thread::sleep(Duration::from_millis(500));
+        slow.send(byte);
+    }
+    slow.response();
+    let mut client = Client::connect(&address);
+    let mut of_a = 0;
+    for _ in 0..400 {
+        of_a += usize::from(client.get("/").text() == "a");
+    }
+    assert!((100..300).contains(&of_a), "{of_a} of 400");
 }
 
 #[test]

@@ -453,20 +453,31 @@ fn what_may_have_arrived_at_one_that_vanishes_is_not_sent_again() {
     drop(backends);
 }
 
-/// An endpoint that begins to read each request only after so long, and answers with the size of its body.
-fn busy_for(time: Duration) -> String {
+/// An endpoint that begins to read the first request of a connection after `first`, and each further one after 3 s. It answers with the size
+/// of the body, and takes its time for the last byte.
+fn busy_for(first: impl Fn() -> Duration + Send + Sync + 'static) -> String {
     raw_endpoint(move |mut stream| {
+        let mut busy = first();
         loop {
-            thread::sleep(time);
+            thread::sleep(busy);
+            busy = Duration::from_secs(3);
             let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n")).unwrap();
             let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
             let length = length.map_or(0, |length| length.parse().unwrap());
             let Ok(read) = std::io::copy(&mut (&stream).take(length), &mut std::io::sink()) else {
                 return;
             };
-            let digits = read.to_string();
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{digits}", digits.len());
+            let body = format!("{read}\n");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}",
+                body.len(),
+                body.trim()
+            );
             if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+            if stream.write_all(b"\n").is_err() {
                 return;
             }
         }
@@ -475,10 +486,10 @@ fn busy_for(time: Duration) -> String {
 
 #[test]
 fn one_that_is_busy_has_not_vanished() {
-    let busy = busy_for(Duration::from_secs(3));
+    let busy = busy_for(|| Duration::from_secs(3));
     let (_proxy, address) = proxy("http", &[&busy], &["--connect-timeout", "1s"]);
     // Its kernel takes the small ones at once, the middle one waits in ours, and of the last one much is still with the client.
-    let sizes = [0, 16 << 10, (16 << 10) + 1, 1 << 20, 64 << 20];
+    let sizes = [0, 3 << 10, 4 << 10, 1 << 20, 64 << 20];
     let asks = sizes.map(|size| {
         let address = address.clone();
         thread::spawn(move || {
@@ -488,7 +499,28 @@ fn one_that_is_busy_has_not_vanished() {
         })
     });
     for (size, response) in asks.into_iter().flat_map(|asked| asked.join().unwrap()) {
-        assert_eq!((response.status, response.text()), (200, size.to_string()));
+        assert_eq!((response.status, response.text()), (200, format!("{size}\n")));
+    }
+}
+
+#[test]
+fn whether_a_request_has_arrived_is_no_matter_any_more_once_it_is_answered() {
+    // About as long as it takes until that is asked.
+    let count = AtomicUsize::new(0);
+    let micros = move || 999_500 + 50 * (count.fetch_add(1, Ordering::Relaxed) as u64 % 64);
+    let busy = busy_for(move || Duration::from_micros(micros()));
+    let (_proxy, address) = proxy("http", &[&busy], &["--connect-timeout", "1s"]);
+    let asks: Vec<_> = (0..64)
+        .map(|_| {
+            let address = address.clone();
+            thread::spawn(move || {
+                let mut client = Client::connect(&address);
+                [0, 1 << 20].map(|size| client.post("/", &vec![b'x'; size]).status)
+            })
+        })
+        .collect();
+    for asked in asks {
+        assert_eq!(asked.join().unwrap(), [200, 200]);
     }
 }
 

@@ -169,6 +169,15 @@ fn how_endpoints_are_chosen_has_to_fit_what_they_carry() {
         ("http://a:1#weight=256", &[], "weight=1 to 255"),
         ("http://a:1#priority=256", &[], "priority=0 to 255"),
         ("http://a:1#backup", &[], "not \"backup\""),
+        ("http://a:1#weight=2&weight=3", &[], "each once, not \"weight=3\""),
+        (
+            "tcp://a:1",
+            &["--slow-start", "5s"],
+            "an endpoint has what belongs to it",
+        ),
+        ("tcp://a:1", &["--hash-by", "path"], "balance is not hash"),
+        ("http://a:1,tcp://b:1", &["--balance", "best"], "peak-ewma, round-robin"),
+        ("http://a:1,tcp://b:1", &["--slow-start", "soon"], "--slow-start"),
         ("http://a:1#", &[], "not \"\""),
     ] {
         assert_mistake(&args(to, more), told);

@@ -5,12 +5,10 @@ mod latency;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 pub(crate) use hash::{Key, place};
 pub(crate) use latency::Latency;
 
-/// Of so many choices by time, one is by chance: of two endpoints, the slower one would else not be asked until what is known of it has faded.
+/// Of so many choices by time, one is by chance: of two endpoints, the slower one would else not be asked again.
 const LOOKS: u8 = 16;
 
 /// One candidate as the balancer sees it.
@@ -53,7 +51,7 @@ pub(crate) enum Choice {
     /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.)
     Least,
     /// The one where a request takes less time, of two random ones; but once in a while a random one, to see whether it still does.
-    Fastest(Instant),
+    Fastest,
     /// The one whose turn is first. Who has had it comes again after as many turns as its weight goes into one.
     InTurn,
     /// This one.
@@ -80,8 +78,8 @@ impl Candidate {
         self.in_flight as f64 / self.weight
     }
 
-    fn time(&self, now: Instant) -> f64 {
-        self.latency.cost(self.in_flight, now) / self.weight
+    fn time(&self) -> f64 {
+        self.latency.cost(self.load())
     }
 }
 
@@ -98,8 +96,8 @@ pub(crate) fn pick(candidates: &[Candidate], choice: Choice, rng: &mut fastrand:
     match choice {
         Choice::Stay(index) if candidates.get(index).is_some_and(|one| one.class() == best) => Some(index),
         Choice::Least | Choice::Stay(_) => of_two(among, rng, Candidate::load),
-        Choice::Fastest(_) if rng.u8(..LOOKS) == 0 => by_chance(among, rng).map(|(index, _)| index),
-        Choice::Fastest(now) => of_two(among, rng, |candidate| candidate.time(now)),
+        Choice::Fastest if rng.u8(..LOOKS) == 0 => by_chance(among, rng).map(|(index, _)| index),
+        Choice::Fastest => of_two(among, rng, Candidate::time),
         Choice::InTurn => {
             let first = among.min_by(|(_, one), (_, other)| one.turn.total_cmp(&other.turn));
             first.map(|(index, _)| index)
@@ -234,9 +232,11 @@ mod tests {
         });
         assert_eq!(shares(&mut all.clone(), 800, |_| Choice::InTurn), [100, 200, 500]);
         // Where nothing tells two apart, the first of them is taken.
-        let by_chance = shares(&mut all.clone(), 8000, |_| Choice::Least);
-        for (share, expected) in by_chance.into_iter().zip([1000, 2000, 5000]) {
-            assert!((expected - 200..expected + 200).contains(&share), "{share}");
+        for choice in [Choice::Least, Choice::Fastest] {
+            let by_chance = shares(&mut all.clone(), 8000, |_| choice);
+            for (share, expected) in by_chance.into_iter().zip([1000, 2000, 5000]) {
+                assert!((expected - 200..expected + 200).contains(&share), "{choice:?}: {share}");
+            }
         }
         let keyed = all.iter().zip(1..).map(|(one, number)| Candidate {
             place: place(&format!("192.0.2.{number}:80")),
@@ -244,7 +244,7 @@ mod tests {
         });
         let mut keyed: Vec<_> = keyed.collect();
         let by_key = shares(&mut keyed, 8000, |number| {
-            Choice::Hash(Key::of(number.to_string().as_bytes()))
+            Choice::Hash(Key::of(number.to_string().as_bytes(), true))
         });
         for (share, expected) in by_key.into_iter().zip([1000, 2000, 5000]) {
             assert!((expected - 200..expected + 200).contains(&share), "{share}");
@@ -287,37 +287,60 @@ mod tests {
         }
     }
 
-    /// A simulation: three endpoints, of which one takes ten times as long for 20 s of 80, and 200 requests a second.
+    /// A simulation: three endpoints, 200 requests a second; how many each gets, in steps of 20 s, when `takes` says how long it takes.
+    fn simulate(choice: Choice, takes: fn(usize, u32) -> u64) -> Vec<[usize; 3]> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut all = [candidate(0, Rank::Well); 3];
+        let mut ends: Vec<(u64, u64, usize)> = Vec::new();
+        let mut shares = vec![[0; 3]; 4];
+        for number in 0..16_000u32 {
+            let now = u64::from(number) * 5;
+            ends.retain(|(took, end, index)| {
+                let is_over = *end <= now;
+                if is_over {
+                    all[*index].in_flight -= 1;
+                    all[*index].latency.note(Duration::from_millis(*took));
+                }
+                !is_over
+            });
+            let index = pick(&all, choice, &mut rng).unwrap();
+            let step = number / 4000;
+            let took = takes(index, step);
+            all[index].in_flight += 1;
+            ends.push((took, now + took, index));
+            shares[step as usize][index] += 1;
+        }
+        shares
+    }
+
     #[test]
     fn a_slow_one_gets_what_it_can_do_and_its_share_again_when_it_is_fast() {
-        let simulate = |choice: fn(Instant) -> Choice| {
-            let (start, mut rng) = (Instant::now(), fastrand::Rng::with_seed(7));
-            let mut all = [candidate(0, Rank::Well); 3];
-            let mut ends: Vec<(Instant, Instant, usize)> = Vec::new();
-            let mut shares = [[0; 3]; 2];
-            for number in 0..16_000u32 {
-                let now = start + Duration::from_millis(5) * number;
-                ends.retain(|(began, end, index)| {
-                    let is_over = *end <= now;
-                    if is_over {
-                        all[*index].in_flight -= 1;
-                        all[*index].latency.note(*end - *began, *end);
-                    }
-                    !is_over
-                });
-                let index = pick(&all, choice(now), &mut rng).unwrap();
-                let is_slow = index == 0 && number < 4000;
-                let takes = Duration::from_millis(if is_slow { 40 } else { 4 });
-                all[index].in_flight += 1;
-                ends.push((now, now + takes, index));
-                shares[usize::from(number >= 4000)][index] += 1;
-            }
-            shares
-        };
-        let [slow, fast] = simulate(Choice::Fastest);
-        assert!(slow[0] < 200, "{slow:?}");
-        assert!(fast[0] > 2000, "{fast:?}");
-        let [blind, _] = simulate(|_| Choice::Least);
-        assert!(blind[0] > 2 * slow[0], "{blind:?} and {slow:?}");
+        let slow_at_first = |index, step| if index == 0 && step == 0 { 40 } else { 4 };
+        let shares = simulate(Choice::Fastest, slow_at_first);
+        assert!((20..300).contains(&shares[0][0]), "{shares:?}");
+        assert!(shares[1][0] > 1000, "{shares:?}");
+        let blind = simulate(Choice::Least, slow_at_first);
+        assert!(blind[0][0] > 2 * shares[0][0], "{blind:?} and {shares:?}");
+    }
+
+    #[test]
+    fn one_that_hangs_gets_no_more_than_by_load() {
+        let hangs = |index, step| if index == 0 && step > 0 { 1_000_000 } else { 4 };
+        let [by_time, by_load] = [Choice::Fastest, Choice::Least].map(|choice| simulate(choice, hangs)[3][0]);
+        assert!(by_time < 400, "{by_time} of 4000; by load {by_load}");
+    }
+
+    #[test]
+    fn a_burst_after_a_pause_is_shared() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut all = [candidate(0, Rank::Well); 2];
+        for one in &mut all {
+            one.latency.note(Duration::from_millis(300));
+        }
+        for _ in 0..40 {
+            let index = pick(&all, Choice::Fastest, &mut rng).unwrap();
+            all[index].in_flight += 1;
+        }
+        assert!(all.iter().all(|one| (15..=25).contains(&one.in_flight)), "{all:?}");
     }
 }
