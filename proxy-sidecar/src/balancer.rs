@@ -75,6 +75,7 @@ impl Balancer {
             rank: match (exchange.rank(endpoint.id, endpoint.standing()), race.to(endpoint)) {
                 (rank, 0) => rank,
                 (Rank::Never, _) | (_, MAX_DIALS_TO_ONE..) => Rank::Never,
+                (Rank::Unfit, _) => Rank::UnfitAgain,
                 (rank, _) => rank.max(Rank::Again),
             },
             priority: endpoint.target.priority,

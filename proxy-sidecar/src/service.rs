@@ -60,6 +60,8 @@ pub(crate) struct Lease {
     /// It has carried a request before: the endpoint may have closed it at this very moment.
     pub(crate) reused: bool,
     pub(crate) began: Instant,
+    /// It has carried nothing that its endpoint may not have read yet.
+    pub(crate) is_light: bool,
     retires: Instant,
 }
 
@@ -106,11 +108,16 @@ impl Service {
             endpoint.take_kept(exchange.can_repeat(&self.budget))
         };
         match kept {
-            Some(Kept { stream, retires }) => Ok(Lease {
+            Some(Kept {
+                stream,
+                is_light,
+                retires,
+            }) => Ok(Lease {
                 endpoint,
                 stream,
                 reused: true,
                 began: Instant::now(),
+                is_light,
                 retires,
             }),
             None => Box::pin(self.connect(endpoint, exchange)).await,
@@ -155,10 +162,16 @@ impl Service {
         let Lease {
             endpoint,
             stream,
+            is_light,
             retires,
             ..
         } = lease;
-        endpoint.keep(Kept { stream, retires }, self.config.times.upstream_idle);
+        let kept = Kept {
+            stream,
+            is_light,
+            retires,
+        };
+        endpoint.keep(kept, self.config.times.upstream_idle);
     }
 
     /// A connection to `first`, or to whoever else stands before that one does.
@@ -191,6 +204,7 @@ impl Service {
                         stream,
                         reused: false,
                         began: Instant::now(),
+                        is_light: true,
                         retires: self.retires(),
                     });
                 }
@@ -274,8 +288,12 @@ impl Service {
                     service.connected(endpoint, &stream);
                     // A tunnel needs one of its own.
                     if service.config.protocol == Protocol::Http {
-                        let retires = service.retires();
-                        endpoint.keep(Kept { stream, retires }, service.config.times.upstream_idle);
+                        let kept = Kept {
+                            stream,
+                            is_light: true,
+                            retires: service.retires(),
+                        };
+                        endpoint.keep(kept, service.config.times.upstream_idle);
                     }
                 }
                 Err(error) => failed(&dial, &error),

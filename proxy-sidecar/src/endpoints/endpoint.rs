@@ -83,7 +83,11 @@ impl Endpoint {
             latency: Cell::default(),
             // Not every proxy begins with the same one.
             turn: Cell::new(-fastrand::f64()),
-            place: place(&format!("{address} {}{}", target.host, target.prefix)),
+            place: place(&format!(
+                "{address} {}{}",
+                target.host.to_ascii_lowercase(),
+                target.prefix
+            )),
             well_since: Cell::new(Instant::now()),
             doubts: Cell::new(0),
             draining: Cell::new(false),
@@ -192,7 +196,8 @@ impl Endpoint {
             name.doubt();
         }
         let (now, jitter) = (Instant::now(), fastrand::f64());
-        self.note(|latency| latency.note_failure(now.saturating_duration_since(began)));
+        // How long it took may be the client's doing.
+        self.note(|latency| latency.note_failure(Duration::ZERO));
         if self.breaker.borrow_mut().failed(evidence, began, now, jitter) {
             tracing::warn!(endpoint = self.label, %why, "endpoint is down; it rests");
         }
@@ -200,20 +205,16 @@ impl Endpoint {
 
     /// It answered. `took`: since it had the whole request; none if it did not wait for that.
     pub(crate) fn answered(&self, status: u16, took: Option<Duration>) {
-        if let Some(took) = took {
-            // What is not implemented fails because of the request.
-            let has_failed = status >= 500 && !matches!(status, 501 | 505);
-            self.note(|latency| {
-                if has_failed {
-                    latency.note_failure(took);
-                } else {
-                    latency.note(took);
-                }
-            });
-        }
         if self.breaker.borrow_mut().succeeded() {
             self.is_back();
         }
+        // What is not implemented fails because of the request.
+        let has_failed = status >= 500 && !matches!(status, 501 | 505);
+        self.note(|latency| match took {
+            _ if has_failed => latency.note_failure(took.unwrap_or_default()),
+            Some(took) => latency.note(took),
+            None => {}
+        });
     }
 
     /// Whoever asked has left, after so long.

@@ -76,7 +76,7 @@ impl Exchange {
     pub(crate) fn rank(&self, endpoint: u64, standing: Standing) -> Rank {
         match self.tries.iter().rfind(|tried| tried.endpoint == endpoint) {
             _ if standing == Standing::Barred => Rank::Never,
-            Some(tried) if tried.again && standing == Standing::Unfit => Rank::Unfit,
+            Some(tried) if tried.again && standing == Standing::Unfit => Rank::UnfitAgain,
             Some(tried) if tried.again => Rank::Again,
             Some(_) => Rank::Never,
             None => match standing {
@@ -197,7 +197,8 @@ mod tests {
         assert_eq!(exchange.rank(1, Standing::Well), Rank::Again);
         assert_eq!(exchange.rank(2, Standing::Out), Rank::Out);
         for endpoint in [1, 2] {
-            assert_eq!(exchange.rank(endpoint, Standing::Unfit), Rank::Unfit);
+            let expected = if endpoint == 1 { Rank::UnfitAgain } else { Rank::Unfit };
+            assert_eq!(exchange.rank(endpoint, Standing::Unfit), expected);
             assert_eq!(exchange.rank(endpoint, Standing::Barred), Rank::Never);
         }
         assert!(matches!(exchange.failed(broke(1, false), &budget), Verdict::Again));

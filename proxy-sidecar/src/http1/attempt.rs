@@ -31,7 +31,7 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 const MAX_INTERIMS: u32 = 32;
 /// After this it is asked whether what was sent has arrived at all.
 const LATE: Duration = Duration::from_secs(1);
-/// A kernel takes so much, head and body, for a process that does not read; if it does not take more, that says nothing of the way there.
+/// Nearly every kernel takes so much, head and body, for a process that does not read; if it does not take more, that says nothing of the way.
 const TAKEN_AT_ONCE: u64 = 4 << 10;
 
 /// How a try on one endpoint ended.
@@ -116,11 +116,6 @@ impl<'r> Progress<'r> {
     ) -> Self {
         let times = &service.config.times;
         let response_limit = times.response.min(endpoint.patience.unwrap_or(Duration::MAX));
-        let body = match request.framing {
-            Framing::None => 0,
-            Framing::Length(length) => length,
-            Framing::Chunked | Framing::UntilClose => u64::MAX,
-        };
         Self {
             request,
             out,
@@ -129,7 +124,7 @@ impl<'r> Progress<'r> {
             is_trying: endpoint.patience.is_some(),
             uploaded: Cell::new(false),
             asked_at: Cell::new(began),
-            is_taken_at_once: body.saturating_add(out.borrow().head() as u64) <= TAKEN_AT_ONCE,
+            is_taken_at_once: false,
             refused: Cell::new(false),
             arrival: Cell::new(Arrival::Assumed),
             begun: Cell::new(false),
@@ -178,6 +173,16 @@ impl<'r> Upload<'r> {
         }
     }
 
+    /// Head and body, in bytes; very much where nobody says.
+    fn size(&self) -> u64 {
+        let body = match self.request.framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked | Framing::UntilClose => u64::MAX,
+        };
+        body.saturating_add(self.out.borrow().head() as u64)
+    }
+
     /// All of it has been read from the client, so that what comes next is another request.
     pub(super) fn is_read(&self) -> bool {
         self.decoder.is_done()
@@ -205,8 +210,10 @@ pub(super) async fn attempt(
     let host = (config.host == HostHeader::Rewrite).then_some(&*endpoint.target.host);
     let start = |out: &mut Vec<u8>| request.encode(out, host, &endpoint.target.prefix);
     upload.out.get_mut().start(start);
+    lease.is_light &= upload.size() <= TAKEN_AT_ONCE;
     let progress = Progress {
         host,
+        is_taken_at_once: lease.is_light,
         ..Progress::new(
             request,
             &upload.out,
@@ -391,6 +398,11 @@ async fn receive(
     }
 }
 
+/// The kernel says so, and not because the endpoint has broken off.
+fn is_of_the_way(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() && error.kind() != io::ErrorKind::ConnectionReset
+}
+
 enum NoHead {
     Ended(String),
     /// There is no way to the endpoint any more.
@@ -430,10 +442,7 @@ async fn read_head(
         match buffer.fill(server).await {
             Ok(0) => return Err(NoHead::Ended("it closed the connection".into())),
             Ok(_) => {}
-            // The kernel has given up to send, unless the endpoint itself has broken off.
-            Err(e) if progress.arrival.get() == Arrival::Limited && e.kind() != io::ErrorKind::ConnectionReset => {
-                return Err(NoHead::Lost);
-            }
+            Err(e) if progress.arrival.get() == Arrival::Limited && is_of_the_way(&e) => return Err(NoHead::Lost),
             Err(e) => return Err(NoHead::Ended(explained(&e).unwrap_or_else(|| e.kind().to_string()))),
         }
     }

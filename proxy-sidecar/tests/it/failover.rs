@@ -504,6 +504,32 @@ fn one_that_is_busy_has_not_vanished() {
 }
 
 #[test]
+fn what_was_not_read_of_one_request_says_nothing_of_the_way_of_the_next() {
+    const SIZE: u64 = 1 << 20;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    // Answers soon, and reads only later.
+    let hasty = raw_endpoint(move |mut stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        read_until(&mut stream, b"\r\n\r\n");
+        thread::sleep(Duration::from_millis(300));
+        stream.write_all(answer).unwrap();
+        thread::sleep(Duration::from_secs(4));
+        std::io::copy(&mut (&stream).take(SIZE), &mut std::io::sink()).unwrap();
+        read_until(&mut stream, b"\r\n\r\n");
+        stream.write_all(answer).unwrap();
+    });
+    let (_proxy, address) = proxy("http", &[&hasty], &["--connect-timeout", "1s", "--retries", "0"]);
+    let mut client = Client::connect(&address);
+    assert_eq!(client.post("/", &vec![b'x'; SIZE as usize]).status, 200);
+    let mut client = Client::connect(&address);
+    assert_eq!(client.get("/").status, 200);
+    // Another one only asked whether it is there.
+    assert!(connections.load(Ordering::Relaxed) <= 2, "the connection was kept");
+}
+
+#[test]
 fn whether_a_request_has_arrived_is_no_matter_any_more_once_it_is_answered() {
     // About as long as it takes until that is asked.
     let count = AtomicUsize::new(0);

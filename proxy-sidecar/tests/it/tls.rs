@@ -375,17 +375,9 @@ fn an_end_that_nobody_signed_is_no_end() {
             }
         }
     });
-    // What is on the way ends the connection, and cannot sign that.
+    // What is on the way cannot sign an end.
     let (front, ca) = trusted(&files, &server);
-    let address = front.address().to_string();
-    let wire = raw_endpoint(move |mut client| {
-        let mut server = std::net::TcpStream::connect(&address).unwrap();
-        let (mut to_server, mut from_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        thread::spawn(move || drop(std::io::copy(&mut from_client, &mut to_server)));
-        server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        drop(std::io::copy(&mut server, &mut client));
-        drop(client.shutdown(std::net::Shutdown::Both));
-    });
+    let wire = cut_after(Duration::from_millis(500), front.address().to_string());
     let (proxy, address) = proxy("https", &[&wire], &[&ca]);
     let mut client = Client::connect(&address);
     client.send(b"GET /whole HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -397,6 +389,36 @@ fn an_end_that_nobody_signed_is_no_end() {
     wait_for_metric(
         &proxy,
         "proxy_broken_exchanges_total{service=\"default\",by=\"endpoint\"} 1",
+    );
+}
+
+/// What is on the way to `address`, and ends a connection when nothing has come back for so long.
+fn cut_after(silence: Duration, address: String) -> String {
+    raw_endpoint(move |mut client| {
+        let mut server = std::net::TcpStream::connect(&address).unwrap();
+        let (mut to_server, mut from_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || drop(std::io::copy(&mut from_client, &mut to_server)));
+        server.set_read_timeout(Some(silence)).unwrap();
+        drop(std::io::copy(&mut server, &mut client));
+        drop(client.shutdown(std::net::Shutdown::Both));
+    })
+}
+
+#[test]
+fn an_end_that_is_late_is_an_end_and_not_an_endpoint_that_is_gone() {
+    let files = Files::new();
+    let server = raw_endpoint(|mut stream| drop(read_until(&mut stream, b"never")));
+    let (front, ca) = trusted(&files, &server);
+    let wire = cut_after(Duration::from_millis(2500), front.address().to_string());
+    let (proxy, address) = proxy("https", &[&wire], &[&ca, "--retries", "0"]);
+    for _ in 0..2 {
+        let response = Client::connect(&address).get("/");
+        assert_eq!(response.status, 502);
+        assert!(response.text().contains("end of file"), "{}", response.text());
+    }
+    assert!(
+        !proxy.stderr().iter().any(|line| line.contains("endpoint is down")),
+        "not after two"
     );
 }
 
