@@ -110,23 +110,23 @@ impl Balancing {
             Protocol::Http => Balance::Least,
             Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
         });
-        if protocol != Protocol::Http && matches!(how, Balance::PeakEwma | Balance::Hash) {
-            let why = format!(
+        let why = match how {
+            Balance::PeakEwma | Balance::Hash if protocol != Protocol::Http => Some(format!(
                 "the endpoints of service {name} carry bytes, and no requests: balance has to be least, round-robin or sticky"
-            );
-            return s.refuse_together(&["balance"], why);
-        }
-        if how == Balance::Hash && hash_by.is_none() {
-            let why = format!("balance hash of service {name} needs hash-by: header:NAME, cookie:NAME or path");
-            return s.refuse_together(&["balance"], why);
-        }
+            )),
+            Balance::Hash if hash_by.is_none() => Some(format!(
+                "balance hash of service {name} needs hash-by: header:NAME, cookie:NAME or path"
+            )),
+            _ => None,
+        };
+        let fits = why.map_or(Some(()), |why| s.refuse_together(&["balance"], why));
         if how != Balance::Hash {
             s.pointless("hash-by", "balance is not hash");
         }
         if matches!(how, Balance::Hash | Balance::Sticky) {
             s.pointless("slow-start", "an endpoint has what belongs to it, and no share");
         }
-        Some(Self {
+        fits.map(|()| Self {
             how,
             hash_by,
             slow_start: slow_start.unwrap_or_default(),

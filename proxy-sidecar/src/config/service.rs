@@ -94,7 +94,9 @@ impl ServiceConfig {
         }
         let scheme = scheme(&name, &to, s)?;
         let protocol = scheme.protocol();
-        let health = Health::prove(&name, s)?;
+        let balancing = balancing.and_then(|said| Balancing::prove(&name, protocol, said, s));
+        let health = Health::prove(&name, s);
+        let (balancing, health) = (balancing?, health?);
         let checks_in_tls = health.as_ref().is_some_and(Health::is_encrypted);
         let security = Security::prove(scheme, checks_in_tls, s)?;
         let targets = to.into_iter();
@@ -105,7 +107,6 @@ impl ServiceConfig {
             Ok(targets) => targets,
             Err(why) => return s.refuse_together(&["to"], why),
         };
-        let balancing = Balancing::prove(&name, protocol, balancing?, s)?;
         let mut rules = rules?;
         rules.hash_by.clone_from(&balancing.hash_by);
         Some(Self {

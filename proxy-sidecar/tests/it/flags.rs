@@ -182,6 +182,11 @@ fn how_endpoints_are_chosen_has_to_fit_what_they_carry() {
     ] {
         assert_mistake(&args(to, more), told);
     }
+    let several = ["--balance", "hash", "--slow-start", "5s", "--health", "http://b:1/"];
+    let (_, stderr) = check(&args("http://a:1", &several));
+    for told in ["needs hash-by", "--slow-start", "--health"] {
+        assert!(stderr.contains(told), "{told:?} is not in: {stderr}");
+    }
     for (to, more) in [
         (
             "http://a:1#weight=255&priority=255",
