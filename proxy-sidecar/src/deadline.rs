@@ -90,6 +90,10 @@ impl Activity {
         self.at.set(Instant::now());
     }
 
+    pub(crate) fn moved_at(&self) -> Instant {
+        self.at.get()
+    }
+
     /// From now on, for both sides.
     pub(crate) fn limit(&self, limit: Duration) {
         self.input_limit.set(limit);

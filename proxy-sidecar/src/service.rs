@@ -184,7 +184,7 @@ impl Service {
                 race.start(Dial::start(endpoint, self.config.times.connect));
             }
             if race.is_over() {
-                let until = *waits_until.get_or_insert_with(|| Instant::now() + self.patience());
+                let until = *waits_until.get_or_insert_with(|| Instant::now() + self.news_within());
                 match timeout_at(until, self.pick_of_new(exchange)).await {
                     Ok(endpoint) => next = Some(endpoint),
                     Err(_) => return Err(exchange.exhausted(&self.config.name)),
@@ -223,7 +223,7 @@ impl Service {
 
     /// How long a request that has been everywhere waits for news of its cluster: names are asked for when connections fail, and checks that
     /// decide who may be used soon see what is wrong.
-    fn patience(&self) -> Duration {
+    fn news_within(&self) -> Duration {
         let mut checks = self.config.targets.iter().filter_map(|target| target.health.as_ref());
         if checks.any(|check| check.is_required) {
             self.config.times.resolve

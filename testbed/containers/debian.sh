@@ -7,6 +7,17 @@ sources() {
     apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' | sort -u
 }
 
+# keep_tree STEM INPUTS PACKAGES [OPTION...]: the one in `tree`, beside STEM; another one as soon as the sum INPUTS, of what goes into it, is another.
+keep_tree() {
+    local stem=$1 inputs=$2
+    shift 2
+    tree=$stem-${inputs:0:12}.tar
+    if [ ! -e "$tree" ]; then
+        rm -f "$stem"-*
+        debian_tree "$tree" "$@"
+    fi
+}
+
 # debian_tree TAR PACKAGES [OPTION...]: by mmdebstrap, of this machine's own release.
 debian_tree() {
     local tree=$1 packages=$2 release

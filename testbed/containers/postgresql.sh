@@ -5,18 +5,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 shift
-# Another one as soon as something that goes into it is another.
 inputs=$(cat "$0" "$here"/postgresql/* "$here/../shell/primary.py" | sha256sum)
-tree=$dir/postgresql-${inputs:0:12}.tar
 
 # shellcheck source=debian.sh
 . "$here/debian.sh"
 
-if [ ! -e "$tree" ]; then
-    rm -f "$dir"/postgresql-*
-    debian_tree "$tree" postgresql,python3 --setup-hook="$here/postgresql/before.sh \"\$1\"" \
-        --customize-hook="$here/postgresql/prepare.sh \"\$1\""
-fi
+keep_tree "$dir/postgresql" "$inputs" postgresql,python3 --setup-hook="$here/postgresql/before.sh \"\$1\"" \
+    --customize-hook="$here/postgresql/prepare.sh \"\$1\""
 
 for engine in "$@"; do
     "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 5432' --change 'EXPOSE 8008' \

@@ -5,17 +5,12 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 shift
-# Another one as soon as something that goes into it is another.
 inputs=$(cat "$0" "$here"/servers/* | sha256sum)
-tree=$dir/servers-${inputs:0:12}.tar
 
 # shellcheck source=debian.sh
 . "$here/debian.sh"
 
-if [ ! -e "$tree" ]; then
-    rm -f "$dir"/servers-*
-    debian_tree "$tree" nginx-light,docker-registry,curl --customize-hook="$here/servers/prepare.sh \"\$1\""
-fi
+keep_tree "$dir/servers" "$inputs" nginx-light,docker-registry,curl --customize-hook="$here/servers/prepare.sh \"\$1\""
 
 for engine in "$@"; do
     "$engine" import --change 'USER 65532:65532' --change 'EXPOSE 8080' \

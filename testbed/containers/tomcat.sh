@@ -5,17 +5,12 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 shift
-# Another one as soon as something that goes into it is another.
 inputs=$(cat "$0" "$here"/tomcat/* "$here"/ops-webapp/*.jsp "$here/ops-webapp/WEB-INF/web.xml" | sha256sum)
-tree=$dir/tomcat-${inputs:0:12}.tar
 
 # shellcheck source=debian.sh
 . "$here/debian.sh"
 
-if [ ! -e "$tree" ]; then
-    rm -f "$dir"/tomcat-*
-    debian_tree "$tree" tomcat10,openjdk-17-jre-headless --customize-hook="$here/tomcat/prepare.sh \"\$1\""
-fi
+keep_tree "$dir/tomcat" "$inputs" tomcat10,openjdk-17-jre-headless --customize-hook="$here/tomcat/prepare.sh \"\$1\""
 
 for engine in "$@"; do
     "$engine" import \

@@ -5,14 +5,13 @@ use std::time::Duration;
 use pod_contract::config::{Flag, Setting, Settings, Word, setting};
 
 use super::service::Protocol;
+use super::words::is_token_byte;
 use crate::message::head::HashBy;
 
 /// The policy of a service.
 #[derive(Debug, Clone)]
 pub(crate) struct Balancing {
     pub(crate) how: Balance,
-    /// What of a request is hashed.
-    pub(crate) hash_by: Option<HashBy>,
     /// Until one that is new, or back, has its whole share.
     pub(crate) slow_start: Duration,
 }
@@ -47,10 +46,7 @@ impl Setting for HashBy {
     const FORM: &'static str = "header:NAME, cookie:NAME or path";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let is_token = |name: &str| {
-            let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            !name.is_empty() && name.bytes().all(is_token_byte)
-        };
+        let is_token = |name: &str| !name.is_empty() && name.bytes().all(is_token_byte);
         match text.split_once(':') {
             None if text == "path" => Ok(Self::Path),
             Some(("header", name)) if is_token(name) => Ok(Self::Header(name.to_owned())),
@@ -84,7 +80,8 @@ pub(super) fn flags() -> Vec<Flag> {
 /// What was said, before it is known of which protocol.
 pub(super) struct Said {
     how: Option<Balance>,
-    hash_by: Option<HashBy>,
+    /// What of a request is hashed.
+    pub(super) hash_by: Option<HashBy>,
     slow_start: Option<Duration>,
 }
 
@@ -100,13 +97,8 @@ impl Said {
 }
 
 impl Balancing {
-    pub(super) fn prove(name: &str, protocol: Protocol, said: Said, s: &mut Settings<'_>) -> Option<Self> {
-        let Said {
-            how,
-            hash_by,
-            slow_start,
-        } = said;
-        let how = how.unwrap_or(match protocol {
+    pub(super) fn prove(name: &str, protocol: Protocol, said: &Said, s: &mut Settings<'_>) -> Option<Self> {
+        let how = said.how.unwrap_or(match protocol {
             Protocol::Http => Balance::Least,
             Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
         });
@@ -114,7 +106,7 @@ impl Balancing {
             Balance::PeakEwma | Balance::Hash if protocol != Protocol::Http => Some(format!(
                 "the endpoints of service {name} carry bytes, and no requests: balance has to be least, round-robin or sticky"
             )),
-            Balance::Hash if hash_by.is_none() => Some(format!(
+            Balance::Hash if said.hash_by.is_none() => Some(format!(
                 "balance hash of service {name} needs hash-by: header:NAME, cookie:NAME or path"
             )),
             _ => None,
@@ -128,8 +120,7 @@ impl Balancing {
         }
         fits.map(|()| Self {
             how,
-            hash_by,
-            slow_start: slow_start.unwrap_or_default(),
+            slow_start: said.slow_start.unwrap_or_default(),
         })
     }
 
@@ -137,7 +128,6 @@ impl Balancing {
     pub(super) fn sticky() -> Self {
         Self {
             how: Balance::Sticky,
-            hash_by: None,
             slow_start: Duration::ZERO,
         }
     }

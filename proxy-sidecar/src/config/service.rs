@@ -77,7 +77,7 @@ impl ServiceConfig {
         let listen = s.required("listen");
         let to = s.required_list::<EndpointUrl>("to");
         let host = s.or("host", HostHeader::Rewrite);
-        let balancing = balancing::Said::read(s);
+        let said = balancing::Said::read(s);
         let connects = s.list::<Place>("connect");
         let rules = rules(s);
         let times = Times::prove(&name, s);
@@ -94,7 +94,9 @@ impl ServiceConfig {
         }
         let scheme = scheme(&name, &to, s)?;
         let protocol = scheme.protocol();
-        let balancing = balancing.and_then(|said| Balancing::prove(&name, protocol, said, s));
+        let balancing = said
+            .as_ref()
+            .and_then(|said| Balancing::prove(&name, protocol, said, s));
         let health = Health::prove(&name, s);
         let (balancing, health) = (balancing?, health?);
         let checks_in_tls = health.as_ref().is_some_and(Health::is_encrypted);
@@ -107,8 +109,6 @@ impl ServiceConfig {
             Ok(targets) => targets,
             Err(why) => return s.refuse_together(&["to"], why),
         };
-        let mut rules = rules?;
-        rules.hash_by.clone_from(&balancing.hash_by);
         Some(Self {
             name,
             listen: listen?,
@@ -118,7 +118,10 @@ impl ServiceConfig {
             is_insecure: security.is_some_and(|security| security.is_insecure),
             balancing,
             host: host?,
-            rules,
+            rules: Rules {
+                hash_by: said?.hash_by,
+                ..rules?
+            },
             times: times?,
             max_connections: max_connections?.0,
             max_requests: max_requests?.0,

@@ -34,6 +34,11 @@ impl Word for Lenient {
     ];
 }
 
+/// RFC 9110, section 5.6.2.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// A protocol to change to, in lower case.
 pub(super) struct Upgrade(pub(super) String);
 
@@ -41,9 +46,8 @@ impl Setting for Upgrade {
     const FORM: &'static str = "a protocol such as websocket, tcp or spdy/3.1";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
         let protocol = text.to_ascii_lowercase();
-        if protocol.is_empty() || !protocol.bytes().all(is_token) {
+        if protocol.is_empty() || !protocol.bytes().all(|byte| byte == b'/' || is_token_byte(byte)) {
             return Err("it is no name of a protocol".into());
         }
         if protocol.starts_with("h2") {

@@ -301,9 +301,9 @@ async fn send(
 ) -> Result<Infallible, Broken> {
     body.copy(client, server, &progress.activity).await?;
     progress.uploaded.set(true);
-    progress.asked_at.set(Instant::now());
     if !progress.begun.get() {
         progress.activity.limit(progress.response_limit);
+        progress.asked_at.set(progress.activity.moved_at());
     }
     let mut broken_off = pin!(client.broken_off());
     poll_fn(|context| {

@@ -99,11 +99,13 @@ pub(crate) fn pick(candidates: &[Candidate], choice: Choice, rng: &mut fastrand:
         Choice::Stay(index) if candidates.get(index).is_some_and(|one| one.class() == best) => Some(index),
         Choice::Least | Choice::Stay(_) => of_two(among, rng, Candidate::load),
         Choice::Fastest => {
-            let look = Some(()).filter(|()| rng.u8(..LOOKS) == 0);
+            let is_look = rng.u8(..LOOKS) == 0;
             // Where a request is under way, that is the look.
             let idle = among.clone().filter(|(_, candidate)| candidate.in_flight == 0);
-            let seen = look.and_then(|()| by_chance(idle, rng));
-            seen.map_or_else(|| of_two(among, rng, Candidate::time), |(index, _)| Some(index))
+            match is_look.then(|| by_chance(idle, rng)).flatten() {
+                Some((index, _)) => Some(index),
+                None => of_two(among, rng, Candidate::time),
+            }
         }
         Choice::InTurn => {
             let first = among.min_by(|(_, one), (_, other)| one.turn.total_cmp(&other.turn));
