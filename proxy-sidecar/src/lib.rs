@@ -21,8 +21,11 @@ mod endpoints;
 mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
+mod grpc;
 mod health;
 mod http1;
+mod http2;
+mod lease;
 mod listen;
 mod message;
 mod metrics;

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use http::HeaderMap;
 use pod_contract::metrics::{Registry, Series};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use crate::grpc;
 use crate::policy::health::Said;
 use crate::respond::Reason;
 
@@ -24,6 +26,7 @@ pub(crate) struct Metrics {
     handshakes: Family<Labels, Counter>,
     checks: Family<Labels, Counter>,
     unverified: Family<Labels, Gauge>,
+    calls: Family<Labels, Counter>,
 }
 
 /// One service's counters; they are shown as long as there is the service.
@@ -50,6 +53,8 @@ pub(crate) struct ServiceMetrics {
     /// Passed, failed, and without an answer.
     checks: [Series<Labels, Counter>; 3],
     pub(crate) unverified: Series<Labels, Gauge>,
+    /// Of gRPC, in the order of [`CODES`](grpc::CODES); none of a service that does not speak HTTP/2.
+    calls: Vec<Series<Labels, Counter>>,
 }
 
 impl Metrics {
@@ -101,10 +106,16 @@ impl Metrics {
             "1 while any server is believed to be an endpoint (tls-insecure)",
             metrics.unverified.clone(),
         );
+        registry.register(
+            "grpc_calls",
+            "Calls of gRPC that ended with a status, by its code",
+            metrics.calls.clone(),
+        );
         metrics
     }
 
-    pub(crate) fn service(&self, name: &str) -> Rc<ServiceMetrics> {
+    /// `has_calls`: it may be gRPC.
+    pub(crate) fn service(&self, name: &str, has_calls: bool) -> Rc<ServiceMetrics> {
         let with = |label: &'static str, value: &str| vec![("service", name.to_owned()), (label, value.to_owned())];
         let alone = vec![("service", name.to_owned())];
         Rc::new(ServiceMetrics {
@@ -122,6 +133,11 @@ impl Metrics {
             handshakes: ["full", "resumed"].map(|kind| Series::of(&self.handshakes, with("kind", kind))),
             checks: ["passed", "failed", "silent"].map(|outcome| Series::of(&self.checks, with("outcome", outcome))),
             unverified: Series::of(&self.unverified, alone),
+            calls: grpc::CODES
+                .iter()
+                .filter(|_| has_calls)
+                .map(|code| Series::of(&self.calls, with("code", code)))
+                .collect(),
         })
     }
 }
@@ -142,6 +158,22 @@ impl ServiceMetrics {
             Said::Nothing(_) => 2,
         };
         self.checks[outcome].inc();
+    }
+
+    /// Counts what these fields say, if they say how a call ended.
+    pub(crate) fn grpc(&self, fields: &HeaderMap) {
+        let code = fields
+            .get(grpc::STATUS)
+            .and_then(|code| code.to_str().ok()?.parse().ok());
+        if let Some(code) = code {
+            self.grpc_code(code);
+        }
+    }
+
+    pub(crate) fn grpc_code(&self, code: u8) {
+        if let Some(counter) = self.calls.get(usize::from(code)) {
+            counter.inc();
+        }
     }
 
     pub(crate) fn answered(&self, status: u16) {

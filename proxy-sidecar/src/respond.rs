@@ -146,9 +146,20 @@ impl Error {
         }
     }
 
-    /// The whole answer; it closes the connection when the request may not have been understood to its end.
+    /// For people.
+    pub(crate) fn body(&self) -> String {
+        format!("proxy-sidecar: {self}\n")
+    }
+
+    /// What RFC 9209 has for it.
+    pub(crate) fn proxy_status(&self) -> String {
+        let (kind, reason) = (self.status().1, self.reason().name());
+        format!("proxy-sidecar; error={kind}; details=\"{reason}\"")
+    }
+
+    /// The whole answer of HTTP/1.1; it closes the connection when the request may not have been understood to its end.
     pub(crate) fn encode(&self, close: bool, is_head: bool) -> Vec<u8> {
-        let (status, kind) = self.status();
+        let status = self.status().0;
         let reason = match status {
             400 => "Bad Request",
             403 => "Forbidden",
@@ -158,12 +169,12 @@ impl Error {
             503 => "Service Unavailable",
             _ => "Gateway Timeout",
         };
-        let body = format!("proxy-sidecar: {self}\n");
+        let body = self.body();
         let connection = if close { "Connection: close\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nProxy-Status: proxy-sidecar; error={kind}; details=\"{}\"\r\n{connection}\r\n",
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nProxy-Status: {}\r\n{connection}\r\n",
             body.len(),
-            self.reason().name()
+            self.proxy_status()
         );
         if is_head {
             head.into_bytes()

@@ -15,7 +15,7 @@ use pod_contract::start::last_words::LastWords;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::endpoints::{Names, Resolver};
 use crate::health;
 use crate::listen::{Quiet, accept};
@@ -58,7 +58,11 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
         if !service.listen.ip().is_loopback() {
             tracing::warn!(service = service.name, address = %service.listen, "listening beyond loopback: anybody who reaches the pod can use this");
         }
-        let service = Service::new(service.clone(), metrics.service(&service.name), &mut names);
+        let service = Service::new(
+            service.clone(),
+            metrics.service(&service.name, service.protocol == Protocol::Http2),
+            &mut names,
+        );
         if service.config.is_insecure {
             tracing::warn!(
                 service = service.config.name,

@@ -10,14 +10,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::balancer::Balancer;
 use crate::config::{Protocol, ServiceConfig};
-use crate::dial::{Dial, DialError, Event, Race};
+use crate::dial::{Dial, DialError, Event, Link, Race, Use};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
-use crate::exchange::{Exchange, Failed};
+use crate::exchange::Exchange;
+use crate::lease::Lease;
 use crate::metrics::ServiceMetrics;
 use crate::policy::breaker::{Evidence, Standing};
 use crate::policy::budget::RetryBudget;
-use crate::policy::retry::Proof;
-use crate::pool::Kept;
+use crate::pool::{Connection, Kept, Opening, Slot};
 use crate::respond::Error;
 use crate::stream::Stream;
 use crate::tunnel;
@@ -28,6 +28,8 @@ const MAX_DIALS: usize = 10;
 const MAX_BACKGROUND: usize = 16;
 /// A request that has been everywhere waits so long for names to be looked up.
 const LOOK: Duration = Duration::from_secs(1);
+/// Who waits for a connection that another request opens looks again after this, whether others have come to be preferred.
+const LATE: Duration = Duration::from_millis(250);
 /// For an endpoint to say that it wants nothing to do with us.
 const REFUSAL: Duration = Duration::from_millis(100);
 
@@ -50,19 +52,6 @@ pub(crate) struct Service {
     balancer: Balancer,
     told_at: Cell<Option<Instant>>,
     told_full_at: Cell<Option<Instant>>,
-}
-
-/// A connection for one request.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub(crate) endpoint: InFlight,
-    pub(crate) stream: Stream,
-    /// It has carried a request before: the endpoint may have closed it at this very moment.
-    pub(crate) reused: bool,
-    pub(crate) began: Instant,
-    /// It has carried nothing that its endpoint may not have read yet.
-    pub(crate) is_light: bool,
-    retires: Instant,
 }
 
 impl Service {
@@ -108,19 +97,48 @@ impl Service {
             endpoint.take_kept(exchange.can_repeat(&self.budget))
         };
         match kept {
-            Some(Kept {
-                stream,
-                is_light,
-                retires,
-            }) => Ok(Lease {
-                endpoint,
-                stream,
-                reused: true,
-                began: Instant::now(),
-                is_light,
-                retires,
-            }),
-            None => Box::pin(self.connect(endpoint, exchange)).await,
+            Some(kept) => Ok(Lease::new(endpoint, kept, true)),
+            None => {
+                let (endpoint, link) = Box::pin(self.connect(endpoint, exchange)).await?;
+                match link {
+                    Link::Alone(stream) => Ok(Lease::new(endpoint, self.kept(stream), false)),
+                    Link::Shared(..) => unreachable!("a service has connections of one kind"),
+                }
+            }
+        }
+    }
+
+    /// A place for the next try on a connection that others use too. Where there is none, one is opened, for whoever waits for it.
+    pub(crate) async fn lease_shared(self: &Rc<Self>, exchange: &mut Exchange) -> Result<Lease<Slot>, Error> {
+        if exchange.is_new() {
+            self.resolved().await?;
+        }
+        let (mut began, mut waits_until) = (Instant::now(), None);
+        loop {
+            let endpoint = match self.pick(exchange, &Race::new()) {
+                Some(endpoint) => endpoint,
+                None => {
+                    let endpoint = self.pick_later(exchange, &mut waits_until).await?;
+                    began = Instant::now();
+                    endpoint
+                }
+            };
+            let shared = Rc::clone(&endpoint.shared);
+            if let Some((slot, reused)) = shared.take() {
+                if !reused && !endpoint.is_probe() {
+                    self.balancer.stay_with(&endpoint);
+                }
+                return Ok(Lease::new(endpoint, slot, reused));
+            }
+            if let Some((reason, why)) = shared.failed_since(began) {
+                exchange.unreached(endpoint.id, &endpoint.label, reason, &why);
+                continue;
+            }
+            if let Some(opening) = shared.opening() {
+                self.adopt(self.dial(endpoint), Some(opening));
+            }
+            // If that is late, another one is preferred by then.
+            drop(timeout(LATE, shared.changed()).await);
         }
     }
 
@@ -137,13 +155,17 @@ impl Service {
 
     /// Is some endpoint there? A handshake was worth its while, so whoever asks first may use the connection.
     pub(crate) async fn greet(self: &Rc<Self>) -> Result<(), Error> {
+        if self.config.protocol == Protocol::Http2 {
+            // It has answered a ping: it wants us.
+            return self.lease_shared(&mut Exchange::new(false, false, 0)).await.map(drop);
+        }
         let lease = self.tunnel().await?;
         if lease.endpoint.target.secure.is_none() {
             return Ok(());
         }
         // In TLS 1.3, a server refuses a client after the client's handshake has ended.
         sleep(REFUSAL).await;
-        if lease.stream.is_over() {
+        if lease.carrier.stream.is_over() {
             let error = Error::BrokenOff {
                 endpoint: lease.endpoint.label.clone(),
                 why: "it ended the connection after the handshake; does it want a client certificate?".into(),
@@ -151,7 +173,7 @@ impl Service {
             lease.failed(Evidence::Unreachable, &error);
             return Err(error);
         }
-        if self.config.protocol == Protocol::Http && lease.stream.is_quiet() {
+        if self.config.protocol == Protocol::Http && lease.carrier.stream.is_quiet() {
             self.give_back(lease);
         }
         Ok(())
@@ -159,54 +181,57 @@ impl Service {
 
     /// Keeps the connection for the next request.
     pub(crate) fn give_back(&self, lease: Lease) {
-        let Lease {
-            endpoint,
+        lease.endpoint.keep(lease.carrier, self.config.times.upstream_idle);
+    }
+
+    /// Keeps a new connection for whoever needs one.
+    fn keep(&self, endpoint: &Endpoint, link: Link) {
+        match link {
+            Link::Alone(stream) => endpoint.keep(self.kept(stream), self.config.times.upstream_idle),
+            Link::Shared(send, _) => endpoint.shared.add(Connection::new(send, self.retires())),
+        }
+    }
+
+    fn kept(&self, stream: Stream) -> Kept {
+        Kept {
             stream,
-            is_light,
-            retires,
-            ..
-        } = lease;
-        let kept = Kept {
-            stream,
-            is_light,
-            retires,
+            is_light: true,
+            retires: self.retires(),
+        }
+    }
+
+    fn dial(&self, endpoint: InFlight) -> Dial {
+        let purpose = match self.config.protocol {
+            Protocol::Http2 => Use::Shared {
+                most: self.config.max_requests,
+            },
+            Protocol::Http | Protocol::Tcp | Protocol::Postgres => Use::Alone,
         };
-        endpoint.keep(kept, self.config.times.upstream_idle);
+        Dial::start(endpoint, purpose, self.config.times.connect)
     }
 
     /// A connection to `first`, or to whoever else stands before that one does.
-    async fn connect(self: &Rc<Self>, first: InFlight, exchange: &mut Exchange) -> Result<Lease, Error> {
+    async fn connect(self: &Rc<Self>, first: InFlight, exchange: &mut Exchange) -> Result<(InFlight, Link), Error> {
         let mut race = Race::new();
         let mut next = Some(first);
         let mut waits_until = None;
         loop {
             if let Some(endpoint) = next.take() {
-                race.start(Dial::start(endpoint, self.config.times.connect));
+                race.start(self.dial(endpoint));
             }
             if race.is_over() {
-                let until = *waits_until.get_or_insert_with(|| Instant::now() + self.news_within());
-                match timeout_at(until, self.pick_of_new(exchange)).await {
-                    Ok(endpoint) => next = Some(endpoint),
-                    Err(_) => return Err(exchange.exhausted(&self.config.name)),
-                }
+                next = Some(self.pick_later(exchange, &mut waits_until).await?);
                 continue;
             }
             match race.next().await {
-                Event::Connected(endpoint, stream) => {
-                    self.connected(&endpoint, &stream);
+                Event::Connected(endpoint, link) => {
+                    self.connected(&endpoint, &link);
                     // One that is only being tried is not the one to stay with.
                     if !endpoint.is_probe() {
                         self.balancer.stay_with(&endpoint);
                     }
-                    race.into_rest().into_iter().for_each(|dial| self.adopt(dial));
-                    return Ok(Lease {
-                        endpoint,
-                        stream,
-                        reused: false,
-                        began: Instant::now(),
-                        is_light: true,
-                        retires: self.retires(),
-                    });
+                    race.into_rest().into_iter().for_each(|dial| self.adopt(dial, None));
+                    return Ok((endpoint, link));
                 }
                 Event::Failed(dial, error) => {
                     failed(&dial, &error);
@@ -232,6 +257,17 @@ impl Service {
         } else {
             Duration::ZERO
         }
+    }
+
+    /// Waits for news, as long as all waits of a request for them may take together.
+    async fn pick_later(
+        self: &Rc<Self>,
+        exchange: &mut Exchange,
+        until: &mut Option<Instant>,
+    ) -> Result<InFlight, Error> {
+        let until = *until.get_or_insert_with(|| Instant::now() + self.news_within());
+        let picked = timeout_at(until, self.pick_of_new(exchange)).await;
+        picked.map_err(|_| exchange.exhausted(&self.config.name))
     }
 
     /// Waits for news, and for an endpoint to try for their sake.
@@ -260,7 +296,7 @@ impl Service {
             if evidence == Evidence::Unreachable {
                 // Whether it takes connections again costs nobody's time.
                 if !Rc::ptr_eq(due, endpoint) && self.background.len() < MAX_BACKGROUND {
-                    self.adopt(Dial::start(InFlight::on(due), self.config.times.connect));
+                    self.adopt(self.dial(InFlight::on(due)), None);
                 }
             } else if due.target.priority <= endpoint.target.priority
                 && race.is_over()
@@ -278,32 +314,30 @@ impl Service {
         Some(InFlight::on(endpoint))
     }
 
-    /// Sees a connection to its end that no request waits for. It tells whether the endpoint is there, and may be of use to a later request.
-    fn adopt(self: &Rc<Self>, mut dial: Dial) {
+    /// Sees a connection to its end that no request waits for alone. It tells whether the endpoint is there, and may be of use to any request.
+    fn adopt(self: &Rc<Self>, mut dial: Dial, opening: Option<Opening>) {
         let service = Rc::clone(self);
         self.background.spawn_local(async move {
             match dial.end().await {
-                Ok(stream) => {
-                    let endpoint = &dial.endpoint;
-                    service.connected(endpoint, &stream);
+                Ok(link) => {
+                    service.connected(&dial.endpoint, &link);
                     // A tunnel needs one of its own.
-                    if service.config.protocol == Protocol::Http {
-                        let kept = Kept {
-                            stream,
-                            is_light: true,
-                            retires: service.retires(),
-                        };
-                        endpoint.keep(kept, service.config.times.upstream_idle);
+                    if service.config.protocol.has_requests() {
+                        service.keep(&dial.endpoint, link);
                     }
                 }
-                Err(error) => failed(&dial, &error),
+                Err(error) => {
+                    failed(&dial, &error);
+                    dial.endpoint.shared.failed(error.reason(), error.to_string());
+                }
             }
+            drop(opening);
         });
     }
 
-    fn connected(&self, endpoint: &InFlight, stream: &Stream) {
+    fn connected(&self, endpoint: &InFlight, link: &Link) {
         endpoint.connected();
-        if let Some(is_resumed) = stream.is_resumed() {
+        if let Some(is_resumed) = link.is_resumed() {
             self.metrics.handshake(is_resumed);
         }
     }
@@ -371,7 +405,7 @@ impl Service {
     }
 
     /// Counts and tells that a response ended too early.
-    pub(crate) fn cut(&self, lease: &Lease, why: &str) {
+    pub(crate) fn cut<C>(&self, lease: &Lease<C>, why: &str) {
         self.metrics.cut.inc();
         if self.may_tell() {
             tracing::warn!(
@@ -432,7 +466,10 @@ impl Service {
 
     /// Closes connections that nobody needed for a while.
     pub(crate) fn sweep(&self) {
-        self.cluster.members().iter().for_each(|endpoint| endpoint.sweep());
+        self.cluster
+            .members()
+            .iter()
+            .for_each(|endpoint| endpoint.sweep(self.config.times.upstream_idle));
     }
 }
 
@@ -449,27 +486,5 @@ fn may_tell(told_at: &Cell<Option<Instant>>, every: Duration) -> bool {
 fn failed(dial: &Dial, error: &DialError) {
     if !matches!(error, DialError::OutOfFiles(_) | DialError::Own(_)) {
         dial.endpoint.failed(Evidence::Unreachable, dial.began, error);
-    }
-}
-
-impl Lease {
-    /// The endpoint did not answer as it should.
-    pub(crate) fn failed(&self, evidence: Evidence, why: &dyn std::fmt::Display) {
-        if evidence != Evidence::BrokenOff {
-            self.endpoint.forsake_kept();
-        }
-        self.endpoint.failed(evidence, self.began, why);
-    }
-
-    /// A try on it failed; `in_hand`: all that was sent can be sent again.
-    pub(crate) fn failure(&self, in_hand: bool, proof: Proof, error: Error) -> Failed<'_> {
-        Failed {
-            endpoint: self.endpoint.id,
-            label: &self.endpoint.label,
-            reused: self.reused,
-            in_hand,
-            proof,
-            error,
-        }
     }
 }

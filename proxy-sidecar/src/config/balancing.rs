@@ -99,11 +99,11 @@ impl Said {
 impl Balancing {
     pub(super) fn prove(name: &str, protocol: Protocol, said: &Said, s: &mut Settings<'_>) -> Option<Self> {
         let how = said.how.unwrap_or(match protocol {
-            Protocol::Http => Balance::Least,
+            Protocol::Http | Protocol::Http2 => Balance::Least,
             Protocol::Tcp | Protocol::Postgres => Balance::Sticky,
         });
         let why = match how {
-            Balance::PeakEwma | Balance::Hash if protocol != Protocol::Http => Some(format!(
+            Balance::PeakEwma | Balance::Hash if !protocol.has_requests() => Some(format!(
                 "the endpoints of service {name} carry bytes, and no requests: balance has to be least, round-robin or sticky"
             )),
             Balance::Hash if said.hash_by.is_none() => Some(format!(

@@ -14,8 +14,9 @@ use super::words::{Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Trie
 
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS,
-postgres:// for bytes of PostgreSQL, which asks for TLS in its own way. All endpoints of a service have the same.
-A server in TLS is who its URL says by its certificate, or nothing goes to it. The application speaks plainly (PostgreSQL: sslmode=disable or prefer).
+h2c:// and h2:// for HTTP/2 without and in TLS, grpc:// and grpcs:// for the same with calls that may last (response-timeout 5m),
+postgres:// for bytes of PostgreSQL, which asks for TLS in its own way. All endpoints of a service have the same, and the application speaks it too.
+A server in TLS is who its URL says by its certificate, or nothing goes to it. The application speaks plainly (PostgreSQL: sslmode=disable or prefer; HTTP/2: from the first byte).
 Each address of a name is an endpoint; names are asked for again as their answers expire, and when connections fail.
 A request is sent again when none of it was sent (any method), or when it is idempotent, at most 64 KiB of it were sent and no response had begun.
 A client that has only ended its direction gets its answer; whether it has left is told by a reset, or when something is written to it.
@@ -108,7 +109,7 @@ fn health() -> Vec<Flag> {
         setting::<HealthUrl>(
             "health",
             "URL",
-            "What each endpoint, written *, is asked, such as http://*:8008/primary or tcp://*; 200 to 399 is a yes [default: nothing]",
+            "What each endpoint, written *, is asked, such as http://*:8008/primary (200 to 399 is a yes), grpc://*/my.Service (SERVING) or tcp://* [default: nothing]",
         ),
         setting::<HealthPolicy>(
             "health-policy",
@@ -144,7 +145,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "response-timeout",
             "DURATION",
-            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s]",
+            "For the head of the response, after the request is sent; also to wait for a turn [default: 60s; of gRPC: 5m]",
         ),
         setting::<Duration>(
             "idle-timeout",
@@ -159,7 +160,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "upstream-idle",
             "DURATION",
-            "A connection to an endpoint is kept so long for the next request [default: 4s]",
+            "A connection to an endpoint is kept so long for the next request [default: 4s; of HTTP/2: 5m]",
         ),
         setting::<Duration>(
             "upstream-max-age",

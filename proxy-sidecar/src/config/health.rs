@@ -28,6 +28,8 @@ pub(crate) enum Question {
     Connect,
     /// Does it answer this path with a status from 200 to 399?
     Get(String),
+    /// Does it say of this service, by `grpc.health.v1`, that it serves? Empty is the whole server.
+    Call(String),
 }
 
 /// What is asked, as typed.
@@ -35,38 +37,50 @@ pub(crate) enum Question {
 pub(super) struct HealthUrl {
     question: Question,
     port: Option<u16>,
-    is_encrypted: bool,
+    /// What is spoken in TLS, if that is how it is asked.
+    alpn: Option<Alpn>,
 }
 
+type Alpn = &'static [&'static str];
+
 impl Setting for HealthUrl {
-    const FORM: &'static str = "http://*:PORT/PATH, https://*/PATH, tcp://*:PORT or tcp://*, where * is each endpoint";
+    const FORM: &'static str = "http://*:PORT/PATH, https://*/PATH, grpc://*/SERVICE, grpcs://*, tcp://*:PORT or tcp://*, where * is each endpoint";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://*").ok_or("its host is not *")?;
         if !rest.is_empty() && !rest.starts_with([':', '/', '?']) {
             return Err("after *, there is a port or a path".into());
         }
-        let (is_encrypted, is_http) = match scheme {
-            "http" => (false, true),
-            "https" => (true, true),
-            "tcp" => (false, false),
-            _ => return Err(format!("the scheme {scheme:?} is not one of http, https, tcp")),
+        let alpn: Option<Alpn> = match scheme {
+            "https" => Some(&["http/1.1"]),
+            "grpcs" => Some(&["h2"]),
+            "http" | "grpc" | "tcp" => None,
+            _ => {
+                return Err(format!(
+                    "the scheme {scheme:?} is not one of http, https, grpc, grpcs, tcp"
+                ));
+            }
         };
         let url = Url::with_scheme(&format!("http://endpoint{rest}"), &["http"])?;
-        if !is_http && url.path != "/" {
-            return Err("tcp asks for a connection, and for no path".into());
-        }
+        let question = match scheme {
+            "tcp" if url.path != "/" => return Err("tcp asks for a connection, and for no path".into()),
+            "tcp" => Question::Connect,
+            "grpc" | "grpcs" => {
+                let service = url.path.trim_start_matches('/');
+                if service.contains(['/', '?']) || service.len() > 127 {
+                    return Err("after /, there is the name of a service, such as my.package.Orders".into());
+                }
+                Question::Call(service.to_owned())
+            }
+            _ => Question::Get(url.path.clone()),
+        };
         if !url.path.is_ascii() {
             return Err("its path has characters that have to be escaped (%C3%A9)".into());
         }
         Ok(Self {
-            question: if is_http {
-                Question::Get(url.path)
-            } else {
-                Question::Connect
-            },
+            question,
             port: rest.starts_with(':').then_some(url.address.port),
-            is_encrypted,
+            alpn,
         })
     }
 }
@@ -87,7 +101,7 @@ impl Word for HealthPolicy {
 /// The checks of one service.
 pub(super) struct Health {
     check: Check,
-    is_encrypted: bool,
+    alpn: Option<Alpn>,
 }
 
 impl Health {
@@ -118,19 +132,17 @@ impl Health {
             timeout,
             is_required: unfit? == HealthPolicy::Require,
         };
-        Some(Some(Self {
-            check,
-            is_encrypted: url.is_encrypted,
-        }))
+        Some(Some(Self { check, alpn: url.alpn }))
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.is_encrypted
+    /// What is offered in a TLS handshake, if that is how endpoints are asked.
+    pub(super) fn alpn(&self) -> Option<Alpn> {
+        self.alpn
     }
 
     /// Of the endpoint that the URL calls `host`.
     pub(super) fn of(&self, host: &str, security: Option<&Security>) -> Result<Check, String> {
-        let secure = security.filter(|_| self.is_encrypted);
+        let secure = security.filter(|_| self.alpn.is_some());
         Ok(Check {
             secure: secure.map(|security| security.asking(host)).transpose()?,
             ..self.check.clone()

@@ -14,7 +14,7 @@ use crate::starttls::StartTls;
 #[derive(Debug)]
 pub(super) struct Security {
     certificates: Rc<Renewing>,
-    /// The same, for HTTP: another protocol is offered.
+    /// The same, for checks: another protocol may be offered.
     asking: Rc<Renewing>,
     /// In the place of the hosts in their URLs.
     name: Option<ServerName<'static>>,
@@ -24,14 +24,18 @@ pub(super) struct Security {
 }
 
 impl Security {
-    /// Reads certificates; the inner `None` for a service that speaks no TLS, neither by its `scheme` nor in a `check`.
-    pub(super) fn prove(scheme: Scheme, check: bool, s: &mut Settings<'_>) -> Option<Option<Self>> {
+    /// Reads certificates; the inner `None` for a service that speaks no TLS, neither by its `scheme` nor in a `check`, which offers this.
+    pub(super) fn prove(
+        scheme: Scheme,
+        check: Option<&'static [&'static str]>,
+        s: &mut Settings<'_>,
+    ) -> Option<Option<Self>> {
         let (tls, name) = (Tls::prove(s), s.optional::<TlsName>("tls-name"));
-        if !scheme.is_encrypted() && !check {
+        if !scheme.is_encrypted() && check.is_none() {
             for name in tls::NAMES.iter().chain(&["tls-name"]) {
                 s.pointless(
                     name,
-                    "the endpoints are not spoken to in TLS; say https://, tls:// or postgres://",
+                    "the endpoints are not spoken to in TLS; say https://, h2://, grpcs://, tls:// or postgres://",
                 );
             }
             return Some(None);
@@ -40,10 +44,9 @@ impl Security {
         let is_insecure = tls.trust == Trust::Anybody;
         let renewing = |alpn| Renewing::new(tls.clone(), alpn).map(Rc::new);
         let both = renewing(scheme.alpn()).and_then(|certificates| {
-            let asking = if check && scheme.alpn() != Scheme::Https.alpn() {
-                renewing(Scheme::Https.alpn())?
-            } else {
-                Rc::clone(&certificates)
+            let asking = match check {
+                Some(alpn) if alpn != scheme.alpn() => renewing(alpn)?,
+                _ => Rc::clone(&certificates),
             };
             Ok((certificates, asking))
         });
@@ -64,7 +67,7 @@ impl Security {
         self.secure(host, &self.certificates, self.start)
     }
 
-    /// Towards the same, when it is asked by HTTP how it is.
+    /// Towards the same, when it is asked how it is.
     pub(super) fn asking(&self, host: &str) -> Result<Secure, String> {
         self.secure(host, &self.asking, None)
     }

@@ -62,18 +62,28 @@ impl Setting for Upgrade {
 pub(super) enum Scheme {
     Http,
     Https,
+    /// HTTP/2 without TLS, and in it.
+    H2c,
+    H2,
+    /// The same, with calls that may last.
+    Grpc,
+    Grpcs,
     Tcp,
     Tls,
     Postgres,
 }
 
 impl Scheme {
-    const NAMES: [&str; 5] = ["http", "https", "tcp", "tls", "postgres"];
+    const NAMES: [&str; 9] = ["http", "https", "h2c", "h2", "grpc", "grpcs", "tcp", "tls", "postgres"];
 
     fn of(name: &str) -> Self {
         match name {
             "http" => Self::Http,
             "https" => Self::Https,
+            "h2c" => Self::H2c,
+            "h2" => Self::H2,
+            "grpc" => Self::Grpc,
+            "grpcs" => Self::Grpcs,
             "tcp" => Self::Tcp,
             "tls" => Self::Tls,
             _ => Self::Postgres,
@@ -83,13 +93,18 @@ impl Scheme {
     pub(super) fn protocol(self) -> Protocol {
         match self {
             Self::Http | Self::Https => Protocol::Http,
+            Self::H2c | Self::H2 | Self::Grpc | Self::Grpcs => Protocol::Http2,
             Self::Tcp | Self::Tls => Protocol::Tcp,
             Self::Postgres => Protocol::Postgres,
         }
     }
 
     pub(super) fn is_encrypted(self) -> bool {
-        matches!(self, Self::Https | Self::Tls | Self::Postgres)
+        matches!(self, Self::Https | Self::H2 | Self::Grpcs | Self::Tls | Self::Postgres)
+    }
+
+    pub(super) fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::Grpcs)
     }
 
     /// What is spoken before TLS.
@@ -101,6 +116,7 @@ impl Scheme {
     pub(super) fn alpn(self) -> &'static [&'static str] {
         match self.protocol() {
             Protocol::Http => &["http/1.1"],
+            Protocol::Http2 => &["h2"],
             Protocol::Tcp => &[],
             Protocol::Postgres => &["postgresql"],
         }
@@ -109,8 +125,8 @@ impl Scheme {
     /// What a Host header leaves out.
     pub(super) fn default_port(self) -> Option<u16> {
         match self {
-            Self::Http => Some(80),
-            Self::Https => Some(443),
+            Self::Http | Self::H2c | Self::Grpc => Some(80),
+            Self::Https | Self::H2 | Self::Grpcs => Some(443),
             Self::Tcp | Self::Tls | Self::Postgres => None,
         }
     }
@@ -128,7 +144,7 @@ pub(super) struct EndpointUrl {
 }
 
 impl Setting for EndpointUrl {
-    const FORM: &'static str = "http://HOST:PORT, https://HOST:PORT/PREFIX, tcp://HOST:PORT, tls://HOST:PORT or postgres://HOST:PORT, with #weight=N&priority=N";
+    const FORM: &'static str = "http://HOST:PORT, https://HOST:PORT/PREFIX, h2c://, h2://, grpc:// or grpcs:// for HTTP/2, tcp://HOST:PORT, tls://HOST:PORT or postgres://HOST:PORT, with #weight=N&priority=N";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (text, about) = text
@@ -148,7 +164,7 @@ impl Setting for EndpointUrl {
         }
         let url = Url::with_scheme(text, &Scheme::NAMES)?;
         let scheme = Scheme::of(&url.scheme);
-        if scheme.protocol() != Protocol::Http && url.path != "/" {
+        if !scheme.protocol().has_requests() && url.path != "/" {
             return Err(format!("it has a path, {:?}, and carries no requests", url.path));
         }
         if !url.path.is_ascii() {

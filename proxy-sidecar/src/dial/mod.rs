@@ -1,5 +1,6 @@
 //! New connections: to one address, and to whichever of several stands first.
 
+mod link;
 mod race;
 mod secure;
 
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use crate::respond::Reason;
 use crate::stream::Stream;
 
+pub(crate) use link::{Link, Use};
 pub(crate) use race::{Dial, Event, Race};
 pub(crate) use secure::Secure;
 
@@ -37,6 +39,9 @@ pub(crate) enum DialError {
     Certificate(String),
     #[error("{0}")]
     Handshake(String),
+    /// It speaks something else.
+    #[error("{0}")]
+    Protocol(String),
 }
 
 impl DialError {
@@ -44,7 +49,9 @@ impl DialError {
         match self {
             Self::Certificate(_) => Reason::Certificate,
             Self::Handshake(_) => Reason::Handshake,
-            Self::Connect(_) | Self::OutOfFiles(_) | Self::Own(_) | Self::Timeout(_) => Reason::Unreachable,
+            Self::Connect(_) | Self::OutOfFiles(_) | Self::Own(_) | Self::Timeout(_) | Self::Protocol(_) => {
+                Reason::Unreachable
+            }
         }
     }
 }

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{DialError, connect};
+use super::link::link;
+use super::{DialError, Link, Use};
 use crate::endpoints::{Doubt, Endpoint, InFlight};
-use crate::stream::Stream;
 
 /// A connection that takes longer is late: RFC 8305, section 8, recommends this.
 const LATE: Duration = Duration::from_millis(250);
 /// One that stands, and has not ended its handshake: that takes further journeys, and keys that cost time.
 const HANDSHAKE_LATE: Duration = Duration::from_secs(1);
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Stream, DialError>>>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Link, DialError>>>>;
 
 /// A connection under way.
 pub(crate) struct Dial {
@@ -41,17 +41,16 @@ pub(crate) struct Race {
 
 /// What happens next.
 pub(crate) enum Event {
-    Connected(InFlight, Stream),
+    Connected(InFlight, Link),
     Failed(Dial, DialError),
     /// Nothing for a while: another one may be started.
     Late,
 }
 
 impl Dial {
-    pub(crate) fn start(endpoint: InFlight, within: Duration) -> Self {
+    pub(crate) fn start(endpoint: InFlight, purpose: Use, within: Duration) -> Self {
         let stands = Rc::new(Cell::new(false));
-        let secure = endpoint.target.secure.clone();
-        let connecting = Box::pin(connect(endpoint.address, secure, within, Rc::clone(&stands)));
+        let connecting = Box::pin(link(Rc::clone(&endpoint), purpose, within, Rc::clone(&stands)));
         Self {
             endpoint,
             began: Instant::now(),
@@ -66,9 +65,21 @@ impl Dial {
         self.began.elapsed() >= limit
     }
 
+    fn note_lateness(&mut self) {
+        if self.is_late() {
+            self.doubt.get_or_insert_with(|| Doubt::of(&self.endpoint));
+        }
+    }
+
     /// The end of it, when nobody waits for that any more.
-    pub(crate) async fn end(&mut self) -> Result<Stream, DialError> {
-        self.connecting.as_mut().await
+    pub(crate) async fn end(&mut self) -> Result<Link, DialError> {
+        loop {
+            tokio::select! {
+                biased;
+                linked = &mut self.connecting => return linked,
+                () = sleep(LATE), if self.doubt.is_none() => self.note_lateness(),
+            }
+        }
     }
 }
 
@@ -111,7 +122,7 @@ impl Race {
                 if let Poll::Ready(result) = self.dials[at].connecting.as_mut().poll(context) {
                     let dial = self.dials.swap_remove(at);
                     return Poll::Ready(match result {
-                        Ok(stream) => Event::Connected(dial.endpoint, stream),
+                        Ok(link) => Event::Connected(dial.endpoint, link),
                         Err(error) => Event::Failed(dial, error),
                     });
                 }
@@ -123,9 +134,7 @@ impl Race {
                 // Those before have been late for longer, and were told to be.
                 let newest = self.dials.iter().max_by_key(|dial| dial.began);
                 if newest.is_some_and(Dial::is_late) {
-                    for dial in self.dials.iter_mut().filter(|dial| dial.is_late()) {
-                        dial.doubt.get_or_insert_with(|| Doubt::of(&dial.endpoint));
-                    }
+                    self.dials.iter_mut().for_each(Dial::note_lateness);
                     return Poll::Ready(Event::Late);
                 }
             }

@@ -15,7 +15,7 @@ use crate::config::Target;
 use crate::policy::balance::{Latency, place};
 use crate::policy::breaker::{Breaker, Evidence, Standing};
 use crate::policy::health::{Health, Said};
-use crate::pool::{Kept, Pool};
+use crate::pool::{Kept, Pool, Shared};
 
 /// One address that requests go to.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     name: Option<Rc<Name>>,
     pool: Pool,
+    /// Connections of many requests each.
+    pub(crate) shared: Rc<Shared>,
     breaker: RefCell<Breaker>,
     health: RefCell<Health>,
     /// Whether it is fit has changed.
@@ -76,6 +78,7 @@ impl Endpoint {
             address,
             name: name.map(Rc::clone),
             pool: Pool::default(),
+            shared: Rc::default(),
             breaker: RefCell::default(),
             health: RefCell::default(),
             shifted: Notify::new(),
@@ -168,14 +171,15 @@ impl Endpoint {
     }
 
     /// Closes what has been kept for long enough.
-    pub(crate) fn sweep(&self) {
+    pub(crate) fn sweep(&self, max_idle: Duration) {
         self.pool.sweep(Instant::now());
+        self.shared.sweep(Instant::now(), max_idle);
     }
 
     /// No more requests, but for those under way.
     pub(super) fn drain(&self) {
         self.draining.set(true);
-        self.pool.clear();
+        self.forsake_kept();
         tracing::info!(
             endpoint = self.label,
             in_flight = self.in_flight.get(),
@@ -186,6 +190,7 @@ impl Endpoint {
     /// A try on a connection failed, so that those that are kept have no way to the endpoint, or lead to the same process.
     pub(crate) fn forsake_kept(&self) {
         self.pool.clear();
+        self.shared.clear();
     }
 
     /// A try that began at `began` failed.

@@ -8,6 +8,9 @@ use crate::policy::budget::RetryBudget;
 use crate::policy::retry::{Proof, may_repeat};
 use crate::respond::{Error, Reason};
 
+/// Of what was sent, so much is kept at most until the endpoint answers, in bytes.
+pub(crate) const KEPT: usize = 64 << 10;
+
 /// One request on its way to some endpoint.
 #[derive(Debug)]
 pub(crate) struct Exchange {

@@ -7,6 +7,7 @@ use pod_contract::units::HostPort;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
+use super::grpc;
 use crate::config::{Check, Question};
 use crate::dial::{DialError, connect};
 use crate::endpoints::Endpoint;
@@ -30,11 +31,16 @@ pub(super) async fn ask(endpoint: &Endpoint, check: &Check) -> Option<Said> {
             }
             Err(error) => return Some(Said::Nothing(error.to_string())),
         };
+        let host = HostPort {
+            host: endpoint.target.address.host.clone(),
+            port,
+        };
         Some(match &check.question {
             Question::Connect => Said::Fit,
-            Question::Get(path) => {
-                let host = endpoint.target.address.host.clone();
-                get(&mut stream, path, &HostPort { host, port }).await
+            Question::Get(path) => get(&mut stream, path, &host).await,
+            Question::Call(service) => {
+                let is_secure = check.secure.is_some();
+                Box::pin(grpc::check(stream, service, &host.to_string(), is_secure)).await
             }
         })
     };

@@ -1,6 +1,7 @@
 //! Active checks: each endpoint is asked again and again, from when it joins its cluster until it leaves.
 
 mod ask;
+mod grpc;
 
 use std::rc::Rc;
 

@@ -17,12 +17,13 @@ use super::pump::{Body, Broken};
 use crate::config::HostHeader;
 use crate::deadline::{Activity, Deadline};
 use crate::endpoints::{Endpoint, InFlight};
+use crate::lease::Lease;
 use crate::message::Decoder;
 use crate::message::head::{self, Framing, Refused, Request, Response, Rewrite, Rules};
 use crate::policy::breaker::Evidence;
 use crate::policy::retry::Proof;
 use crate::respond::Error;
-use crate::service::{Lease, Service};
+use crate::service::Service;
 use crate::stream::{Buffer, Reader, Stream, Writer};
 
 /// A response's head; larger is not trusted.
@@ -210,10 +211,10 @@ pub(super) async fn attempt(
     let host = (config.host == HostHeader::Rewrite).then_some(&*endpoint.target.host);
     let start = |out: &mut Vec<u8>| request.encode(out, host, &endpoint.target.prefix);
     upload.out.get_mut().start(start);
-    lease.is_light &= upload.size() <= TAKEN_AT_ONCE;
+    lease.carrier.is_light &= upload.size() <= TAKEN_AT_ONCE;
     let progress = Progress {
         host,
-        is_taken_at_once: lease.is_light,
+        is_taken_at_once: lease.carrier.is_light,
         ..Progress::new(
             request,
             &upload.out,
@@ -225,7 +226,7 @@ pub(super) async fn attempt(
     };
     let response_limit = progress.response_limit;
     let (mut client_read, mut client_write) = client.split();
-    let (mut server_read, mut server_write) = lease.stream.split();
+    let (mut server_read, mut server_write) = lease.carrier.stream.split();
     let body = Body {
         buffer: input,
         decoder: &mut upload.decoder,

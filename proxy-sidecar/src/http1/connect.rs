@@ -2,9 +2,10 @@
 
 use super::exchange::{answer_and_close, write};
 use super::next::{Next, Tunnel};
+use crate::lease::Lease;
 use crate::message::head::Request;
 use crate::respond::Error;
-use crate::service::{Lease, Service};
+use crate::service::Service;
 use crate::stream::{Buffer, Stream};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -26,7 +27,7 @@ pub(super) async fn connect(client: &mut Stream, service: &Service, request: &Re
     }
     Next::Tunnel(Box::new(Tunnel {
         endpoint: lease.endpoint,
-        server: lease.stream,
+        server: lease.carrier.stream,
         early: Buffer::new(),
     }))
 }

@@ -8,9 +8,8 @@ use tokio::io::AsyncWriteExt as _;
 use super::attempt::{Outcome, Upload, attempt};
 use super::connect::connect;
 use super::next::{Next, Tunnel};
-use super::outgoing::KEPT;
 use crate::deadline::Deadline;
-use crate::exchange::{Exchange, Verdict};
+use crate::exchange::{Exchange, KEPT, Verdict};
 use crate::message::head::{Framing, Request};
 use crate::respond::Error;
 use crate::service::Service;
@@ -77,7 +76,7 @@ async fn serve(asked: &mut Asked) -> Next {
             Outcome::Upgraded(early) => {
                 return Next::Tunnel(Box::new(Tunnel {
                     endpoint: lease.endpoint,
-                    server: lease.stream,
+                    server: lease.carrier.stream,
                     early,
                 }));
             }

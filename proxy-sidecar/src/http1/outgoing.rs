@@ -8,12 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite as _;
 
+use crate::exchange::KEPT;
 use crate::stream::{Scratch, Writer};
 
 /// More than this is not copied to be written together with what is before it.
 const GATHERED: usize = 4 << 10;
-/// Of what was sent, so much is kept at most until the endpoint answers.
-pub(super) const KEPT: usize = 64 << 10;
 
 /// Bytes to be written, and those that were.
 #[derive(Debug)]

@@ -42,7 +42,12 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
         Err(error) => return tell(&mut client, service, &error).await,
     };
     let mut answer = Buffer::new();
-    let beginning = begin(&mut client, &mut lease.stream, service, (&mut early, &mut answer));
+    let beginning = begin(
+        &mut client,
+        &mut lease.carrier.stream,
+        service,
+        (&mut early, &mut answer),
+    );
     let begun = tokio::select! {
         begun = timeout(idle, beginning) => begun,
         () = lease.endpoint.barred() => Ok(Err(Unbegun::Unfit)),
@@ -50,7 +55,7 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
     let end = match begun {
         Ok(Ok(())) => {
             let (early, mut deadline) = ((early, answer), Deadline::new());
-            let streams = (&mut client, &mut lease.stream);
+            let streams = (&mut client, &mut lease.carrier.stream);
             let end = tunnel::run_until(lease.endpoint.barred(), streams, early, &mut deadline, idle).await;
             return service.tunnel_ended(end);
         }
@@ -65,7 +70,7 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
         Err(_) => tunnel::End::Idle,
     };
     client.reset();
-    lease.stream.reset();
+    lease.carrier.stream.reset();
     service.tunnel_ended(end);
 }
 
@@ -73,7 +78,7 @@ pub(super) async fn carry(mut client: Stream, service: &Rc<Service>) {
 async fn greet(client: &mut Stream, service: &Service, early: &mut Buffer) -> io::Result<bool> {
     match service.config.protocol {
         Protocol::Postgres => postgres::greet(client, early).await,
-        Protocol::Http | Protocol::Tcp => Ok(true),
+        Protocol::Http | Protocol::Http2 | Protocol::Tcp => Ok(true),
     }
 }
 
@@ -86,7 +91,7 @@ async fn begin(
 ) -> Result<(), Unbegun> {
     match service.config.protocol {
         Protocol::Postgres => postgres::begin(client, server, early, answer).await,
-        Protocol::Http | Protocol::Tcp => Ok(()),
+        Protocol::Http | Protocol::Http2 | Protocol::Tcp => Ok(()),
     }
 }
 

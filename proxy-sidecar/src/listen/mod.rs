@@ -14,6 +14,7 @@ use tokio::time;
 
 use crate::config::Protocol;
 use crate::http1::{self, Asked, Next};
+use crate::http2;
 use crate::respond::Error;
 use crate::service::Service;
 use crate::slots::Slots;
@@ -85,6 +86,7 @@ async fn admit<F: Future<Output = (Asked, Next)>>(
     };
     match service.config.protocol {
         Protocol::Http => http1::serve(client, Rc::clone(&service), stop, quiet, &exchanges).await,
+        Protocol::Http2 => Box::pin(http2::serve(client, Rc::clone(&service), stop, quiet)).await,
         Protocol::Tcp | Protocol::Postgres => Box::pin(carry::carry(client, &service)).await,
     }
 }
@@ -101,6 +103,6 @@ async fn refuse(client: &mut Stream, service: &Service) {
     let error = Error::MaxConnections(service.config.max_connections);
     match service.config.protocol {
         Protocol::Http => http1::refuse(client, service, &error).await,
-        Protocol::Tcp | Protocol::Postgres => Box::pin(carry::refuse(client, service, &error)).await,
+        Protocol::Http2 | Protocol::Tcp | Protocol::Postgres => Box::pin(carry::refuse(client, service, &error)).await,
     }
 }

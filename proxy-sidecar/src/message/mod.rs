@@ -1,6 +1,7 @@
-//! Messages of HTTP/1.1 as bytes: what their heads mean, and where their bodies end. No I/O.
+//! Messages: what their heads mean, and of HTTP/1.1, which are bytes, where their bodies end. No I/O.
 
 mod body;
 pub(crate) mod head;
+pub(crate) mod http2;
 
 pub(crate) use body::{Decoder, Malformed, Step};

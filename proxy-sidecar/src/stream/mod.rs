@@ -136,6 +136,12 @@ impl Stream {
         matches!(self.look(), Look::Ended | Look::Wrong)
     }
 
+    /// The first of what has come, which is there to be read after it. Of an encrypted one, what that is encrypted.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        let (count, _) = rustix::net::recv(self.socket(), into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+        Ok(count)
+    }
+
     /// Between two requests: if it ends here, it ends in order.
     pub(crate) fn rest(&self, rests: bool) {
         if let Self::Tls(session) = self {
@@ -166,6 +172,19 @@ impl Stream {
         };
         if let Err(error) = set() {
             tracing::debug!(%error, "cannot set keepalive");
+        }
+    }
+
+    /// See [`Writer::acknowledged_within`].
+    pub(crate) fn acknowledged_within(&self, limit: Duration) {
+        acknowledged_within(self.socket(), Some(limit));
+    }
+
+    /// Of an encrypted one: what was agreed to speak in it.
+    pub(crate) fn alpn(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(session) => session.alpn(),
         }
     }
 
@@ -253,6 +272,39 @@ fn acknowledged_within(socket: &TcpStream, limit: Option<Duration>) {
     let millis = limit.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
     if let Err(error) = sockopt::set_tcp_user_timeout(socket, millis) {
         tracing::debug!(%error, "cannot limit how long a peer may be away");
+    }
+}
+
+/// For a library that owns the connection.
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().split().0).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().split().1).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().split().1).poll_write_vectored(context, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().split().1).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().split().1).poll_shutdown(context)
     }
 }
 

@@ -58,6 +58,10 @@ impl Session {
         &self.socket
     }
 
+    pub(super) fn alpn(&self) -> Option<Vec<u8>> {
+        self.records.borrow().alpn_protocol().map(<[u8]>::to_vec)
+    }
+
     pub(super) fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
         let records = &self.records;
         let (read, write) = self.socket.split();

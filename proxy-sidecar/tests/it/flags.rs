@@ -41,7 +41,7 @@ fn all_mistakes_are_told_at_once() {
     for told in [
         "7 mistakes",
         "--listen: \"9200\"",
-        "--to: \"ftp://a:443\" is not valid: the scheme \"ftp\" is not one of http, https, tcp, tls, postgres",
+        "--to: \"ftp://a:443\" is not valid: the scheme \"ftp\" is not one of http, https, h2c, h2, grpc, grpcs, tcp, tls, postgres",
         "--to: \"http://b/path?query\" is not valid: it has a query",
         "--to: \"http://u@c\" is not valid: it carries user information",
         "--retries: \"11\"",

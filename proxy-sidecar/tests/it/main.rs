@@ -12,6 +12,7 @@ mod failover;
 mod flags;
 mod health;
 mod http;
+mod http2;
 mod limits;
 mod postgres;
 mod smuggling;

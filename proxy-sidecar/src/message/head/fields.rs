@@ -30,8 +30,25 @@ const NOT_IN_TRAILERS: [&str; 8] = [
 ];
 
 pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
-    let among = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-    among(&HOP_BY_HOP) || among(&NOT_IN_TRAILERS)
+    is_hop_by_hop(name) || is_among(&NOT_IN_TRAILERS, name)
+}
+
+pub(crate) fn is_hop_by_hop(name: &str) -> bool {
+    is_among(&HOP_BY_HOP, name)
+}
+
+fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Of an authority, without user information. RFC 3986, section 3.2.
+pub(crate) fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(&byte)
+}
+
+/// Sending such a request twice means the same as sending it once. RFC 9110, section 9.2.2.
+pub(crate) fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 
 pub(super) fn named<'h>(headers: &'h [Header<'h>], name: &str) -> impl Iterator<Item = &'h [u8]> {
@@ -78,9 +95,8 @@ pub(super) fn lengths(headers: &[Header<'_>], may_repeat: bool) -> Result<(Optio
 /// written anew.
 pub(super) fn forward(headers: &[Header<'_>], out: &mut Vec<u8>, also_dropped: &[&str], rewrite: Option<&Rewrite<'_>>) {
     for header in headers {
-        let dropped = |names: &[&str]| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
-        if dropped(&HOP_BY_HOP)
-            || dropped(also_dropped)
+        if is_hop_by_hop(header.name)
+            || is_among(also_dropped, header.name)
             || tokens(headers, "connection").any(|t| t.eq_ignore_ascii_case(header.name.as_bytes()))
         {
             continue;

@@ -16,7 +16,7 @@ pub(crate) enum HashBy {
 
 impl HashBy {
     /// The first one, if the request has it.
-    pub(super) fn of(&self, headers: &[Header<'_>], path: &str) -> Option<Key> {
+    pub(crate) fn of(&self, headers: &[Header<'_>], path: &str) -> Option<Key> {
         let value = match self {
             Self::Header(name) => named(headers, name).next(),
             Self::Cookie(name) => cookie(headers, name),

@@ -9,7 +9,7 @@ mod request;
 mod response;
 mod rewrite;
 
-pub(crate) use fields::is_forbidden_trailer;
+pub(crate) use fields::{is_forbidden_trailer, is_hop_by_hop, is_host_byte, is_idempotent};
 pub(crate) use key::HashBy;
 pub(crate) use request::Request;
 pub(crate) use response::Response;
@@ -72,6 +72,14 @@ pub(crate) enum Refused {
     HostMismatch,
     #[error("CONNECT with a body")]
     ConnectWithBody,
+    #[error(
+        "it is HTTP/2, and this service speaks HTTP/1.1; its endpoints would have to be h2c://, h2://, grpc:// or grpcs://"
+    )]
+    NotHttp1,
+    #[error("it is not HTTP/2 from the first byte (prior knowledge), which this service speaks, as its endpoints do")]
+    NotHttp2,
+    #[error("CONNECT in HTTP/2")]
+    ConnectInStream,
 }
 
 /// The length of the head in `data`, once it is complete. Refuses line ends that parsers disagree about, unless they are allowed.

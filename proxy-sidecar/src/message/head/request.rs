@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use httparse::{EMPTY_HEADER, Header};
 
-use super::fields::{announce, field, forward, has_token, lengths, named, tokens};
+use super::fields::{announce, field, forward, has_token, is_host_byte, is_idempotent, lengths, named, tokens};
 use super::{Framing, MAX_FIELDS, Refused, Rules};
 use crate::policy::balance::Key;
 use crate::stream::Scratch;
@@ -39,6 +39,9 @@ pub(crate) struct Request {
 impl Request {
     /// Understands a complete head, or says why not.
     pub(crate) fn parse(head: &[u8], rules: &Rules) -> Result<Self, Refused> {
+        if head.starts_with(b"PRI * HTTP/2.0\r\n") {
+            return Err(Refused::NotHttp1);
+        }
         let mut headers = [EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut headers);
         match parsed.parse(head) {
@@ -106,7 +109,7 @@ impl Request {
         Ok(Self {
             framing,
             is_head: method == "HEAD",
-            idempotent: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"),
+            idempotent: is_idempotent(method),
             is_http11,
             keep_alive: is_http11 && !has_token(headers, "connection", "close"),
             upgrade,
@@ -199,10 +202,6 @@ fn host<'h>(headers: &'h [Header<'h>], is_http11: bool) -> Result<&'h [u8], Refu
         (None, _) if !is_http11 => Ok(b""),
         _ => Err(Refused::HostCount),
     }
-}
-
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(&byte)
 }
 
 /// The authority of an absolute target, and the path with its query.

@@ -14,8 +14,14 @@ pub(crate) struct Rewrite<'r> {
 }
 
 impl Rewrite<'_> {
+    /// Does the field `name` tell of addresses?
+    pub(crate) fn concerns(&self, name: &str) -> bool {
+        let names = ["location", "content-location", "set-cookie"];
+        names.iter().any(|known| name.eq_ignore_ascii_case(known))
+    }
+
     /// Appends `value` of the field `name`, rewritten if it is one that tells of addresses.
-    pub(super) fn field(&self, name: &str, value: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn field(&self, name: &str, value: &[u8], out: &mut Vec<u8>) {
         if name.eq_ignore_ascii_case("location") || name.eq_ignore_ascii_case("content-location") {
             self.location(value, out);
         } else if name.eq_ignore_ascii_case("set-cookie") {

@@ -1,0 +1,155 @@
+//! Connections to one endpoint that carry many requests at once.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::respond::Reason;
+
+/// All that one endpoint has.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    open: RefCell<Vec<Rc<Connection>>>,
+    opens: Cell<bool>,
+    /// When a connection could not be opened last, and why.
+    failure: RefCell<Option<(Instant, Reason, String)>>,
+    /// There is another connection, or room on one.
+    changed: Notify,
+}
+
+/// A connection, and how much of it is in use.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    send: SendRequest<Bytes>,
+    streams: Cell<usize>,
+    has_served: Cell<bool>,
+    blamed: Cell<bool>,
+    idle_since: Cell<Instant>,
+    /// It takes no more requests then: a cluster that has grown gets its share of the load only by new connections.
+    retires: Instant,
+}
+
+/// Room for one request on a connection, while it lives.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    connection: Rc<Connection>,
+    shared: Rc<Shared>,
+    /// To begin the request with.
+    pub(crate) send: SendRequest<Bytes>,
+}
+
+/// The right to open a connection, while it lives: those who wait for one would else open one each.
+#[derive(Debug)]
+pub(crate) struct Opening(Rc<Shared>);
+
+impl Connection {
+    pub(crate) fn new(send: SendRequest<Bytes>, retires: Instant) -> Self {
+        Self {
+            send,
+            streams: Cell::new(0),
+            has_served: Cell::new(false),
+            blamed: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
+            retires,
+        }
+    }
+
+    /// It has not ended, the endpoint has not said that it will, and it is not old.
+    fn is_usable(&self, now: Instant) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        now < self.retires && !matches!(self.send.clone().poll_ready(&mut context), Poll::Ready(Err(_)))
+    }
+
+    /// As far as the endpoint allows it.
+    fn has_room(&self) -> bool {
+        self.streams.get() < self.send.current_max_send_streams()
+    }
+}
+
+impl Shared {
+    /// Room on a connection, and whether that has served a request before. What is of no use any more is let go: it ends with its last request.
+    pub(crate) fn take(self: &Rc<Self>) -> Option<(Slot, bool)> {
+        let now = Instant::now();
+        let mut open = self.open.borrow_mut();
+        open.retain(|connection| connection.is_usable(now));
+        let connection = open.iter().find(|connection| connection.has_room())?;
+        connection.streams.set(connection.streams.get() + 1);
+        let slot = Slot {
+            connection: Rc::clone(connection),
+            shared: Rc::clone(self),
+            send: connection.send.clone(),
+        };
+        Some((slot, connection.has_served.replace(true)))
+    }
+
+    pub(crate) fn add(&self, connection: Connection) {
+        self.open.borrow_mut().push(Rc::new(connection));
+        self.changed.notify_waiters();
+    }
+
+    /// None while another connection is being opened.
+    pub(crate) fn opening(self: &Rc<Self>) -> Option<Opening> {
+        (!self.opens.replace(true)).then(|| Opening(Rc::clone(self)))
+    }
+
+    /// There is no connection.
+    pub(crate) fn failed(&self, reason: Reason, why: String) {
+        self.failure.replace(Some((Instant::now(), reason, why)));
+    }
+
+    /// Why there is no connection, for who has waited for one since then.
+    pub(crate) fn failed_since(&self, began: Instant) -> Option<(Reason, String)> {
+        let failure = self.failure.borrow();
+        let (at, reason, why) = failure.as_ref()?;
+        (*at >= began).then(|| (*reason, why.clone()))
+    }
+
+    /// Waits until it is worth its while to ask again.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Closes what nobody has used for `idle`.
+    pub(crate) fn sweep(&self, now: Instant, idle: Duration) {
+        let is_needed =
+            |connection: &Connection| connection.streams.get() > 0 || now - connection.idle_since.get() < idle;
+        self.open
+            .borrow_mut()
+            .retain(|connection| is_needed(connection) && connection.is_usable(now));
+    }
+
+    /// No more requests on any of them.
+    pub(crate) fn clear(&self) {
+        self.open.borrow_mut().clear();
+    }
+}
+
+impl Slot {
+    /// True once a connection: if it breaks, that is one failure, however many requests it carries.
+    pub(crate) fn may_blame(&self) -> bool {
+        !self.connection.blamed.replace(true)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Self { connection, shared, .. } = self;
+        connection.streams.set(connection.streams.get() - 1);
+        connection.idle_since.set(Instant::now());
+        // One of those who wait, for one place.
+        shared.changed.notify_one();
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.opens.set(false);
+        self.0.changed.notify_waiters();
+    }
+}
