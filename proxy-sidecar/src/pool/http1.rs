@@ -22,7 +22,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) stream: Stream,
-    /// See [`Lease`](crate::service::Lease).
+    /// It has carried nothing that its endpoint may not have read yet.
     pub(crate) is_light: bool,
     /// It is old then: a cluster that has grown gets its share of the load only by new connections.
     pub(crate) retires: Instant,
