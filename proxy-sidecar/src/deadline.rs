@@ -1,6 +1,6 @@
 //! One timer a connection, moved lazily: setting a later deadline costs a store, not a timer operation.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -62,6 +62,50 @@ impl Deadline {
         }
         self.sleep.as_mut().await;
         false
+    }
+}
+
+/// Timers for what comes and goes often: one that is new wakes the runtime's driver by a system call, one that is used again and moved to a
+/// later time does not.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines(RefCell<Vec<Deadline>>);
+
+/// A timer on loan.
+#[derive(Debug)]
+pub(crate) struct Borrowed<'d> {
+    from: &'d Deadlines,
+    deadline: Option<Deadline>,
+}
+
+/// Timers that are kept.
+const KEPT: usize = 128;
+
+impl Deadlines {
+    pub(crate) fn borrow(&self) -> Borrowed<'_> {
+        let deadline = self.0.borrow_mut().pop().unwrap_or_else(Deadline::new);
+        Borrowed {
+            from: self,
+            deadline: Some(deadline),
+        }
+    }
+}
+
+impl Borrowed<'_> {
+    /// See [`Deadline::is_idle`].
+    pub(crate) async fn is_idle(&mut self, activity: &Activity, tick: Duration) -> bool {
+        match &mut self.deadline {
+            Some(deadline) => deadline.is_idle(activity, tick).await,
+            None => unreachable!("it goes back when this ends"),
+        }
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let mut kept = self.from.0.borrow_mut();
+        if kept.len() < KEPT {
+            kept.extend(self.deadline.take());
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::balancer::Balancer;
 use crate::config::{Protocol, ServiceConfig};
+use crate::deadline::Deadlines;
 use crate::dial::{Dial, DialError, Event, Link, Race, Use};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
 use crate::exchange::Exchange;
@@ -17,8 +18,8 @@ use crate::lease::Lease;
 use crate::metrics::ServiceMetrics;
 use crate::policy::breaker::{Evidence, Standing};
 use crate::policy::budget::RetryBudget;
-use crate::pool::{Connection, Kept, Opening, Slot};
-use crate::respond::Error;
+use crate::pool::{Connection, Kept, Opening, Shared, Slot};
+use crate::respond::{Error, Reason};
 use crate::stream::Stream;
 use crate::tunnel;
 
@@ -40,8 +41,8 @@ pub(crate) struct Service {
     pub(crate) budget: RetryBudget,
     /// Of clients.
     pub(crate) places: Semaphore,
-    /// Requests under way hold buffers; this bounds them.
-    pub(crate) turns: Semaphore,
+    /// Requests under way hold buffers; this bounds them, but for what HTTP/2 lets a client send ahead.
+    turns: Semaphore,
     cluster: Cluster,
     /// Where a `CONNECT` may lead, each a cluster of its own.
     connects: Vec<Rc<Self>>,
@@ -50,6 +51,8 @@ pub(crate) struct Service {
     /// Connections that nobody waits for any more, or nobody yet.
     background: TaskTracker,
     balancer: Balancer,
+    /// Of requests.
+    pub(crate) deadlines: Deadlines,
     told_at: Cell<Option<Instant>>,
     told_full_at: Cell<Option<Instant>>,
 }
@@ -78,6 +81,7 @@ impl Service {
             news: Notify::new(),
             background: TaskTracker::new(),
             balancer,
+            deadlines: Deadlines::default(),
             told_at: Cell::new(None),
             told_full_at: Cell::new(None),
         })
@@ -114,6 +118,8 @@ impl Service {
             self.resolved().await?;
         }
         let (mut began, mut waits_until) = (Instant::now(), None);
+        let gives_up = began + self.config.times.response;
+        let mut woken: Option<Rc<Shared>> = None;
         loop {
             let endpoint = match self.pick(exchange, &Race::new()) {
                 Some(endpoint) => endpoint,
@@ -125,6 +131,10 @@ impl Service {
             };
             let shared = Rc::clone(&endpoint.shared);
             if let Some((slot, reused)) = shared.take() {
+                // The place that it was woken for is another one's.
+                if let Some(woken) = woken.filter(|woken| !Rc::ptr_eq(woken, &shared)) {
+                    woken.wake_one();
+                }
                 if !reused && !endpoint.is_probe() {
                     self.balancer.stay_with(&endpoint);
                 }
@@ -134,12 +144,28 @@ impl Service {
                 exchange.unreached(endpoint.id, &endpoint.label, reason, &why);
                 continue;
             }
+            if Instant::now() >= gives_up {
+                let why = format!("all of its connections were full for {:?}", self.config.times.response);
+                exchange.unreached(endpoint.id, &endpoint.label, Reason::Unreachable, &why);
+                continue;
+            }
             if let Some(opening) = shared.opening() {
                 self.adopt(self.dial(endpoint), Some(opening));
             }
             // If that is late, another one is preferred by then.
-            drop(timeout(LATE, shared.changed()).await);
+            let changed = timeout(LATE, shared.changed()).await;
+            woken = changed.is_ok().then_some(shared);
         }
+    }
+
+    /// Waits for a request's turn as long as for a response.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        if let Ok(turn) = self.turns.try_acquire() {
+            return Ok(turn);
+        }
+        let turn = timeout(self.config.times.response, self.turns.acquire()).await;
+        let turn = turn.ok().and_then(Result::ok);
+        turn.ok_or(Error::MaxRequests(self.config.max_requests))
     }
 
     /// A new connection to some endpoint, for a tunnel. Nothing is sent before, so every endpoint may be tried.
@@ -293,8 +319,8 @@ impl Service {
             let Standing::Due { evidence, overdue } = due.standing() else {
                 continue;
             };
-            if evidence == Evidence::Unreachable {
-                // Whether it takes connections again costs nobody's time.
+            if evidence.is_refuted_by(self.config.protocol == Protocol::Http2) {
+                // Whether it takes connections again, and speaks on them, costs nobody's time.
                 if !Rc::ptr_eq(due, endpoint) && self.background.len() < MAX_BACKGROUND {
                     self.adopt(self.dial(InFlight::on(due)), None);
                 }
@@ -326,6 +352,10 @@ impl Service {
                         service.keep(&dial.endpoint, link);
                     }
                 }
+                // It may only not want another one.
+                Err(error) if dial.endpoint.shared.is_open() => {
+                    tracing::debug!(endpoint = dial.endpoint.label, %error, "no further connection");
+                }
                 Err(error) => {
                     failed(&dial, &error);
                     dial.endpoint.shared.failed(error.reason(), error.to_string());
@@ -336,7 +366,7 @@ impl Service {
     }
 
     fn connected(&self, endpoint: &InFlight, link: &Link) {
-        endpoint.connected();
+        endpoint.connected(link.has_spoken());
         if let Some(is_resumed) = link.is_resumed() {
             self.metrics.handshake(is_resumed);
         }

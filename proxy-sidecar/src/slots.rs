@@ -3,10 +3,11 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Free ones that are kept.
-const KEPT: usize = 64;
+const KEPT: usize = 128;
 
 type Slot<F> = Pin<Box<Option<F>>>;
 
@@ -19,8 +20,8 @@ pub(crate) struct Slots<A, F> {
 
 /// A future in its slot.
 #[derive(Debug)]
-pub(crate) struct Running<'s, A, F> {
-    slots: &'s Slots<A, F>,
+pub(crate) struct Running<A, F> {
+    slots: Rc<Slots<A, F>>,
     /// Empty once the future has ended.
     slot: Option<Slot<F>>,
 }
@@ -34,17 +35,17 @@ impl<A, F: Future> Slots<A, F> {
     }
 
     /// The future of these arguments.
-    pub(crate) fn run(&self, arguments: A) -> Running<'_, A, F> {
+    pub(crate) fn run(self: &Rc<Self>, arguments: A) -> Running<A, F> {
         let mut slot = self.free.borrow_mut().pop().unwrap_or_else(|| Box::pin(None));
         slot.set(Some((self.make)(arguments)));
         Running {
-            slots: self,
+            slots: Rc::clone(self),
             slot: Some(slot),
         }
     }
 }
 
-impl<A, F> Running<'_, A, F> {
+impl<A, F> Running<A, F> {
     fn leave(&mut self) {
         if let Some(mut slot) = self.slot.take() {
             slot.set(None);
@@ -56,7 +57,7 @@ impl<A, F> Running<'_, A, F> {
     }
 }
 
-impl<A, F: Future> Future for Running<'_, A, F> {
+impl<A, F: Future> Future for Running<A, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -72,7 +73,7 @@ impl<A, F: Future> Future for Running<'_, A, F> {
     }
 }
 
-impl<A, F> Drop for Running<'_, A, F> {
+impl<A, F> Drop for Running<A, F> {
     fn drop(&mut self) {
         self.leave();
     }
@@ -80,8 +81,6 @@ impl<A, F> Drop for Running<'_, A, F> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
 
     async fn double(number: Rc<u32>) -> u32 {
@@ -91,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slot_is_used_again_and_holds_nothing_in_between() {
-        let slots = Slots::new(double);
+        let slots = Rc::new(Slots::new(double));
         let number = Rc::new(21);
         for _ in 0..3 {
             assert_eq!(slots.run(Rc::clone(&number)).await, 42);
@@ -103,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn futures_at_the_same_time_have_slots_of_their_own() {
-        let slots = Slots::new(double);
+        let slots = Rc::new(Slots::new(double));
         let (one, two) = (slots.run(Rc::new(1)), slots.run(Rc::new(2)));
         assert_eq!((two.await, one.await), (4, 2));
         assert_eq!(slots.free.borrow().len(), 2);

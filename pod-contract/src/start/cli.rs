@@ -323,11 +323,7 @@ fn config_flag() -> Flag {
 /// The settings of every binary.
 fn shared() -> [Flag; 3] {
     [
-        setting::<Level>(
-            "log-level",
-            "LEVEL",
-            "error, warn, info, debug or trace [default: info]",
-        ),
+        setting::<Level>("log-level", "LEVEL", "error, warn, info or debug [default: info]"),
         setting::<Format>(
             "log-format",
             "FORMAT",

@@ -27,13 +27,12 @@ impl Word for Format {
 pub struct Level(LevelFilter);
 
 impl Word for Level {
-    const FORM: &'static str = "error, warn, info, debug or trace";
+    const FORM: &'static str = "error, warn, info or debug";
     const WORDS: &'static [(&'static str, Self)] = &[
         ("error", Self(LevelFilter::ERROR)),
         ("warn", Self(LevelFilter::WARN)),
         ("info", Self::INFO),
         ("debug", Self(LevelFilter::DEBUG)),
-        ("trace", Self(LevelFilter::TRACE)),
     ];
 }
 

@@ -18,8 +18,8 @@ h2c:// and h2:// for HTTP/2 without and in TLS, grpc:// and grpcs:// for the sam
 postgres:// for bytes of PostgreSQL, which asks for TLS in its own way. All endpoints of a service have the same, and the application speaks it too.
 A server in TLS is who its URL says by its certificate, or nothing goes to it. The application speaks plainly (PostgreSQL: sslmode=disable or prefer; HTTP/2: from the first byte).
 Each address of a name is an endpoint; names are asked for again as their answers expire, and when connections fail.
-A request is sent again when none of it was sent (any method), or when it is idempotent, at most 64 KiB of it were sent and no response had begun.
-A client that has only ended its direction gets its answer; whether it has left is told by a reset, or when something is written to it.
+A request is sent again when none of it was sent, or the endpoint says that it has not looked at it (any method), or when it is idempotent, at most 64 KiB of it were sent and no response had begun.
+A client of HTTP/1.1 that has only ended its direction gets its answer; whether it has left is told by a reset, or when something is written to it.
 
 Example:
   proxy-sidecar --listen 127.0.0.1:9200 --to http://es-1:9200,http://es-2:9200,http://es-3:9200
@@ -135,7 +135,7 @@ fn times() -> Vec<Flag> {
         setting::<Duration>(
             "connect-timeout",
             "DURATION",
-            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms, or 1s of a handshake; also for it to acknowledge a request of up to 4KiB that is not answered [default: 4s]",
+            "For one endpoint to accept a connection, TLS included; another one is tried beside it after 250ms, or 1s of a handshake; also for it to acknowledge a request of up to 4KiB that is not answered (HTTP/2: 20s) [default: 4s]",
         ),
         setting::<Duration>(
             "resolve-timeout",

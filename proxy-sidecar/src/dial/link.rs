@@ -30,6 +30,11 @@ pub(crate) enum Link {
 }
 
 impl Link {
+    /// The endpoint has said something on it.
+    pub(crate) fn has_spoken(&self) -> bool {
+        matches!(self, Self::Shared(..))
+    }
+
     pub(crate) fn is_resumed(&self) -> Option<bool> {
         match self {
             Self::Alone(stream) => stream.is_resumed(),
@@ -57,6 +62,9 @@ pub(super) async fn link(
         ));
     }
     match timeout(until - Instant::now(), http2::greet(stream, most)).await {
+        Ok(Ok(send)) if send.current_max_send_streams() == 0 => Err(DialError::Protocol(
+            "it allows no request (SETTINGS_MAX_CONCURRENT_STREAMS)".into(),
+        )),
         Ok(Ok(send)) => Ok(Link::Shared(send, is_resumed)),
         Ok(Err(error)) => Err(DialError::Protocol(format!("no HTTP/2: {error}"))),
         Err(_) => Err(DialError::Protocol(format!("no HTTP/2 within {within:?}"))),

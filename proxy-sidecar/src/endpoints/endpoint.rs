@@ -244,9 +244,9 @@ impl Endpoint {
         tracing::info!(endpoint = self.label, "endpoint is back");
     }
 
-    /// It took a connection, which says nothing of its answers.
-    pub(crate) fn connected(&self) {
-        if self.breaker.borrow_mut().connected() {
+    /// It took a connection, and has `spoken` on it or not; that says nothing of its answers.
+    pub(crate) fn connected(&self, spoken: bool) {
+        if self.breaker.borrow_mut().connected(spoken) {
             self.is_back();
         }
     }

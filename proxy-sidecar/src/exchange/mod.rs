@@ -134,7 +134,8 @@ impl Exchange {
         let Some(left) = self.retries.checked_sub(1) else {
             return over(error, false);
         };
-        if !budget.withdraw() {
+        // What it did not send is no load.
+        if failed.proof != Proof::NotSent && !budget.withdraw() {
             return over(error, true);
         }
         self.retries = left;
@@ -250,8 +251,22 @@ mod tests {
     fn the_budget_has_the_last_word() {
         let budget = RetryBudget::new();
         while budget.withdraw() {}
-        let verdict = Exchange::new(true, true, 2).failed(broke(1, true), &budget);
-        assert!(matches!(verdict, Verdict::Over { denied: true, .. }));
+        for (proof, is_denied) in [
+            (Proof::Ambiguous, true),
+            (Proof::Refused, true),
+            (Proof::NotSent, false),
+        ] {
+            let failed = Failed {
+                proof,
+                ..broke(1, true)
+            };
+            let verdict = Exchange::new(true, true, 2).failed(failed, &budget);
+            assert_eq!(
+                matches!(verdict, Verdict::Over { denied: true, .. }),
+                is_denied,
+                "{proof:?}"
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use pod_contract::metrics::Counted;
 use pod_contract::run::lifecycle::CancellationToken;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::SemaphorePermit;
 
 use super::exchange::Asked;
 use super::next::{Next, Tunnel};
@@ -28,7 +27,7 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
     service: Rc<Service>,
     stop: CancellationToken,
     quiet: Duration,
-    exchanges: &Slots<Asked, F>,
+    exchanges: &Rc<Slots<Asked, F>>,
 ) {
     let _counted = Counted::on(&service.metrics.connections);
     let mut deadline = Deadline::new();
@@ -39,11 +38,11 @@ pub(crate) async fn serve<F: Future<Output = (Asked, Next)>>(
             return;
         }
         // Its turn comes first: what waits is held by the client, not by us.
-        let turn = match turn(&service).await {
-            Some(turn) => turn,
+        let turn = match service.turn().await {
+            Ok(turn) => turn,
             // To see that a client has left takes no turn from those who ask.
-            None if input.is_empty() && client.has_ended() => return,
-            None => return refuse(&mut client, &service, &Error::MaxRequests(service.config.max_requests)).await,
+            Err(_) if input.is_empty() && client.has_ended() => return,
+            Err(error) => return refuse(&mut client, &service, &error).await,
         };
         if input.is_empty() {
             match input.fill_now(&mut client.split().0).await {
@@ -105,17 +104,6 @@ async fn pass(mut client: Stream, input: Buffer, mut tunnel: Tunnel, mut deadlin
     let streams = (&mut client, &mut tunnel.server);
     let end = tunnel::run_until(tunnel.endpoint.barred(), streams, early, &mut deadline, idle).await;
     service.tunnel_ended(end);
-}
-
-/// Waits for a request's turn as long as for a response.
-async fn turn(service: &Service) -> Option<SemaphorePermit<'_>> {
-    if let Ok(turn) = service.turns.try_acquire() {
-        return Some(turn);
-    }
-    tokio::time::timeout(service.config.times.response, service.turns.acquire())
-        .await
-        .ok()?
-        .ok()
 }
 
 /// An empty line after a request is no next one: RFC 9112, section 2.2.

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::StatusCode;
 use pod_contract::tls::explained;
 use tokio::time::Instant;
 
 use super::flow;
 use super::upload::{Broken, Upload};
 use crate::config::HostHeader;
-use crate::deadline::{Activity, Deadline};
+use crate::deadline::{Activity, Borrowed};
 use crate::endpoints::Endpoint;
 use crate::lease::Lease;
 use crate::message::head::Rewrite;
@@ -37,7 +38,7 @@ pub(super) enum Outcome {
     Complete,
     /// The client left, or has broken its request.
     ClientGone,
-    /// The endpoint failed after the response had begun, and this is left of it, unless it was reset.
+    /// The endpoint failed after the response had begun, and this is left of it.
     Cut {
         why: String,
         rest: Option<SendStream<Bytes>>,
@@ -88,7 +89,7 @@ pub(super) async fn attempt(
     respond: &mut SendResponse<Bytes>,
     lease: &mut Lease<Slot>,
     service: &Service,
-    deadline: &mut Deadline,
+    deadline: &mut Borrowed<'_>,
 ) -> Outcome {
     let config = &service.config;
     let target = &lease.endpoint.target;
@@ -125,12 +126,12 @@ pub(super) async fn attempt(
     if !is_uploading {
         progress.sent();
     }
+    let mut rest = None;
     let ended = {
-        let moved = || progress.activity.mark();
-        let mut uploading = pin!(upload.copy(&mut send, &moved));
+        let mut uploading = pin!(upload.copy(&mut send, &progress.activity, &progress.begun));
         let mut download = pin!(receive(
             response,
-            respond,
+            (respond, &mut rest),
             &rewrite,
             &lease.endpoint,
             service,
@@ -152,27 +153,35 @@ pub(super) async fn attempt(
             }
         }
     };
-    outcome(ended, lease, &progress, service)
+    outcome(ended, rest, lease, &progress, service)
 }
 
 /// How the response ended.
 enum Ended {
     Complete,
     ClientGone,
-    Cut(String, SendStream<Bytes>),
+    Cut(String),
     NoHead(h2::Error),
     /// It sends one interim response after the other.
     Endless,
+    /// It changes to another protocol.
+    Switches,
     /// Nothing moved for too long.
     Late,
 }
 
-fn outcome(ended: Ended, lease: &Lease<Slot>, progress: &Progress, service: &Service) -> Outcome {
+fn outcome(
+    ended: Ended,
+    rest: Option<SendStream<Bytes>>,
+    lease: &Lease<Slot>,
+    progress: &Progress,
+    service: &Service,
+) -> Outcome {
     let endpoint = &lease.endpoint;
     let idle = service.config.times.idle;
     match ended {
         Ended::Complete => Outcome::Complete,
-        Ended::Cut(why, rest) => Outcome::Cut { why, rest: Some(rest) },
+        Ended::Cut(why) => Outcome::Cut { why, rest },
         Ended::ClientGone => {
             if progress.uploaded.get() && !progress.begun.get() {
                 endpoint.kept_silent(progress.asked_at.get().elapsed());
@@ -184,14 +193,20 @@ fn outcome(ended: Ended, lease: &Lease<Slot>, progress: &Progress, service: &Ser
             format!("more than {MAX_INTERIMS} interim responses"),
             endpoint,
         )),
+        Ended::Switches => Outcome::Failed(untrusted("101, which HTTP/2 does not have".into(), endpoint)),
         Ended::Late if progress.begun.get() => Outcome::Cut {
             why: format!("nothing moved for {idle:?}"),
-            rest: None,
+            rest,
         },
-        Ended::Late if progress.uploaded.get() => Outcome::Failed(Failure {
+        Ended::Late if progress.activity.is_awaiting_input() => Outcome::BadRequest(Error::BodyTimeout(idle)),
+        Ended::Late => Outcome::Failed(Failure {
             error: Error::Timeout {
                 endpoint: endpoint.label.clone(),
-                after: progress.response_limit,
+                after: if progress.uploaded.get() {
+                    progress.response_limit
+                } else {
+                    idle
+                },
             },
             // It would be as slow elsewhere, unless it is this endpoint that is in doubt.
             proof: if progress.is_trying {
@@ -202,14 +217,13 @@ fn outcome(ended: Ended, lease: &Lease<Slot>, progress: &Progress, service: &Ser
             evidence: Some(Evidence::Silent),
             is_of_connection: false,
         }),
-        Ended::Late => Outcome::BadRequest(Error::BodyTimeout(idle)),
     }
 }
 
 /// Receives the response and sends it to the client.
 async fn receive(
     mut response: ResponseFuture,
-    respond: &mut SendResponse<Bytes>,
+    (respond, rest): (&mut SendResponse<Bytes>, &mut Option<SendStream<Bytes>>),
     rewrite: &Rewrite<'_>,
     endpoint: &Endpoint,
     service: &Service,
@@ -219,6 +233,8 @@ async fn receive(
     let response = loop {
         match next_head(&mut response, respond).await {
             Head::Final(response) => break response,
+            // There is none in HTTP/2: RFC 9113, section 8.6.
+            Head::Interim(interim) if interim.status() == StatusCode::SWITCHING_PROTOCOLS => return Ended::Switches,
             Head::Interim(interim) => {
                 interims += 1;
                 if interims > MAX_INTERIMS {
@@ -244,27 +260,27 @@ async fn receive(
     let ends = body.is_end_stream();
     match respond.send_response(http2::response(head, rewrite), ends) {
         Ok(_) if ends => Ended::Complete,
-        Ok(client) => copy(body, client, service, progress).await,
+        Ok(client) => copy(body, rest.insert(client), service, progress).await,
         Err(_) => Ended::ClientGone,
     }
 }
 
 /// The body of a response, and what follows it.
-async fn copy(mut body: RecvStream, mut client: SendStream<Bytes>, service: &Service, progress: &Progress) -> Ended {
+async fn copy(mut body: RecvStream, client: &mut SendStream<Bytes>, service: &Service, progress: &Progress) -> Ended {
     loop {
         let data = poll_fn(|context| match body.poll_data(context) {
-            Poll::Pending if flow::is_reset(&mut client, context) => Poll::Ready(Err(())),
+            Poll::Pending if flow::is_reset(client, context) => Poll::Ready(Err(())),
             data => data.map(Ok),
         });
         let data = match data.await {
             Ok(Some(Ok(data))) => data,
-            Ok(Some(Err(error))) => return Ended::Cut(reason(&error), client),
+            Ok(Some(Err(error))) => return Ended::Cut(reason(&error)),
             Ok(None) => break,
             Err(()) => return Ended::ClientGone,
         };
         progress.activity.mark();
         let (size, ends) = (data.len(), body.is_end_stream());
-        if flow::send(data, ends, &mut client).await.is_err() {
+        if flow::send(data, ends, client).await.is_err() {
             return Ended::ClientGone;
         }
         progress.activity.mark();
@@ -280,7 +296,7 @@ async fn copy(mut body: RecvStream, mut client: SendStream<Bytes>, service: &Ser
             client.send_trailers(http2::trailers(trailers))
         }
         Ok(None) => client.send_data(Bytes::new(), true),
-        Err(error) => return Ended::Cut(reason(&error), client),
+        Err(error) => return Ended::Cut(reason(&error)),
     };
     match sent {
         Ok(()) => Ended::Complete,
@@ -331,14 +347,15 @@ fn failed(error: &h2::Error, lease: &Lease<Slot>) -> Failure {
         let is_refused = error.reason() == Some(Reason::REFUSED_STREAM);
         return Failure {
             // Refused is what was not looked at: RFC 9113, section 8.7.
-            proof: if is_refused { Proof::NotSent } else { Proof::Ambiguous },
+            proof: if is_refused { Proof::Refused } else { Proof::Ambiguous },
             // It is there, and does not like this request.
             evidence: None,
             is_of_connection: false,
             error: broken_off(reason(error), endpoint),
         };
     }
-    if error.is_library() {
+    // One of its connection fails all that it carries.
+    if error.is_reset() && error.is_library() {
         return untrusted(reason(error), endpoint);
     }
     Failure {

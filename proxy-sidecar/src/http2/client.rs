@@ -1,5 +1,7 @@
 //! Towards an endpoint.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use h2::Ping;
 use h2::client::{Builder, SendRequest};
 use tokio::task::spawn_local;
 
+use super::batch::Batch;
 use super::{STREAM_WINDOW, connection_window};
 use crate::stream::Stream;
 
@@ -32,7 +35,9 @@ pub(crate) async fn greet(stream: Stream, most: usize) -> Result<SendRequest<Byt
     let pings = connection.ping_pong();
     // It ends when nobody needs it any more, or with its peer, which those who use it see.
     let driven = spawn_local(async move {
-        if let Err(error) = connection.await {
+        let (mut batch, mut connection) = (Batch::default(), pin!(connection));
+        let ended = poll_fn(|context| batch.poll(context, |context| connection.as_mut().poll(context)));
+        if let Err(error) = ended.await {
             tracing::debug!(%error, "a connection to an endpoint has ended");
         }
     });

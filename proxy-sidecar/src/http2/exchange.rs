@@ -6,40 +6,58 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use pod_contract::metrics::Counted;
-use tokio::time::timeout;
 
 use super::answer::{self, Form};
 use super::attempt::{Failure, Outcome, attempt};
 use super::upload::Upload;
-use crate::deadline::Deadline;
-use crate::exchange::{Exchange, KEPT, Verdict};
+use crate::exchange::{Exchange, Failed, KEPT, Verdict};
 use crate::message::http2::Request;
 use crate::respond::Error;
 use crate::service::Service;
 
+/// A request, with all that it takes to serve it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) request: http::Request<RecvStream>,
+    pub(super) respond: SendResponse<Bytes>,
+    pub(super) service: Rc<Service>,
+}
+
 /// Sends the request, and its response back.
-pub(super) async fn exchange(asked: http::Request<RecvStream>, mut respond: SendResponse<Bytes>, service: Rc<Service>) {
-    let _under_way = Counted::on(&service.metrics.under_way);
-    let (head, body) = asked.into_parts();
-    let form = Form::of(&head);
-    let request = match Request::understand(head, &service.config.rules) {
-        Ok(request) => request,
-        Err(refused) => return answer::error(&refused.into(), &mut respond, form, &service),
-    };
-    let turn = match service.turns.try_acquire() {
-        Ok(turn) => Ok(turn),
-        Err(_) => timeout(service.config.times.response, service.turns.acquire())
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(()),
-    };
-    let served = match turn {
-        Ok(_turn) => serve(&request, body, &mut respond, form, &service).await,
-        Err(()) => Err(Error::MaxRequests(service.config.max_requests)),
-    };
-    if let Err(error) = served {
-        answer::error(&error, &mut respond, form, &service);
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an argument of an async function takes its memory twice"
+)]
+pub(crate) fn exchange(call: Call) -> impl Future<Output = ()> {
+    async move {
+        let Call {
+            request: asked,
+            mut respond,
+            service,
+        } = call;
+        let _under_way = Counted::on(&service.metrics.under_way);
+        let (head, body) = asked.into_parts();
+        let form = Form::of(&head);
+        let request = match Request::understand(head, &service.config.rules) {
+            Ok(request) => request,
+            Err(refused) => return answer::error(&refused.into(), &mut respond, form, &service),
+        };
+        let turn = tokio::select! {
+            biased;
+            // One that has left must not take the turn of one that has not.
+            () = answer::client_left(&mut respond) => {
+                service.metrics.aborted.inc();
+                return;
+            }
+            turn = service.turn() => turn,
+        };
+        let served = match turn {
+            Ok(_turn) => serve(&request, body, &mut respond, form, &service).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            answer::error(&error, &mut respond, form, &service);
+        }
     }
 }
 
@@ -57,15 +75,16 @@ async fn serve(
     let mut exchange = Exchange::new(request.idempotent, is_small, retries);
     exchange.key = request.key;
     let mut upload = Upload::new(body);
-    let mut deadline = Deadline::new();
+    let mut deadline = service.deadlines.borrow();
+    let mut was_excused = false;
     loop {
         let leased = tokio::select! {
             biased;
-            leased = service.lease_shared(&mut exchange) => leased,
             () = answer::client_left(respond) => {
                 service.metrics.aborted.inc();
                 return Ok(());
             }
+            leased = service.lease_shared(&mut exchange) => leased,
         };
         let mut lease = leased?;
         match attempt(request, &mut upload, respond, &mut lease, service, &mut deadline).await {
@@ -91,8 +110,12 @@ async fn serve(
                 if let Some(evidence) = evidence {
                     lease.failed(evidence, &error);
                 }
-                lease.reused = is_of_connection;
-                match exchange.failed(lease.failure(upload.can_repeat(), proof, error), &service.budget) {
+                let failure = Failed {
+                    // Once. One that goes away each time is not the one to stay with.
+                    reused: is_of_connection && !std::mem::replace(&mut was_excused, true),
+                    ..lease.failure(upload.can_repeat(), proof, error)
+                };
+                match exchange.failed(failure, &service.budget) {
                     Verdict::Again => service.metrics.retries.inc(),
                     Verdict::Over { error, denied } => {
                         if denied {

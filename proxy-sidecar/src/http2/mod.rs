@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod batch;
 mod client;
 mod exchange;
 mod flow;
@@ -9,6 +10,7 @@ mod server;
 mod upload;
 
 pub(crate) use client::greet;
+pub(crate) use exchange::{Call, exchange};
 pub(crate) use server::serve;
 
 /// What one request or response may have on its way before its reader has taken it, in bytes.

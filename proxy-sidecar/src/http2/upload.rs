@@ -1,10 +1,13 @@
 //! A request's body on its way out, through all its tries: what one try has read of it, the next one does not find with the client.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 
 use super::flow;
+use crate::deadline::Activity;
 use crate::exchange::KEPT;
 use crate::message::http2::trailers;
 
@@ -12,10 +15,8 @@ use crate::message::http2::trailers;
 #[derive(Debug)]
 pub(super) struct Upload {
     body: RecvStream,
-    /// To be sent again, if all of it is there.
-    kept: Vec<Bytes>,
-    /// Bytes in `kept`.
-    size: usize,
+    /// To be sent again, if all of it is there. A copy: a part of what the codec has read would hold all of that.
+    kept: Vec<u8>,
     keeps: bool,
     trailers: Option<HeaderMap>,
     is_read: bool,
@@ -38,7 +39,6 @@ impl Upload {
             is_read: body.is_end_stream(),
             body,
             kept: Vec::new(),
-            size: 0,
             keeps: true,
             trailers: None,
             unacknowledged: 0,
@@ -61,17 +61,27 @@ impl Upload {
         self.kept = Vec::new();
     }
 
-    /// Sends all of it; `moved` is told of each part.
-    pub(super) async fn copy(&mut self, to: &mut SendStream<Bytes>, moved: &impl Fn()) -> Result<(), Broken> {
-        let again = self.kept.clone();
-        let last = again.len();
-        for (number, data) in again.into_iter().enumerate() {
-            let ends = self.is_read && self.trailers.is_none() && number + 1 == last;
-            flow::send(data, ends, to).await.map_err(|_| Broken::Endpoint)?;
+    /// Sends all of it. Nothing is kept any more once the response has `begun`.
+    pub(super) async fn copy(
+        &mut self,
+        to: &mut SendStream<Bytes>,
+        activity: &Activity,
+        begun: &Cell<bool>,
+    ) -> Result<(), Broken> {
+        if !self.kept.is_empty() {
+            let again = Bytes::copy_from_slice(&self.kept);
+            let ends = self.is_read && self.trailers.is_none();
+            flow::send(again, ends, to).await.map_err(|_| Broken::Endpoint)?;
         }
         self.acknowledge();
         while !self.is_read {
-            match self.body.data().await {
+            if begun.get() {
+                self.forget();
+            }
+            activity.await_input(true);
+            let data = self.body.data().await;
+            activity.await_input(false);
+            match data {
                 Some(Ok(data)) => {
                     self.is_read = self.body.is_end_stream();
                     self.unacknowledged += data.len();
@@ -88,7 +98,7 @@ impl Upload {
                     }
                 }
             }
-            moved();
+            activity.mark();
         }
         if let Some(trailers) = &self.trailers {
             to.send_trailers(trailers.clone()).map_err(|_| Broken::Endpoint)?;
@@ -97,11 +107,10 @@ impl Upload {
     }
 
     fn keep(&mut self, data: &Bytes) {
-        self.size += data.len();
-        if self.size > KEPT {
+        if self.kept.len() + data.len() > KEPT {
             self.forget();
         } else if self.keeps {
-            self.kept.push(data.clone());
+            self.kept.extend_from_slice(data);
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time;
 
 use crate::config::Protocol;
 use crate::http1::{self, Asked, Next};
-use crate::http2;
+use crate::http2::{self, Call};
 use crate::respond::Error;
 use crate::service::Service;
 use crate::slots::Slots;
@@ -31,10 +31,16 @@ const WAIT: Duration = Duration::from_secs(1);
 /// While stopping, whether the application has become quiet is looked at so often.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
+type Exchanges<F> = Rc<Slots<Asked, F>>;
+type Calls<F> = Rc<Slots<Call, F>>;
+
 /// Takes clients, each as a task of its own. After `stop` it goes on until all services are quiet.
 pub(crate) async fn accept(listener: TcpListener, service: Rc<Service>, stop: CancellationToken, quiet: Rc<Quiet>) {
     let mut clients = JoinSet::new();
-    let exchanges = Rc::new(Slots::new(http1::exchange));
+    let (exchanges, calls) = (
+        Rc::new(Slots::new(http1::exchange)),
+        Rc::new(Slots::new(http2::exchange)),
+    );
     let most = service.config.max_connections.saturating_add(MAX_WAITING);
     loop {
         let stopping = stop.is_cancelled();
@@ -52,7 +58,8 @@ pub(crate) async fn accept(listener: TcpListener, service: Rc<Service>, stop: Ca
             accepted = listener.accept(), if clients.len() < most => match accepted {
                 Ok((client, _)) => {
                     quiet.count(quiet.clients() + 1);
-                    let client = admit(client, Rc::clone(&service), stop.clone(), quiet.after(), Rc::clone(&exchanges));
+                    let slots = (Rc::clone(&exchanges), Rc::clone(&calls));
+                    let client = admit(client, Rc::clone(&service), stop.clone(), quiet.after(), slots);
                     clients.spawn_local(client);
                 }
                 Err(error) => cannot_accept(&service, &error).await,
@@ -62,12 +69,12 @@ pub(crate) async fn accept(listener: TcpListener, service: Rc<Service>, stop: Ca
 }
 
 /// Serves a client when there is a place for it, or tells it that there is none.
-async fn admit<F: Future<Output = (Asked, Next)>>(
+async fn admit<F: Future<Output = (Asked, Next)>, G: Future<Output = ()> + 'static>(
     client: TcpStream,
     service: Rc<Service>,
     stop: CancellationToken,
     quiet: Duration,
-    exchanges: Rc<Slots<Asked, F>>,
+    (exchanges, calls): (Exchanges<F>, Calls<G>),
 ) {
     let mut client = match Stream::tcp(client) {
         Ok(client) => client,
@@ -86,7 +93,7 @@ async fn admit<F: Future<Output = (Asked, Next)>>(
     };
     match service.config.protocol {
         Protocol::Http => http1::serve(client, Rc::clone(&service), stop, quiet, &exchanges).await,
-        Protocol::Http2 => Box::pin(http2::serve(client, Rc::clone(&service), stop, quiet)).await,
+        Protocol::Http2 => Box::pin(http2::serve(client, Rc::clone(&service), stop, quiet, &calls)).await,
         Protocol::Tcp | Protocol::Postgres => Box::pin(carry::carry(client, &service)).await,
     }
 }

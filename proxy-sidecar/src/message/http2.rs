@@ -43,7 +43,7 @@ impl Request {
             return Err(Refused::ConnectInStream);
         }
         let authority = authority(&uri, &fields)?;
-        let path = uri.path_and_query().cloned().ok_or(Refused::BadTarget)?;
+        let path = path(&uri, &method)?;
         let length = length(&fields)?;
         let key = rules.hash_by.as_ref().and_then(|part| {
             let headers = fields.iter().map(|(name, value)| Header {
@@ -102,8 +102,8 @@ pub(crate) fn response(head: response::Parts, rewrite: &Rewrite<'_>) -> http::Re
     let mut fields = head.headers;
     keep_hop(&mut fields, &[]);
     for (name, value) in &mut fields {
-        let mut seen = Vec::new();
         if rewrite.concerns(name.as_str()) {
+            let mut seen = Vec::new();
             rewrite.field(name.as_str(), value.as_bytes(), &mut seen);
             // Only what was there already is in it, and the client's name for the proxy.
             if let Ok(seen) = HeaderValue::from_bytes(&seen) {
@@ -125,9 +125,12 @@ pub(crate) fn trailers(mut fields: HeaderMap) -> HeaderMap {
 
 /// Is it gRPC, by its content?
 pub(crate) fn is_grpc(fields: &HeaderMap) -> bool {
-    let kind = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.and_then(|kind| kind.get(..16))
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"))
+    let kind = fields
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.as_bytes().split_at_checked(16));
+    kind.is_some_and(|(kind, more)| {
+        kind.eq_ignore_ascii_case(b"application/grpc") && matches!(more.first(), None | Some(b'+' | b';' | b' '))
+    })
 }
 
 /// Drops the fields that mean something to the next hop only, but for those of them that are named.
@@ -166,6 +169,17 @@ fn authority(uri: &Uri, fields: &HeaderMap) -> Result<Authority, Refused> {
         Ok(host)
     } else {
         Err(Refused::BadHost)
+    }
+}
+
+/// RFC 9113, section 8.3.1. What is after a `#` the codec has left out.
+fn path(uri: &Uri, method: &Method) -> Result<PathAndQuery, Refused> {
+    let path = uri.path_and_query().ok_or(Refused::BadTarget)?;
+    let is_path = path.as_str().starts_with('/') && path.as_str().bytes().all(|byte| byte.is_ascii_graphic());
+    if is_path || (path == "*" && method == Method::OPTIONS) {
+        Ok(path.clone())
+    } else {
+        Err(Refused::BadTarget)
     }
 }
 

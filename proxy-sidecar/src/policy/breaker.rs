@@ -24,6 +24,15 @@ pub(crate) enum Evidence {
 }
 
 impl Evidence {
+    /// Does a connection that stands refute it, on which the endpoint has `spoken` or not?
+    pub(crate) fn is_refuted_by(self, spoken: bool) -> bool {
+        match self {
+            Self::Unreachable => true,
+            Self::BrokenOff => spoken,
+            Self::Silent => false,
+        }
+    }
+
     /// The first and the longest rest. To ask whether it takes a connection costs no client anything; whether it answers does.
     fn rests(self) -> (Duration, Duration) {
         match self {
@@ -137,11 +146,10 @@ impl Breaker {
         self.open.take().is_some()
     }
 
-    /// It took a connection, which refutes only that it takes none; true when it was thought down for that until now.
-    pub(crate) fn connected(&mut self) -> bool {
-        self.open
-            .take_if(|open| open.evidence == Evidence::Unreachable)
-            .is_some()
+    /// It took a connection, which refutes only that it takes none; if it has also `spoken` on it, that it breaks connections off. True when
+    /// it was thought down for that until now.
+    pub(crate) fn connected(&mut self, spoken: bool) -> bool {
+        self.open.take_if(|open| open.evidence.is_refuted_by(spoken)).is_some()
     }
 }
 
@@ -254,7 +262,7 @@ mod tests {
         for (evidence, refuted) in [(Evidence::Unreachable, true), (Evidence::Silent, false)] {
             let mut breaker = Breaker::default();
             breaker.failed(evidence, now, now, EVEN);
-            assert_eq!(breaker.connected(), refuted, "{evidence:?}");
+            assert_eq!(breaker.connected(false), refuted, "{evidence:?}");
         }
     }
 
@@ -272,7 +280,7 @@ mod tests {
                             breaker.probed(number);
                         }
                     }
-                    _ => drop(breaker.connected()),
+                    _ => drop(breaker.connected(false)),
                 }
                 now += millis(pause);
             }

@@ -1,4 +1,4 @@
-//! Retries are paid for by requests: when everything fails, retrying everything would only add to the load.
+//! Retries that add to the load are paid for by requests: when everything fails, retrying everything would only make it worse.
 
 use std::cell::Cell;
 

@@ -3,8 +3,10 @@
 /// What is known of a try that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// The endpoint has no byte of it.
+    /// The endpoint has no byte of it, or says so of all that came by its connection.
     NotSent,
+    /// It says that it has not looked at it. To send it again is more load.
+    Refused,
     /// It may have acted on it, and did not say.
     Ambiguous,
     /// It would be the same again, or the client has seen a part of the answer.
@@ -15,7 +17,7 @@ pub(crate) enum Proof {
 pub(crate) fn may_repeat(proof: Proof, idempotent: bool, in_hand: bool) -> bool {
     in_hand
         && match proof {
-            Proof::NotSent => true,
+            Proof::NotSent | Proof::Refused => true,
             Proof::Ambiguous => idempotent,
             Proof::Final => false,
         }
@@ -30,6 +32,7 @@ mod tests {
         for (proof, idempotent, may) in [
             (Proof::NotSent, true, true),
             (Proof::NotSent, false, true),
+            (Proof::Refused, false, true),
             (Proof::Ambiguous, true, true),
             (Proof::Ambiguous, false, false),
             (Proof::Final, true, false),

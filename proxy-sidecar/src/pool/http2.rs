@@ -12,6 +12,9 @@ use tokio::time::Instant;
 
 use crate::respond::Reason;
 
+/// To one endpoint; each carries at least one request, or is of no use.
+const MOST: usize = 256;
+
 /// All that one endpoint has.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -63,7 +66,8 @@ impl Connection {
     /// It has not ended, the endpoint has not said that it will, and it is not old.
     fn is_usable(&self, now: Instant) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        now < self.retires && !matches!(self.send.clone().poll_ready(&mut context), Poll::Ready(Err(_)))
+        (now < self.retires || !self.has_served.get())
+            && !matches!(self.send.clone().poll_ready(&mut context), Poll::Ready(Err(_)))
     }
 
     /// As far as the endpoint allows it.
@@ -93,9 +97,23 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    /// None while another connection is being opened.
+    /// None while another connection is being opened, or enough of them are.
     pub(crate) fn opening(self: &Rc<Self>) -> Option<Opening> {
-        (!self.opens.replace(true)).then(|| Opening(Rc::clone(self)))
+        let may = !self.opens.get() && self.open.borrow().len() < MOST;
+        may.then(|| {
+            self.opens.set(true);
+            Opening(Rc::clone(self))
+        })
+    }
+
+    /// There is a connection, however full.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.open.borrow().is_empty()
+    }
+
+    /// For one who waits for a place, there is one.
+    pub(crate) fn wake_one(&self) {
+        self.changed.notify_one();
     }
 
     /// There is no connection.
@@ -142,8 +160,7 @@ impl Drop for Slot {
         let Self { connection, shared, .. } = self;
         connection.streams.set(connection.streams.get() - 1);
         connection.idle_since.set(Instant::now());
-        // One of those who wait, for one place.
-        shared.changed.notify_one();
+        shared.wake_one();
     }
 }
 

@@ -17,10 +17,15 @@ use crate::{nobody, raw_endpoint, read_until, wait_for_metric};
 
 /// An endpoint that says this of the first request of each connection, frame by frame, and nothing of any other.
 fn saying_of_a_request(frame: &'static [u8]) -> String {
+    with_settings(b"\0\0\0\x04\0\0\0\0\0", frame)
+}
+
+/// The same, with a SETTINGS frame of its own.
+fn with_settings(settings: &'static [u8], frame: &'static [u8]) -> String {
     raw_endpoint(move |mut stream| {
         let mut preface = [0; 24];
         stream.read_exact(&mut preface).unwrap();
-        stream.write_all(b"\0\0\0\x04\0\0\0\0\0").unwrap();
+        stream.write_all(settings).unwrap();
         let mut has_said = false;
         while let Some((kind, flags, payload)) = frame_of(&mut stream) {
             const ACKNOWLEDGED: u8 = 1;
@@ -81,6 +86,132 @@ fn retried(proxy: &testbed::process::Running) -> bool {
         line.strip_prefix("proxy_retries_total{service=\"default\",outcome=\"tried\"} ")
             .is_some_and(|count| count != "0")
     })
+}
+
+#[test]
+fn one_goaway_is_one_event_however_many_requests_it_leaves() {
+    let (first, second) = (saying_of_a_request(GOAWAY), Endpoint::saying("second"));
+    let (proxy, address) = crate::proxy("h2c", &[&first, &second.address], &[]);
+    run(async {
+        let client = Client::connect(&address).await;
+        let mut all = JoinSet::new();
+        for _ in 0..100 {
+            let client = client.clone();
+            all.spawn(async move { client.post("/", b"a body").await.body });
+        }
+        for body in all.join_all().await {
+            assert_eq!(body, "second");
+        }
+    });
+    assert!(retried(&proxy));
+    wait_for_metric(&proxy, "proxy_retries_total{service=\"default\",outcome=\"denied\"} 0");
+}
+
+/// DATA of no stream, which is an error of the connection: RFC 9113, section 6.1.
+const BROKEN: &[u8] = b"\0\0\0\0\0\0\0\0\0";
+
+#[test]
+fn a_connection_that_speaks_nonsense_fails_no_question() {
+    let (first, second) = (saying_of_a_request(BROKEN), Endpoint::saying("second"));
+    let (_proxy, address) = crate::proxy("h2c", &[&first, &second.address], &[]);
+    run(async {
+        let client = Client::connect(&address).await;
+        let mut all = JoinSet::new();
+        for _ in 0..8 {
+            let client = client.clone();
+            all.spawn(async move { client.get("/").await.body });
+        }
+        for body in all.join_all().await {
+            assert_eq!(body, "second");
+        }
+    });
+}
+
+#[test]
+fn an_endpoint_that_allows_nothing_is_not_asked_again_and_again() {
+    let endpoint = with_settings(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\0", GOAWAY);
+    let (proxy, address) = crate::proxy("h2c", &[&endpoint], &[]);
+    run(async {
+        let answer = Client::connect(&address).await.post("/", b"a body").await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("it allows no request"), "{}", answer.body);
+    });
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().count();
+    assert!(fds < 30, "{fds}");
+}
+
+#[test]
+fn a_connection_that_is_old_at_once_carries_one_request() {
+    let endpoint = Endpoint::saying("done");
+    let (_proxy, address) = proxy("h2c", &[&endpoint], &["--upstream-max-age", "0s"]);
+    run(async {
+        let client = Client::connect(&address).await;
+        for _ in 0..5 {
+            assert_eq!(client.get("/").await.body, "done");
+        }
+    });
+    assert!((5..=6).contains(&endpoint.accepted()), "{}", endpoint.accepted());
+}
+
+#[test]
+fn an_endpoint_that_does_not_take_a_body_is_at_fault() {
+    let endpoint = with_settings(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0", b"");
+    let (_proxy, address) = crate::proxy("h2c", &[&endpoint], &["--idle-timeout", "500ms"]);
+    run(async {
+        let answer = Client::connect(&address).await.post("/", b"a body").await;
+        assert_eq!(answer.status, 504);
+        assert!(answer.body.contains("did not answer within 500ms"), "{}", answer.body);
+    });
+}
+
+#[test]
+fn there_is_no_101() {
+    // HEADERS of the first stream: the literal field `:status: 101`.
+    let endpoint = saying_of_a_request(b"\0\0\x05\x01\x04\0\0\0\x01\x08\x03101");
+    let (_proxy, address) = crate::proxy("h2c", &[&endpoint], &[]);
+    run(async {
+        let answer = Client::connect(&address).await.get("/").await;
+        assert_eq!(answer.status, 502);
+        assert!(
+            answer.body.contains("101, which HTTP/2 does not have"),
+            "{}",
+            answer.body
+        );
+    });
+}
+
+#[test]
+fn a_request_that_was_reset_waits_for_no_turn() {
+    let endpoint = Endpoint::start(100, |turn: Turn| async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        answer(turn.respond, "done");
+        After::Stay
+    });
+    let (proxy, address) = proxy("h2c", &[&endpoint], &["--max-requests", "1"]);
+    run(async {
+        let (first, second) = (Client::connect(&address).await, Client::connect(&address).await);
+        let mut under_way = JoinSet::new();
+        under_way.spawn(async move { first.get("/").await.body });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..200 {
+            let (response, mut send) = second.begin(ask("GET", "/")).await;
+            // It has to be taken before it is reset: the codec counts what is not.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            send.send_reset(Reason::CANCEL);
+            drop(response);
+        }
+        assert_eq!(
+            second.get("/").await.body,
+            "done",
+            "after the first, and before none that has left"
+        );
+        assert_eq!(under_way.join_all().await, ["done"]);
+    });
+    assert_eq!(endpoint.asked(), 2);
+    wait_for_metric(
+        &proxy,
+        "proxy_broken_exchanges_total{service=\"default\",by=\"client\"} 200",
+    );
 }
 
 #[test]
@@ -361,8 +492,10 @@ fn a_call_that_takes_too_long_is_told_as_such() {
         let client = Client::connect(&address).await;
         let call = client.call("/t.Orders/Pay", b"\0\0\0\0\0").await;
         assert_eq!(field(&call.fields, "grpc-status"), "4");
+        let call = client.call("/begun", b"\0\0\0\0\0").await;
+        assert_eq!(field(&call.trailers, "grpc-status"), "14");
         let error = client.send(ask("GET", "/begun"), b"").await.unwrap_err();
-        assert!(error.is_reset(), "{error}");
+        assert_eq!((error.is_reset(), error.reason()), (true, Some(Reason::INTERNAL_ERROR)));
         // Its body does not come.
         let (response, _send) = client.begin(ask("POST", "/")).await;
         assert_eq!(read(response).await.unwrap().status, 408);

@@ -136,6 +136,15 @@ fn what_can_be_read_in_two_ways_is_refused() {
             assert_eq!(answer.status, status, "{fields:?}");
             assert!(answer.body.contains(told), "{fields:?}: {}", answer.body);
         }
+        for (target, status) in [("*", 400), ("?q", 400), ("/\u{e9}", 400), ("/%C3%A9?a=*", 200)] {
+            let mut parts = http::uri::Parts::default();
+            parts.scheme = Some("http".parse().unwrap());
+            parts.authority = Some("app.example".parse().unwrap());
+            parts.path_and_query = Some(http::uri::PathAndQuery::from_maybe_shared(target).unwrap());
+            let mut request = ask("GET", "/");
+            *request.uri_mut() = http::Uri::from_parts(parts).unwrap();
+            assert_eq!(client.send(request, b"").await.unwrap().status, status, "{target}");
+        }
         let connect = Request::builder()
             .method("CONNECT")
             .uri("app.example:443")
@@ -146,7 +155,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
         assert!(head.is_err() || head.unwrap().status == 431, "max-head is 16 KiB");
         assert_eq!(client.get("/").await.status, 200, "the connection is as it was");
     });
-    assert_eq!(endpoint.asked(), 2);
+    assert_eq!(endpoint.asked(), 3);
 }
 
 #[test]
@@ -347,6 +356,56 @@ fn who_speaks_another_version_is_told() {
     client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     assert!(String::from_utf8_lossy(&client.rest()).contains("its endpoints would have to be h2c://"));
     proxy.wait_for_log("this service speaks HTTP/1.1");
+}
+
+#[test]
+fn a_client_that_does_not_hear_a_goodbye_is_left() {
+    use std::io::{Read as _, Write as _};
+    let endpoint = Endpoint::saying("done");
+    let (mut proxy, address) = proxy("h2c", &[&endpoint], &["--client-idle", "300ms"]);
+    let mut client = std::net::TcpStream::connect(&address).unwrap();
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).unwrap();
+    assert!(
+        all.windows(9).any(|frame| frame[3] == 7 && frame[4..] == [0; 5]),
+        "GOAWAY"
+    );
+    wait_for_metric(&proxy, "proxy_connections{service=\"default\"} 0");
+    proxy.terminate();
+    assert_eq!(proxy.exit().code(), Some(0));
+}
+
+#[test]
+fn one_byte_after_the_other_does_not_hold_what_came_with_it() {
+    let endpoint = Endpoint::start(100, |turn: Turn| async move {
+        if turn.request.uri().path() == "/" {
+            let read = rest(&mut turn.request.into_body()).await.unwrap();
+            assert!(!read.is_empty());
+            answer(turn.respond, "done");
+        } else {
+            // The response begins at once, and the request goes on.
+            let mut respond = turn.respond;
+            let back = respond.send_response(Response::new(()), false).unwrap();
+            let _read = rest(&mut turn.request.into_body()).await;
+            drop(back);
+        }
+        After::Stay
+    });
+    let (proxy, address) = proxy("h2c", &[&endpoint], &[]);
+    run(async {
+        let client = Client::connect(&address).await;
+        let (_response, mut small) = client.begin(ask("POST", "/long")).await;
+        for _ in 0..1500 {
+            small.send_data(Bytes::from_static(b"x"), false).unwrap();
+            assert_eq!(client.post("/", &[b'y'; 16_000]).await.body, "done");
+        }
+        let rss = proxy.rss();
+        assert!(rss < 24 << 20, "{rss}");
+    });
 }
 
 #[test]
