@@ -44,7 +44,11 @@ mod tests {
         let own = tasks.spawn_local(async move {
             let mut batch = Batch::default();
             for _ in 0..3 {
-                poll_fn(|context| batch.poll(context, |_| Poll::Ready(own.borrow_mut().push("own")))).await;
+                let say = |_: &mut Context<'_>| {
+                    own.borrow_mut().push("own");
+                    Poll::Ready(())
+                };
+                poll_fn(|context| batch.poll(context, say)).await;
             }
         });
         for _ in 0..2 {
