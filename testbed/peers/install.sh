@@ -9,6 +9,7 @@ packages=(
     tar zip unzip zstd xz-utils bzip2 libarchive-tools rsync attr e2fsprogs
     rsyslog rsyslog-gnutls
     postgresql
+    python3-grpcio nghttp2-client nghttp2-server
     maven openjdk-17-jdk-headless
     ca-certificates curl jq python3 python3-jsonschema python3-yaml util-linux
 )

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Our binaries against what they meet outside. init-copy: docker-registry, oras, skopeo and umoci; nginx; s3s-fs; tar, zip and their like;
-# GNU cp and chmod; file systems that are full. log-sidecar: OpenSearch, behind nginx; rsyslog; s3s-fs. proxy-sidecar: PostgreSQL. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
+# GNU cp and chmod; file systems that are full. log-sidecar: OpenSearch, behind nginx; rsyslog; s3s-fs. proxy-sidecar: PostgreSQL; gRPC and nghttp2. As root, on Debian 12. Starts its own servers on loopback in a temporary folder, and
 # ends them.
 #
-#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|many|disk|schema|opensearch|syslog|objects|postgresql]...   without arguments: all of them
+#   testbed/peers/run.sh [oci|images|web|s3|tls|cp|mode|many|disk|schema|opensearch|syslog|objects|postgresql|grpc]...   without arguments: all of them
 #
 #   BIN_DIR=DIR   take the binaries from DIR instead of compiling it
 set -euo pipefail
@@ -55,6 +55,8 @@ mkdir -p "$cache"
 . "$here/objects.sh"
 # shellcheck source=postgresql.sh
 . "$here/postgresql.sh"
+# shellcheck source=grpc.sh
+. "$here/grpc.sh"
 
 clean_up() {
     set +e
@@ -71,7 +73,7 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "run.sh: has to be run by root" >&2
     exit 1
 fi
-if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode many disk schema opensearch syslog objects postgresql; fi
+if [ $# -eq 0 ]; then set -- oci images web s3 tls cp mode many disk schema opensearch syslog objects postgresql grpc; fi
 
 "$here/install.sh" "$cache"
 if [ -n "${BIN_DIR:-}" ]; then
@@ -113,8 +115,9 @@ for part in "$@"; do
     syslog) check_syslog ;;
     objects) check_objects ;;
     postgresql) check_postgresql ;;
+    grpc) check_grpc ;;
     *)
-        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, many, disk, schema, opensearch, syslog, objects or postgresql" >&2
+        echo "run.sh: unknown argument '$part': oci, images, web, s3, tls, cp, mode, many, disk, schema, opensearch, syslog, objects, postgresql or grpc" >&2
         exit 2
         ;;
     esac
