@@ -32,9 +32,11 @@ pub(crate) const CODES: [&str; 17] = [
     "unauthenticated",
 ];
 
+const UNKNOWN: u8 = 2;
 const DEADLINE_EXCEEDED: u8 = 4;
 const RESOURCE_EXHAUSTED: u8 = 8;
 const INTERNAL: u8 = 13;
+const DATA_LOSS: u8 = 15;
 
 /// How an error of the proxy is called. Of two that fit, the one that does not make a client try again what may have been done.
 pub(crate) fn code(reason: Reason) -> u8 {
@@ -51,6 +53,11 @@ pub(crate) fn code(reason: Reason) -> u8 {
         | Reason::Handshake
         | Reason::BrokenOff => UNAVAILABLE,
     }
+}
+
+/// Does it say that a call failed for want of the server, and not of whoever asked?
+pub(crate) fn is_failure(code: u8) -> bool {
+    matches!(code, UNKNOWN | DEADLINE_EXCEEDED | INTERNAL | UNAVAILABLE | DATA_LOSS)
 }
 
 /// As `grpc-message` has it: visible ASCII and spaces, and all else by %.

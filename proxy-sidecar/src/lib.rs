@@ -13,6 +13,7 @@
 //! unless it was provably not sent or is idempotent, and always within a budget; buffers are held only while a request is under way;
 //! one single-threaded worker owns all it touches.
 
+mod access_log;
 mod balancer;
 mod config;
 mod deadline;

@@ -1,13 +1,17 @@
 //! What a service counts. Handles are looked up once, at the start.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::HeaderMap;
-use pod_contract::metrics::{Registry, Series};
+use pod_contract::metrics::{Registry, Series, latency};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Unit;
 
+use crate::config::Protocol;
 use crate::grpc;
 use crate::policy::health::Said;
 use crate::respond::Reason;
@@ -27,6 +31,16 @@ pub(crate) struct Metrics {
     checks: Family<Labels, Counter>,
     unverified: Family<Labels, Gauge>,
     calls: Family<Labels, Counter>,
+    durations: Durations,
+}
+
+#[derive(Debug)]
+struct Durations(Family<Labels, Histogram>);
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(latency))
+    }
 }
 
 /// One service's counters; they are shown as long as there is the service.
@@ -55,6 +69,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) unverified: Series<Labels, Gauge>,
     /// Of gRPC, in the order of [`CODES`](grpc::CODES); none of a service that does not speak HTTP/2.
     calls: Vec<Series<Labels, Counter>>,
+    /// None of a service that has no requests.
+    duration: Option<Series<Labels, Histogram>>,
 }
 
 impl Metrics {
@@ -111,11 +127,17 @@ impl Metrics {
             "Calls of gRPC that ended with a status, by its code",
             metrics.calls.clone(),
         );
+        registry.register_with_unit(
+            "response_duration",
+            "From the whole request at an endpoint to the head of its response",
+            Unit::Seconds,
+            metrics.durations.0.clone(),
+        );
         metrics
     }
 
-    /// `has_calls`: it may be gRPC.
-    pub(crate) fn service(&self, name: &str, has_calls: bool) -> Rc<ServiceMetrics> {
+    pub(crate) fn service(&self, name: &str, protocol: Protocol) -> Rc<ServiceMetrics> {
+        let has_calls = protocol == Protocol::Http2;
         let with = |label: &'static str, value: &str| vec![("service", name.to_owned()), (label, value.to_owned())];
         let alone = vec![("service", name.to_owned())];
         Rc::new(ServiceMetrics {
@@ -132,6 +154,9 @@ impl Metrics {
             under_way: Series::of(&self.under_way, alone.clone()),
             handshakes: ["full", "resumed"].map(|kind| Series::of(&self.handshakes, with("kind", kind))),
             checks: ["passed", "failed", "silent"].map(|outcome| Series::of(&self.checks, with("outcome", outcome))),
+            duration: protocol
+                .has_requests()
+                .then(|| Series::of(&self.durations.0, alone.clone())),
             unverified: Series::of(&self.unverified, alone),
             calls: grpc::CODES
                 .iter()
@@ -160,19 +185,24 @@ impl ServiceMetrics {
         self.checks[outcome].inc();
     }
 
-    /// Counts what these fields say, if they say how a call ended.
-    pub(crate) fn grpc(&self, fields: &HeaderMap) {
-        let code = fields
-            .get(grpc::STATUS)
-            .and_then(|code| code.to_str().ok()?.parse().ok());
-        if let Some(code) = code {
-            self.grpc_code(code);
-        }
+    /// Counts what these fields say, if they say how a call ended: the code.
+    pub(crate) fn grpc(&self, fields: &HeaderMap) -> Option<u8> {
+        let code = fields.get(grpc::STATUS)?.to_str().ok()?.parse().ok()?;
+        self.grpc_code(code);
+        Some(code)
     }
 
     pub(crate) fn grpc_code(&self, code: u8) {
         if let Some(counter) = self.calls.get(usize::from(code)) {
             counter.inc();
+        }
+    }
+
+    /// An endpoint has answered, after so long since it had the whole request; none if it did not wait for that.
+    pub(crate) fn responded(&self, status: u16, took: Option<Duration>) {
+        self.answered(status);
+        if let (Some(duration), Some(took)) = (&self.duration, took) {
+            duration.observe(took.as_secs_f64());
         }
     }
 

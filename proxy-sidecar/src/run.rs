@@ -15,7 +15,7 @@ use pod_contract::start::last_words::LastWords;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use crate::config::{Config, Protocol};
+use crate::config::Config;
 use crate::endpoints::{Names, Resolver};
 use crate::health;
 use crate::listen::{Quiet, accept};
@@ -60,7 +60,7 @@ async fn serve(config: Config, served: Served, stop: CancellationToken) -> Resul
         }
         let service = Service::new(
             service.clone(),
-            metrics.service(&service.name, service.protocol == Protocol::Http2),
+            metrics.service(&service.name, service.protocol),
             &mut names,
         );
         if service.config.is_insecure {

@@ -13,7 +13,7 @@ use crate::config::{Protocol, ServiceConfig};
 use crate::deadline::Deadlines;
 use crate::dial::{Dial, DialError, Event, Link, Race, Use};
 use crate::endpoints::{Cluster, Endpoint, InFlight, Names};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Failed, Verdict};
 use crate::lease::Lease;
 use crate::metrics::ServiceMetrics;
 use crate::policy::breaker::{Evidence, Standing};
@@ -432,6 +432,22 @@ impl Service {
     fn retires(&self) -> Instant {
         let age = self.config.times.upstream_max_age;
         Instant::now() + age.mul_f64(0.8 + 0.2 * fastrand::f64())
+    }
+
+    /// After a try that failed: the request may be sent again, or the error is its answer.
+    pub(crate) fn again(&self, exchange: &mut Exchange, failed: Failed<'_>) -> Result<(), Error> {
+        match exchange.failed(failed, &self.budget) {
+            Verdict::Again => {
+                self.metrics.retries.inc();
+                Ok(())
+            }
+            Verdict::Over { error, denied } => {
+                if denied {
+                    self.metrics.retries_denied.inc();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Counts and tells that a response ended too early.

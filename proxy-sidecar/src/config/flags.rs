@@ -11,6 +11,7 @@ use pod_contract::units::Bytes;
 use super::balancing;
 use super::health::{HealthPolicy, HealthUrl};
 use super::words::{Count, EndpointUrl, HostHeader, Lenient, Place, TlsName, Tries, Upgrade};
+use crate::access_log::AccessLog;
 
 pub(crate) const AFTER_HELP: &str = "\
 The protocol is declared by scheme: http:// for HTTP/1.1, tcp:// for bytes, https:// and tls:// for the same in TLS,
@@ -98,6 +99,11 @@ pub(super) fn service_flags() -> Vec<Flag> {
     all.extend(tls::flags());
     all.extend(balancing::flags());
     all.extend(health());
+    all.push(setting::<AccessLog>(
+        "access-log",
+        "WHICH",
+        "A line in the log for each request: off, errors (no complete response below 500) or all; without the query [default: off]",
+    ));
     all.extend(times());
     all.extend(limits());
     all

@@ -10,6 +10,7 @@ use super::balancing::{self, Balancing};
 use super::health::{Check, Health};
 use super::secure::Security;
 use super::words::{Count, EndpointUrl, HostHeader, Lenient, Place, Scheme, Tries, Upgrade};
+use crate::access_log::AccessLog;
 use crate::dial::Secure;
 use crate::message::head::Rules;
 
@@ -25,6 +26,7 @@ pub(crate) struct ServiceConfig {
     /// Where a `CONNECT` may lead.
     pub(crate) connects: Vec<Target>,
     pub(crate) balancing: Balancing,
+    pub(crate) access_log: AccessLog,
     pub(crate) host: HostHeader,
     pub(crate) rules: Rules,
     pub(crate) times: Times,
@@ -94,6 +96,7 @@ impl ServiceConfig {
         let max_requests = s.or("max-requests", Count(512));
         let max_head = s.or("max-head", Bytes(16 * 1024));
         let retries = s.or("retries", Tries(2));
+        let access_log = s.or("access-log", AccessLog::Off);
         let (to, max_head) = (to?, max_head?.as_usize());
         if !(256..=1 << 20).contains(&max_head) {
             return s.refuse_together(
@@ -126,6 +129,7 @@ impl ServiceConfig {
             connects: connects?.into_iter().map(|Place(place)| Target::plain(place)).collect(),
             is_insecure: security.is_some_and(|security| security.is_insecure),
             balancing,
+            access_log: access_log?,
             host: host?,
             rules: Rules {
                 hash_by: said?.hash_by,
@@ -271,7 +275,8 @@ fn scheme(name: &str, to: &[EndpointUrl], s: &mut Settings<'_>) -> Option<Scheme
 
 const OF_HTTP1: [&str; 3] = ["connect", "upgrade", "lenient"];
 
-const OF_HTTP: [&str; 8] = [
+const OF_HTTP: [&str; 9] = [
+    "access-log",
     "host",
     "response-timeout",
     "client-idle",

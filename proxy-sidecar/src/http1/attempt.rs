@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::next::Next;
 use super::outgoing::{Outgoing, flush};
 use super::pump::{Body, Broken};
+use crate::access_log::Record;
 use crate::config::HostHeader;
 use crate::deadline::{Activity, Deadline};
 use crate::endpoints::{Endpoint, InFlight};
@@ -62,6 +63,7 @@ pub(super) struct Upload<'r> {
     pub(super) out: RefCell<Outgoing>,
     /// An interim response has gone to the client: it must not be asked for by another try again.
     pub(super) interim: Cell<bool>,
+    pub(super) record: Record,
 }
 
 /// What is known of whether all of a request has arrived.
@@ -79,6 +81,7 @@ struct Progress<'r> {
     request: &'r Request,
     out: &'r RefCell<Outgoing>,
     interim: &'r Cell<bool>,
+    record: &'r Record,
     activity: Activity,
     /// All of the request is sent.
     uploaded: Cell<bool>,
@@ -110,7 +113,7 @@ impl<'r> Progress<'r> {
     fn new(
         request: &'r Request,
         out: &'r RefCell<Outgoing>,
-        interim: &'r Cell<bool>,
+        (interim, record): (&'r Cell<bool>, &'r Record),
         (endpoint, began): (&'r InFlight, Instant),
         service: &Service,
         draining: &'r CancellationToken,
@@ -121,6 +124,7 @@ impl<'r> Progress<'r> {
             request,
             out,
             interim,
+            record,
             activity: Activity::within(times.idle, response_limit),
             is_trying: endpoint.patience.is_some(),
             uploaded: Cell::new(false),
@@ -136,6 +140,18 @@ impl<'r> Progress<'r> {
             response_limit,
             arrival_limit: times.connect,
         }
+    }
+
+    /// The final response begins.
+    fn begin(&self, status: u16, endpoint: &Endpoint, service: &Service) {
+        let took = self.uploaded.get().then(|| self.asked_at.get().elapsed());
+        endpoint.answered(status, took);
+        service.metrics.responded(status, took);
+        self.record.answered(status);
+        self.begun.set(true);
+        self.out.borrow_mut().forget();
+        self.request.forget_head();
+        self.activity.limit(service.config.times.idle);
     }
 
     /// What becomes of the client after a complete response, which has told it whether the connection is to `close`.
@@ -165,12 +181,13 @@ impl<'r> Progress<'r> {
 
 impl<'r> Upload<'r> {
     /// `keeps`: what is sent may have to be sent again.
-    pub(super) fn new(request: &'r Request, keeps: bool) -> Self {
+    pub(super) fn new(request: &'r Request, keeps: bool, record: Record) -> Self {
         Self {
             request,
             decoder: Decoder::new(request.framing),
             out: RefCell::new(Outgoing::new(keeps)),
             interim: Cell::new(false),
+            record,
         }
     }
 
@@ -211,6 +228,7 @@ pub(super) async fn attempt(
     let host = (config.host == HostHeader::Rewrite).then_some(&*endpoint.target.host);
     let start = |out: &mut Vec<u8>| request.encode(out, host, &endpoint.target.prefix);
     upload.out.get_mut().start(start);
+    upload.record.tries(&lease.endpoint);
     lease.carrier.is_light &= upload.size() <= TAKEN_AT_ONCE;
     let progress = Progress {
         host,
@@ -218,7 +236,7 @@ pub(super) async fn attempt(
         ..Progress::new(
             request,
             &upload.out,
-            &upload.interim,
+            (&upload.interim, &upload.record),
             (&lease.endpoint, lease.began),
             service,
             draining,
@@ -350,16 +368,10 @@ async fn receive(
             }
         }
     };
-    let took = progress.uploaded.get().then(|| progress.asked_at.get().elapsed());
-    endpoint.answered(response.status, took);
     if progress.arrival.replace(Arrival::Assumed) == Arrival::Limited {
         server.acknowledged_within(None);
     }
-    service.metrics.answered(response.status);
-    progress.begun.set(true);
-    progress.out.borrow_mut().forget();
-    progress.request.forget_head();
-    progress.activity.limit(service.config.times.idle);
+    progress.begin(response.status, endpoint, service);
     if response.status == 101 {
         if !progress.uploaded.get() {
             return Outcome::Cut("it changed the protocol before it had the whole request".into());

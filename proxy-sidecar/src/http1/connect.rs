@@ -2,6 +2,7 @@
 
 use super::exchange::{answer_and_close, write};
 use super::next::{Next, Tunnel};
+use crate::access_log::Record;
 use crate::lease::Lease;
 use crate::message::head::Request;
 use crate::respond::Error;
@@ -12,16 +13,28 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Connects to where `request` asks for, and says so. Without a connection the client's ends too: what it may have sent already was meant for
 /// somebody else, and must not be taken for a request.
-pub(super) async fn connect(client: &mut Stream, service: &Service, request: &Request, place: &str) -> Next {
+pub(super) async fn connect(
+    client: &mut Stream,
+    service: &Service,
+    request: &Request,
+    place: &str,
+    record: &Record,
+) -> Next {
     let Some(leased) = client.while_there(lease(service, place)).await else {
         service.metrics.aborted.inc();
         return Next::Abort;
     };
     let lease = match leased {
         Ok(lease) => lease,
-        Err(error) => return answer_and_close(client, request, service, &error).await,
+        Err(error) => {
+            record.failed(&error);
+            return answer_and_close(client, request, service, &error).await;
+        }
     };
     service.metrics.answered(200);
+    record.tries(&lease.endpoint);
+    record.answered(200);
+    record.complete();
     if !write(client, service, ESTABLISHED).await {
         return Next::Abort;
     }

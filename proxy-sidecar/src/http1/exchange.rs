@@ -8,8 +8,9 @@ use tokio::io::AsyncWriteExt as _;
 use super::attempt::{Outcome, Upload, attempt};
 use super::connect::connect;
 use super::next::{Next, Tunnel};
+use crate::access_log::Record;
 use crate::deadline::Deadline;
-use crate::exchange::{Exchange, KEPT, Verdict};
+use crate::exchange::{Exchange, KEPT};
 use crate::message::head::{Framing, Request};
 use crate::respond::Error;
 use crate::service::Service;
@@ -48,14 +49,15 @@ async fn serve(asked: &mut Asked) -> Next {
         deadline,
         stop,
     } = asked;
+    let record = Record::begin(service, || request.line());
     if let Some(place) = &request.connect {
-        return Box::pin(connect(client, service, request, place)).await;
+        return Box::pin(connect(client, service, request, place, &record)).await;
     }
     service.budget.deposit();
     let retries = service.config.retries;
     let mut exchange = Exchange::new(request.idempotent, is_small(request.framing), retries);
     exchange.key = request.key;
-    let mut upload = Upload::new(request, request.idempotent && retries > 0);
+    let mut upload = Upload::new(request, request.idempotent && retries > 0, record);
     let mut fresh = false;
     let error = loop {
         let mut lease = match client.while_there(service.lease(&mut exchange, fresh)).await {
@@ -68,12 +70,14 @@ async fn serve(asked: &mut Asked) -> Next {
         };
         match attempt(client, input, &mut upload, &mut lease, service, deadline, stop).await {
             Outcome::Complete { next, reusable } => {
+                upload.record.complete();
                 if reusable {
                     service.give_back(lease);
                 }
                 return next;
             }
             Outcome::Upgraded(early) => {
+                upload.record.complete();
                 return Next::Tunnel(Box::new(Tunnel {
                     endpoint: lease.endpoint,
                     server: lease.carrier.stream,
@@ -88,22 +92,20 @@ async fn serve(asked: &mut Asked) -> Next {
                 service.cut(&lease, &why);
                 return Next::Abort;
             }
-            Outcome::BadRequest(error) => return answer_and_close(client, request, service, &error).await,
+            Outcome::BadRequest(error) => {
+                upload.record.failed(&error);
+                return answer_and_close(client, request, service, &error).await;
+            }
             Outcome::Failed { error, proof, evidence } => {
                 lease.failed(evidence, &error);
-                match exchange.failed(lease.failure(upload.can_repeat(), proof, error), &service.budget) {
-                    Verdict::Again => fresh = true,
-                    Verdict::Over { error, denied } => {
-                        if denied {
-                            service.metrics.retries_denied.inc();
-                        }
-                        break error;
-                    }
+                match service.again(&mut exchange, lease.failure(upload.can_repeat(), proof, error)) {
+                    Ok(()) => fresh = true,
+                    Err(error) => break error,
                 }
-                service.metrics.retries.inc();
             }
         }
     };
+    upload.record.failed(&error);
     answer(client, input, &upload, service, &error).await
 }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::flow;
 use super::upload::{Broken, Upload};
+use crate::access_log::Record;
 use crate::config::HostHeader;
 use crate::deadline::{Activity, Borrowed};
 use crate::endpoints::Endpoint;
@@ -60,7 +61,8 @@ pub(super) struct Failure {
 }
 
 /// What the two directions of a try share.
-struct Progress {
+struct Progress<'r> {
+    record: &'r Record,
     activity: Activity,
     /// All of the request is sent, or the endpoint takes no more of it.
     uploaded: Cell<bool>,
@@ -72,7 +74,7 @@ struct Progress {
     is_trying: bool,
 }
 
-impl Progress {
+impl Progress<'_> {
     fn sent(&self) {
         self.uploaded.set(true);
         if !self.begun.get() {
@@ -90,6 +92,7 @@ pub(super) async fn attempt(
     lease: &mut Lease<Slot>,
     service: &Service,
     deadline: &mut Borrowed<'_>,
+    record: &Record,
 ) -> Outcome {
     let config = &service.config;
     let target = &lease.endpoint.target;
@@ -114,6 +117,7 @@ pub(super) async fn attempt(
         .response
         .min(lease.endpoint.patience.unwrap_or(Duration::MAX));
     let progress = Progress {
+        record,
         activity: Activity::within(config.times.idle, config.times.idle),
         uploaded: Cell::new(false),
         asked_at: Cell::new(lease.began),
@@ -174,7 +178,7 @@ fn outcome(
     ended: Ended,
     rest: Option<SendStream<Bytes>>,
     lease: &Lease<Slot>,
-    progress: &Progress,
+    progress: &Progress<'_>,
     service: &Service,
 ) -> Outcome {
     let endpoint = &lease.endpoint;
@@ -227,7 +231,7 @@ async fn receive(
     rewrite: &Rewrite<'_>,
     endpoint: &Endpoint,
     service: &Service,
-    progress: &Progress,
+    progress: &Progress<'_>,
 ) -> Ended {
     let mut interims = 0;
     let response = loop {
@@ -252,11 +256,12 @@ async fn receive(
     let took = progress.uploaded.get().then(|| progress.asked_at.get().elapsed());
     let status = response.status().as_u16();
     endpoint.answered(status, took);
-    service.metrics.answered(status);
+    service.metrics.responded(status, took);
+    progress.record.answered(status);
     progress.begun.set(true);
     progress.activity.limit(service.config.times.idle);
     let (head, body) = response.into_parts();
-    service.metrics.grpc(&head.headers);
+    progress.record.ended(service.metrics.grpc(&head.headers));
     let ends = body.is_end_stream();
     match respond.send_response(http2::response(head, rewrite), ends) {
         Ok(_) if ends => Ended::Complete,
@@ -266,7 +271,12 @@ async fn receive(
 }
 
 /// The body of a response, and what follows it.
-async fn copy(mut body: RecvStream, client: &mut SendStream<Bytes>, service: &Service, progress: &Progress) -> Ended {
+async fn copy(
+    mut body: RecvStream,
+    client: &mut SendStream<Bytes>,
+    service: &Service,
+    progress: &Progress<'_>,
+) -> Ended {
     loop {
         let data = poll_fn(|context| match body.poll_data(context) {
             Poll::Pending if flow::is_reset(client, context) => Poll::Ready(Err(())),
@@ -292,7 +302,7 @@ async fn copy(mut body: RecvStream, client: &mut SendStream<Bytes>, service: &Se
     }
     let sent = match body.trailers().await {
         Ok(Some(trailers)) => {
-            service.metrics.grpc(&trailers);
+            progress.record.ended(service.metrics.grpc(&trailers));
             client.send_trailers(http2::trailers(trailers))
         }
         Ok(None) => client.send_data(Bytes::new(), true),

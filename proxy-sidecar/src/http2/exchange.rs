@@ -10,7 +10,9 @@ use pod_contract::metrics::Counted;
 use super::answer::{self, Form};
 use super::attempt::{Failure, Outcome, attempt};
 use super::upload::Upload;
-use crate::exchange::{Exchange, Failed, KEPT, Verdict};
+use crate::access_log::Record;
+use crate::exchange::{Exchange, Failed, KEPT};
+use crate::grpc;
 use crate::message::http2::Request;
 use crate::respond::Error;
 use crate::service::Service;
@@ -51,11 +53,17 @@ pub(crate) fn exchange(call: Call) -> impl Future<Output = ()> {
             }
             turn = service.turn() => turn,
         };
+        let record = Record::begin(&service, || request.line());
         let served = match turn {
-            Ok(_turn) => serve(&request, body, &mut respond, form, &service).await,
+            Ok(_turn) => serve(&request, body, &mut respond, form, &service, &record).await,
             Err(error) => Err(error),
         };
         if let Err(error) = served {
+            record.failed(&error);
+            if form == Form::Grpc {
+                record.answered(200);
+                record.ended(Some(grpc::code(error.reason())));
+            }
             answer::error(&error, &mut respond, form, &service);
         }
     }
@@ -68,6 +76,7 @@ async fn serve(
     respond: &mut SendResponse<Bytes>,
     form: Form,
     service: &Rc<Service>,
+    record: &Record,
 ) -> Result<(), Error> {
     service.budget.deposit();
     let retries = service.config.retries;
@@ -87,8 +96,22 @@ async fn serve(
             leased = service.lease_shared(&mut exchange) => leased,
         };
         let mut lease = leased?;
-        match attempt(request, &mut upload, respond, &mut lease, service, &mut deadline).await {
-            Outcome::Complete => return Ok(()),
+        record.tries(&lease.endpoint);
+        match attempt(
+            request,
+            &mut upload,
+            respond,
+            &mut lease,
+            service,
+            &mut deadline,
+            record,
+        )
+        .await
+        {
+            Outcome::Complete => {
+                record.complete();
+                return Ok(());
+            }
             Outcome::ClientGone => {
                 service.metrics.aborted.inc();
                 return Ok(());
@@ -115,15 +138,7 @@ async fn serve(
                     reused: is_of_connection && !std::mem::replace(&mut was_excused, true),
                     ..lease.failure(upload.can_repeat(), proof, error)
                 };
-                match exchange.failed(failure, &service.budget) {
-                    Verdict::Again => service.metrics.retries.inc(),
-                    Verdict::Over { error, denied } => {
-                        if denied {
-                            service.metrics.retries_denied.inc();
-                        }
-                        return Err(error);
-                    }
-                };
+                service.again(&mut exchange, failure)?;
             }
         }
     }

@@ -70,6 +70,11 @@ impl Request {
         self.authority.as_str().as_bytes()
     }
 
+    /// Method and path.
+    pub(crate) fn line(&self) -> (String, String) {
+        (self.method.to_string(), self.path.to_string())
+    }
+
     /// As it goes to an endpoint; `host` replaces the client's, and `prefix` goes before its path.
     pub(crate) fn towards(
         &self,

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on may panic, in its helpers too"
 )]
 
+mod access_log;
 mod balance;
 mod connect;
 mod dns;

@@ -150,6 +150,17 @@ impl Request {
         Ref::map(self.head.borrow(), |head| &head[self.host.clone()])
     }
 
+    /// Method and target.
+    pub(crate) fn line(&self) -> (String, String) {
+        if let Some(place) = &self.connect {
+            return ("CONNECT".to_owned(), place.clone());
+        }
+        let head = self.head.borrow();
+        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+        let target = head[self.path..].split(|byte| *byte == b' ').next().unwrap_or_default();
+        (text(head[..self.path].trim_ascii_end()), text(target))
+    }
+
     /// It has been sent, and will not be again.
     pub(crate) fn forget_head(&self) {
         self.head.take();

@@ -244,7 +244,7 @@ fn a_connection_that_breaks_fails_calls_and_not_questions() {
             After::Stay
         }
     });
-    let (proxy, address) = proxy("h2c", &[&endpoint], &[]);
+    let (proxy, address) = proxy("h2c", &[&endpoint], &["--access-log", "errors"]);
     run(async {
         let client = Client::connect(&address).await;
         assert_eq!(client.get("/").await.body, "done");
@@ -265,6 +265,11 @@ fn a_connection_that_breaks_fails_calls_and_not_questions() {
         &proxy,
         "proxy_grpc_calls_total{service=\"default\",code=\"unavailable\"} 1",
     );
+    let line = proxy.wait_for_log("\"path\":\"/t.Orders/Pay\"");
+    assert!(
+        line.contains("\"status\":200,\"grpc_status\":14,\"complete\":true"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -276,7 +281,7 @@ fn a_response_that_is_cut_does_not_look_complete() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         After::Break
     });
-    let (proxy, address) = proxy("h2c", &[&endpoint], &[]);
+    let (proxy, address) = proxy("h2c", &[&endpoint], &["--access-log", "errors"]);
     run(async {
         let client = Client::connect(&address).await;
         let error = client.send(ask("GET", "/"), b"").await.unwrap_err();
@@ -291,6 +296,8 @@ fn a_response_that_is_cut_does_not_look_complete() {
         &proxy,
         "proxy_broken_exchanges_total{service=\"default\",by=\"endpoint\"} 2",
     );
+    let line = proxy.wait_for_log("\"path\":\"/t.Orders/List\"");
+    assert!(line.contains("\"status\":200,\"complete\":false"), "{line}");
 }
 
 #[test]
