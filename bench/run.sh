@@ -25,6 +25,7 @@ install_peers() {
     for command in wrk haproxy; do
         if ! command -v "$command" >/dev/null; then missing+=("$command"); fi
     done
+    if ! command -v h2load >/dev/null; then missing+=(nghttp2-client); fi
     if ! command -v nginx >/dev/null; then missing+=(nginx-light); fi
     if ! compgen -G '/usr/lib/*/rsyslog/omelasticsearch.so' >/dev/null; then missing+=(rsyslog rsyslog-elasticsearch); fi
     if [ ${#missing[@]} -eq 0 ]; then return; fi

@@ -62,7 +62,7 @@ check_grpc() {
 
 # calls_from NAME [CERTIFICATE KEY]
 calls_from() {
-    launch "$1" /usr/bin/python3 "$here/calls.py" serve "127.0.0.1:${server_port[$1]}" "$@"
+    launch "$1" /usr/bin/python3 "$here/../shell/calls.py" serve "127.0.0.1:${server_port[$1]}" "$@"
 }
 
 # ambassador TO [FLAG...]: in the place of the one before.
@@ -72,12 +72,12 @@ ambassador() {
 }
 
 asks() {
-    eventually 10 /usr/bin/python3 "$here/calls.py" ask "127.0.0.1:${server_port[ambassador]}" "$@"
+    eventually 10 /usr/bin/python3 "$here/../shell/calls.py" ask "127.0.0.1:${server_port[ambassador]}" "$@"
 }
 
 # load_for SECONDS: in the background; what it says is for `survives`.
 load_for() {
-    /usr/bin/python3 "$here/calls.py" load "127.0.0.1:${server_port[ambassador]}" "$1" >"$work/grpc/load" 2>"$work/grpc/failures" &
+    /usr/bin/python3 "$here/../shell/calls.py" load "127.0.0.1:${server_port[ambassador]}" "$1" >"$work/grpc/load" 2>"$work/grpc/failures" &
     load_pid=$!
 }
 
@@ -96,7 +96,7 @@ wait_for() {
 # spread SECONDS 'NAME...': these answer, and no others.
 spread() {
     local said
-    said=$(/usr/bin/python3 "$here/calls.py" load "127.0.0.1:${server_port[ambassador]}" "$1")
+    said=$(/usr/bin/python3 "$here/../shell/calls.py" load "127.0.0.1:${server_port[ambassador]}" "$1")
     echo "$said"
     [ "$(cut -d' ' -f4- <<<"$said")" = "$2" ] && [ "$(cut -d' ' -f2 <<<"$said")" -eq 0 ]
 }

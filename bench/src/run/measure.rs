@@ -75,6 +75,7 @@ pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
         [
             flag,
             connections,
+            streams,
             seconds,
             body,
             per,
@@ -87,6 +88,7 @@ pub(crate) fn obey(output: &Path, command: &[OsString]) -> Result<(), Error> {
             let number = |word: &OsString| word.to_string_lossy().parse().unwrap_or_default();
             let traffic = Traffic {
                 connections: number(connections),
+                streams: number(streams),
                 seconds: number(seconds),
                 body: number(body),
                 per: number(per),
@@ -236,13 +238,14 @@ pub(crate) fn answer(
 ) -> Result<Sample, Error> {
     let Traffic {
         connections,
+        streams,
         seconds,
         body,
         per,
         close,
         secure,
     } = traffic;
-    let numbers = [connections, seconds, body, per, close.into(), secure.into()];
+    let numbers = [connections, streams, seconds, body, per, close.into(), secure.into()];
     let numbers = numbers.map(|number| OsString::from(number.to_string()));
     let paths = [scratch, target].map(|path| path.as_os_str().to_owned());
     run(&[&[TRAFFIC.into()], &numbers[..], &paths, command].concat(), output)

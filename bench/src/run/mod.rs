@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod clear;
+pub(crate) mod generator;
 mod machine;
 pub(crate) mod measure;
 mod rounds;

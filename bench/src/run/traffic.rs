@@ -1,4 +1,4 @@
-//! A proxy between a load generator (`wrk`) and an origin of two servers (one `nginx`): what a number of requests takes of it.
+//! A proxy between a load generator and an origin of two servers (one `nginx`): what a number of requests takes of it.
 
 use std::fs;
 use std::io;
@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::tls::Authority;
 
+use super::generator::ask;
 use super::measure::Sample;
 use super::steady::cpu;
 use crate::error::{During as _, Error};
@@ -20,8 +21,6 @@ use crate::scenario::Traffic;
 /// For a server to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_secs(1);
-/// What the target has when every request was answered as it should be.
-pub(crate) const ALL_WELL: &str = "no errors\n";
 
 /// Starts `command`, with its port in the place of `{port}` and those of the origin in the places of `{one}` and `{two}`, and asks.
 pub(super) fn observe(traffic: Traffic, scratch: &Path, target: &Path, command: &[String]) -> Result<Sample, Error> {
@@ -43,10 +42,10 @@ pub(super) fn observe(traffic: Traffic, scratch: &Path, target: &Path, command: 
     let program = Path::new(program);
     let proxy = Server::start(Command::new(program).args(arguments), port).during("run", program)?;
     let url = format!("http://127.0.0.1:{port}/body");
-    ask(&url, traffic, WARM_UP).during("run wrk for", program)?;
+    ask(&url, traffic, WARM_UP).during("ask", program)?;
     let before = proxy.cpu().during("read the CPU time of", program)?;
     let seconds = Duration::from_secs(traffic.seconds);
-    let answered = ask(&url, traffic, seconds).during("run wrk for", program)?;
+    let answered = ask(&url, traffic, seconds).during("ask", program)?;
     let after = proxy.cpu().during("read the CPU time of", program)?;
     let peak_rss_kib = proxy.peak_rss_kib().during("read the memory of", program)?;
     fs::write(target, &answered.errors).during("write", target)?;
@@ -56,7 +55,7 @@ pub(super) fn observe(traffic: Traffic, scratch: &Path, target: &Path, command: 
         user_seconds: (after.0 - before.0) * share,
         system_seconds: (after.1 - before.1) * share,
         peak_rss_kib,
-        delay_ms: Some(answered.delay_ms),
+        delay_ms: answered.delay_ms,
     })
 }
 
@@ -114,55 +113,6 @@ impl Drop for Server {
     }
 }
 
-/// What `wrk` says.
-#[derive(Debug, PartialEq)]
-struct Answered {
-    requests: u64,
-    /// Of half of the requests and of 99 in 100.
-    delay_ms: (f64, f64),
-    errors: String,
-}
-
-fn ask(url: &str, traffic: Traffic, time: Duration) -> io::Result<Answered> {
-    let mut command = Command::new("wrk");
-    command.args(["--threads", "1", "--latency", "--timeout", "10s"]);
-    command.args(["--connections", &traffic.connections.to_string()]);
-    command.args(["--duration", &format!("{}s", time.as_secs())]);
-    if traffic.close {
-        command.args(["--header", "Connection: close"]);
-    }
-    let output = command.arg(url).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    understand(&text).ok_or_else(|| io::Error::other(format!("it said: {text}")))
-}
-
-fn understand(text: &str) -> Option<Answered> {
-    let after = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start));
-    let line = text.lines().find(|line| line.contains(" requests in "))?;
-    let requests = line.split_whitespace().next()?.parse().ok()?;
-    let is_error = |line: &&str| line.trim().starts_with("Socket errors") || line.trim().starts_with("Non-2xx");
-    let errors: String = text
-        .lines()
-        .filter(is_error)
-        .map(|line| line.trim().to_owned() + "\n")
-        .collect();
-    Some(Answered {
-        requests,
-        delay_ms: (millis(after("50%")?)?, millis(after("99%")?)?),
-        errors: if errors.is_empty() { ALL_WELL.into() } else { errors },
-    })
-}
-
-fn millis(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let (number, factor) = match text {
-        text if text.ends_with("us") => (text.strip_suffix("us")?, 1e-3),
-        text if text.ends_with("ms") => (text.strip_suffix("ms")?, 1.0),
-        text => (text.strip_suffix('s')?, 1e3),
-    };
-    Some(number.parse::<f64>().ok()? * factor)
-}
-
 /// Bound at the same time, so that they differ.
 fn free_ports() -> io::Result<[u16; 3]> {
     let bind = || TcpListener::bind("127.0.0.1:0");
@@ -192,7 +142,7 @@ fn start_origin(folder: &Path, ports: [u16; 2], traffic: Traffic) -> io::Result<
         );
         ("ssl", tls)
     } else {
-        ("", String::new())
+        (if traffic.streams > 0 { "http2" } else { "" }, String::new())
     };
     let server = |port: u16| {
         format!("server {{ listen 127.0.0.1:{port} {listen} backlog=1024; {tls} location / {{ root {root}; }} }}\n")
@@ -200,7 +150,7 @@ fn start_origin(folder: &Path, ports: [u16; 2], traffic: Traffic) -> io::Result<
     let conf = format!(
         "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
          events {{ worker_connections 4096; }}\n\
-         http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 60s;\n\
+         http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 60s; http2_max_concurrent_streams 1000;\n\
          client_body_temp_path {root}/t; proxy_temp_path {root}/t; fastcgi_temp_path {root}/t; uwsgi_temp_path {root}/t; scgi_temp_path {root}/t;\n\
          {}{} }}\n",
         server(one),
@@ -209,34 +159,4 @@ fn start_origin(folder: &Path, ports: [u16; 2], traffic: Traffic) -> io::Result<
     let path = folder.join("nginx.conf");
     fs::write(&path, conf)?;
     Server::start(Command::new("nginx").arg("-c").arg(&path), one)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAID: &str = "Running 5s test @ http://127.0.0.1:1/\n  1 threads and 64 connections\n  Latency Distribution\n     50%  780.00us\n     99%    1.25ms\n  \
-                        272601 requests in 5.10s, 60.31MB read\nRequests/sec:  53453.09\n";
-
-    #[test]
-    fn the_load_generator_is_understood() {
-        let well = understand(SAID).unwrap();
-        assert_eq!(
-            well,
-            Answered {
-                requests: 272_601,
-                delay_ms: (0.78, 1.25),
-                errors: ALL_WELL.into()
-            }
-        );
-        let ill =
-            format!("{SAID}  Socket errors: connect 0, read 3, write 0, timeout 0\n  Non-2xx or 3xx responses: 7\n");
-        let errors = understand(&ill).unwrap().errors;
-        assert_eq!(
-            errors,
-            "Socket errors: connect 0, read 3, write 0, timeout 0\nNon-2xx or 3xx responses: 7\n"
-        );
-        assert_eq!(understand("unable to connect"), None);
-        assert_eq!(millis("1.50s"), Some(1500.0));
-    }
 }

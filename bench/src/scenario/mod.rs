@@ -38,6 +38,7 @@ pub(crate) const ALL: &[Scenario] = &[
     proxy_sidecar::LARGE,
     proxy_sidecar::HTTPS,
     proxy_sidecar::HTTPS_LARGE,
+    proxy_sidecar::STREAMS,
     size::SCENARIO,
 ];
 
@@ -122,6 +123,8 @@ pub(crate) enum Ends {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) connections: u64,
+    /// In HTTP/2, at once on each connection; 0 is HTTP/1.1.
+    pub(crate) streams: u64,
     pub(crate) seconds: u64,
     /// Bytes of each answer.
     pub(crate) body: u64,

@@ -6,7 +6,7 @@ use std::fs;
 use crate::error::{During as _, Error};
 use crate::judge::compare::Likeness;
 use crate::judge::goal::Goal;
-use crate::run::traffic::ALL_WELL;
+use crate::run::generator::ALL_WELL;
 use crate::scenario::{Ends, Kind, Place, Program, Scenario, Target, Traffic, Work, folder};
 
 pub(super) const REQUESTS: Scenario = Scenario {
@@ -61,8 +61,22 @@ pub(super) const HTTPS_LARGE: Scenario = Scenario {
     }),
 };
 
+pub(super) const STREAMS: Scenario = Scenario {
+    name: "proxy-streams",
+    kind: Kind::Runs(|place| {
+        let what = "100,000 requests with a body of 41 bytes in HTTP/2 on both sides, 100 at once on one connection";
+        let traffic = Traffic {
+            connections: 1,
+            streams: 100,
+            ..SMALL
+        };
+        prepare(place, traffic, what, 1.0)
+    }),
+};
+
 const SMALL: Traffic = Traffic {
     connections: 64,
+    streams: 0,
     seconds: 5,
     body: 41,
     per: 100_000,
@@ -90,13 +104,13 @@ defaults
   timeout client 60s
   timeout server 60s
 frontend proxy
-  bind 127.0.0.1:@PORT@
+  bind 127.0.0.1:@PORT@@HTTP2@
   default_backend origin
 backend origin
   balance leastconn
   http-reuse always
-  server one 127.0.0.1:@ONE@@TLS@
-  server two 127.0.0.1:@TWO@@TLS@
+  server one 127.0.0.1:@ONE@@TLS@@HTTP2@
+  server two 127.0.0.1:@TWO@@TLS@@HTTP2@
 ";
 const HAPROXY_TLS: &str =
     " ssl verify required sni str(origin.example) verifyhost origin.example ca-file @SCRATCH@/origin/ca.pem";
@@ -118,7 +132,7 @@ http {
     keepalive 256; keepalive_requests 1000000000;
   }
   server {
-    listen 127.0.0.1:@PORT@ backlog=1024;
+    listen 127.0.0.1:@PORT@@HTTP2@ backlog=1024;
     location / { @TLS@; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }
   }
 }
@@ -126,6 +140,8 @@ http {
 const NGINX_TLS: &str = "proxy_pass https://origin; proxy_ssl_verify on; proxy_ssl_name origin.example; proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.2 TLSv1.3; \
                          proxy_ssl_trusted_certificate @SCRATCH@/origin/ca.pem";
 const NGINX_PLAIN: &str = "proxy_pass http://origin";
+/// Its only way to speak HTTP/2 to a server.
+const NGINX_HTTP2: &str = "grpc_pass grpc://origin";
 
 fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Result<Work, Error> {
     let folder = folder(place.memory)?;
@@ -136,16 +152,19 @@ fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Res
     let tls = if traffic.secure {
         [HAPROXY_TLS, NGINX_TLS]
     } else {
-        ["", NGINX_PLAIN]
+        ["", if traffic.streams > 0 { NGINX_HTTP2 } else { NGINX_PLAIN }]
     };
-    for ((name, conf), tls) in [("haproxy", HAPROXY), ("nginx", NGINX)].into_iter().zip(tls) {
+    let is_http2 = traffic.streams > 0;
+    let http2 = if is_http2 { [" proto h2", " http2"] } else { [""; 2] };
+    for (((name, conf), tls), http2) in [("haproxy", HAPROXY), ("nginx", NGINX)].into_iter().zip(tls).zip(http2) {
         let path = source.join(name);
-        fs::write(&path, conf.replace("@TLS@", tls)).during("write", &path)?;
+        let conf = conf.replace("@TLS@", tls).replace("@HTTP2@", http2);
+        fs::write(&path, conf).during("write", &path)?;
     }
-    let to = if traffic.secure {
-        "https://127.0.0.1:{one},https://127.0.0.1:{two}"
-    } else {
-        "http://127.0.0.1:{one},http://127.0.0.1:{two}"
+    let to = match (traffic.secure, is_http2) {
+        (true, _) => "https://127.0.0.1:{one},https://127.0.0.1:{two}",
+        (false, true) => "h2c://127.0.0.1:{one},h2c://127.0.0.1:{two}",
+        (false, false) => "http://127.0.0.1:{one},http://127.0.0.1:{two}",
     };
     let mut words = vec![
         "--listen",
@@ -160,8 +179,9 @@ fn prepare(place: &Place<'_>, traffic: Traffic, what: &str, haproxy: f64) -> Res
     if traffic.secure {
         words.extend(["--ca", "{scratch}/origin/ca.pem", "--tls-name", "origin.example"]);
     }
+    let generator = if is_http2 { "h2load" } else { "wrk" };
     Ok(Work {
-        title: format!("pass on {what}, between wrk and an nginx"),
+        title: format!("pass on {what}, between {generator} and an nginx"),
         folder,
         expected: path,
         likeness: Likeness::Content,

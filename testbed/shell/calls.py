@@ -4,6 +4,7 @@
 calls.py serve ADDRESS NAME [CERTIFICATE KEY]   answers until SIGTERM; SIGUSR1: its health service says NOT_SERVING from then on
 calls.py ask ADDRESS CASE...                    calls, and fails if anything is other than it has to be
 calls.py load ADDRESS SECONDS                   calls from eight clients; "OK FAILED SLOWEST" in calls, calls and seconds, then who answered
+calls.py work ADDRESS [FILE]                    a call every tenth of a second until SIGTERM; then "asked N times, M failed", also into FILE
 """
 
 import collections
@@ -112,5 +113,24 @@ def load(address, seconds):
     print(sum(counts.values()), failed, round(slowest, 2), *sorted(counts))
 
 
+def work(address, file=None):
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    call = grpc.insecure_channel(address).unary_unary("/t.Calls/Echo")
+    asked = failed = 0
+    while not stop.wait(0.1):
+        asked += 1
+        try:
+            call(b"", timeout=10)
+        except grpc.RpcError as error:
+            failed += 1
+            print(error.code(), error.details(), flush=True)
+    said = f"asked {asked} times, {failed} failed"
+    print(said, flush=True)
+    if file:
+        with open(file, "w") as out:
+            out.write(said)
+
+
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "load": load}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "ask": ask, "load": load, "work": work}[sys.argv[1]](*sys.argv[2:])
