@@ -11,7 +11,7 @@ use crate::grpc;
 use crate::respond::Error;
 use crate::service::Service;
 
-/// Which requests have a line.
+/// Which requests have a line, of those that were understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AccessLog {
     Off,
@@ -95,7 +95,6 @@ impl Record {
         if let Some(line) = &self.0 {
             line.status.set(error.status().0);
             line.reason.set(Some(error.reason().name()));
-            line.is_complete.set(true);
         }
     }
 

@@ -348,13 +348,15 @@ impl Service {
                 Ok(link) => {
                     service.connected(&dial.endpoint, &link);
                     // A tunnel needs one of its own.
-                    if service.config.protocol.has_requests() {
+                    let is_wanted = opening.is_some() || !dial.endpoint.shared.has_room();
+                    if service.config.protocol.has_requests() && is_wanted {
                         service.keep(&dial.endpoint, link);
                     }
                 }
                 // It may only not want another one.
-                Err(error) if dial.endpoint.shared.is_open() => {
+                Err(error) if opening.is_some() && dial.endpoint.shared.is_open() => {
                     tracing::debug!(endpoint = dial.endpoint.label, %error, "no further connection");
+                    dial.endpoint.shared.refused();
                 }
                 Err(error) => {
                     failed(&dial, &error);

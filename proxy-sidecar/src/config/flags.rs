@@ -102,7 +102,7 @@ pub(super) fn service_flags() -> Vec<Flag> {
     all.push(setting::<AccessLog>(
         "access-log",
         "WHICH",
-        "A line in the log for each request: off, errors (no complete response below 500) or all; without the query [default: off]",
+        "A line in the log, at level info, for each request that was understood: off, errors (no complete response below 500) or all; without the query [default: off]",
     ));
     all.extend(times());
     all.extend(limits());

@@ -27,17 +27,16 @@ pub(super) async fn connect(
     let lease = match leased {
         Ok(lease) => lease,
         Err(error) => {
-            record.failed(&error);
-            return answer_and_close(client, request, service, &error).await;
+            return answer_and_close(client, request, service, &error, record).await;
         }
     };
     service.metrics.answered(200);
     record.tries(&lease.endpoint);
     record.answered(200);
-    record.complete();
     if !write(client, service, ESTABLISHED).await {
         return Next::Abort;
     }
+    record.complete();
     Next::Tunnel(Box::new(Tunnel {
         endpoint: lease.endpoint,
         server: lease.carrier.stream,

@@ -93,8 +93,7 @@ async fn serve(asked: &mut Asked) -> Next {
                 return Next::Abort;
             }
             Outcome::BadRequest(error) => {
-                upload.record.failed(&error);
-                return answer_and_close(client, request, service, &error).await;
+                return answer_and_close(client, request, service, &error, &upload.record).await;
             }
             Outcome::Failed { error, proof, evidence } => {
                 lease.failed(evidence, &error);
@@ -105,7 +104,6 @@ async fn serve(asked: &mut Asked) -> Next {
             }
         }
     };
-    upload.record.failed(&error);
     answer(client, input, &upload, service, &error).await
 }
 
@@ -129,10 +127,12 @@ async fn answer(
     let request = upload.request;
     let stays = request.keep_alive && (upload.is_read() || skip(input, upload));
     if !stays {
-        return answer_and_close(client, request, service, error).await;
+        return answer_and_close(client, request, service, error, &upload.record).await;
     }
     service.tell(error);
+    upload.record.failed(error);
     if write(client, service, &error.encode(false, request.is_head)).await {
+        upload.record.complete();
         Next::KeepAlive
     } else {
         Next::Abort
@@ -149,9 +149,17 @@ fn skip(input: &mut Buffer, upload: &Upload<'_>) -> bool {
         .is_some()
 }
 
-pub(super) async fn answer_and_close(client: &mut Stream, request: &Request, service: &Service, error: &Error) -> Next {
+pub(super) async fn answer_and_close(
+    client: &mut Stream,
+    request: &Request,
+    service: &Service,
+    error: &Error,
+    record: &Record,
+) -> Next {
     service.tell(error);
+    record.failed(error);
     if write(client, service, &error.encode(true, request.is_head)).await {
+        record.complete();
         Next::Close
     } else {
         Next::Abort

@@ -39,8 +39,8 @@ impl Form {
     }
 }
 
-/// Answers in the place of the cluster.
-pub(super) fn error(error: &Error, respond: &mut SendResponse<Bytes>, form: Form, service: &Service) {
+/// Answers in the place of the cluster; false if the client has left.
+pub(super) fn error(error: &Error, respond: &mut SendResponse<Bytes>, form: Form, service: &Service) -> bool {
     service.tell(error);
     let mut body = Bytes::from(error.body());
     let mut response = Response::new(());
@@ -71,10 +71,11 @@ pub(super) fn error(error: &Error, respond: &mut SendResponse<Bytes>, form: Form
     if sent.is_err() {
         service.metrics.aborted.inc();
     }
+    sent.is_ok()
 }
 
-/// Ends a response that the endpoint has begun, so that it cannot be taken for complete: gRPC has a status for that, HTTP does not.
-pub(super) fn cut(mut rest: SendStream<Bytes>, form: Form, why: &str, endpoint: &str) {
+/// Ends a response that the endpoint has begun, so that it cannot be taken for complete: gRPC has a status for that, HTTP does not. The code.
+pub(super) fn cut(mut rest: SendStream<Bytes>, form: Form, why: &str, endpoint: &str) -> Option<u8> {
     if form == Form::Grpc {
         let mut trailers = HeaderMap::new();
         say(
@@ -83,10 +84,11 @@ pub(super) fn cut(mut rest: SendStream<Bytes>, form: Form, why: &str, endpoint: 
             &mut trailers,
         );
         if rest.send_trailers(trailers).is_ok() {
-            return;
+            return Some(grpc::UNAVAILABLE);
         }
     }
     rest.send_reset(Reason::INTERNAL_ERROR);
+    None
 }
 
 /// Waits until the client has reset its request, or left.

@@ -42,8 +42,12 @@ pub(crate) fn exchange(call: Call) -> impl Future<Output = ()> {
         let form = Form::of(&head);
         let request = match Request::understand(head, &service.config.rules) {
             Ok(request) => request,
-            Err(refused) => return answer::error(&refused.into(), &mut respond, form, &service),
+            Err(refused) => {
+                answer::error(&refused.into(), &mut respond, form, &service);
+                return;
+            }
         };
+        let record = Record::begin(&service, || request.line());
         let turn = tokio::select! {
             biased;
             // One that has left must not take the turn of one that has not.
@@ -53,7 +57,6 @@ pub(crate) fn exchange(call: Call) -> impl Future<Output = ()> {
             }
             turn = service.turn() => turn,
         };
-        let record = Record::begin(&service, || request.line());
         let served = match turn {
             Ok(_turn) => serve(&request, body, &mut respond, form, &service, &record).await,
             Err(error) => Err(error),
@@ -64,7 +67,9 @@ pub(crate) fn exchange(call: Call) -> impl Future<Output = ()> {
                 record.answered(200);
                 record.ended(Some(grpc::code(error.reason())));
             }
-            answer::error(&error, &mut respond, form, &service);
+            if answer::error(&error, &mut respond, form, &service) {
+                record.complete();
+            }
         }
     }
 }
@@ -118,9 +123,9 @@ async fn serve(
             }
             Outcome::Cut { why, rest } => {
                 service.cut(&lease, &why);
-                if let Some(rest) = rest {
-                    answer::cut(rest, form, &why, &lease.endpoint.label);
-                }
+                let code = rest.and_then(|rest| answer::cut(rest, form, &why, &lease.endpoint.label));
+                code.into_iter().for_each(|code| service.metrics.grpc_code(code));
+                record.ended(code);
                 return Ok(());
             }
             Outcome::BadRequest(error) => return Err(error),

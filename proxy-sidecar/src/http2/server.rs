@@ -36,10 +36,7 @@ pub(crate) async fn serve<F: Future<Output = ()> + 'static>(
     calls: &Rc<Slots<Call, F>>,
 ) {
     let _counted = Counted::on(&service.metrics.connections);
-    if timeout(HANDSHAKE, begins(&mut client))
-        .await
-        .is_ok_and(|begins| !begins)
-    {
+    if timeout(HANDSHAKE, begins(&client)).await.is_ok_and(|begins| !begins) {
         return http1::refuse(&mut client, &service, &Refused::NotHttp2.into()).await;
     }
     let most = service.config.max_requests;
@@ -58,11 +55,10 @@ pub(crate) async fn serve<F: Future<Output = ()> + 'static>(
 }
 
 /// Is what comes first the first of HTTP/2, or nothing? RFC 9113, section 3.4.
-async fn begins(client: &mut Stream) -> bool {
+async fn begins(client: &Stream) -> bool {
     const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    client.readable().await;
     let mut first = [0; PREFACE.len()];
-    let count = client.peek(&mut first).unwrap_or_default();
+    let count = client.peek(&mut first).await.unwrap_or_default();
     PREFACE.starts_with(&first[..count])
 }
 

@@ -64,6 +64,8 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     broken_off: u32,
+    /// How often it has rested because it breaks connections off, since it answered last.
+    relapses: u32,
     probes: u64,
     open: Option<Open>,
 }
@@ -126,6 +128,7 @@ impl Breaker {
         let trips = match &self.open {
             Some(open) if began < open.rested => return false,
             Some(open) if open.evidence == evidence => open.trips + 1,
+            None if evidence == Evidence::BrokenOff => self.relapses,
             _ => 0,
         };
         let (first, longest) = evidence.rests();
@@ -142,14 +145,24 @@ impl Breaker {
 
     /// It answered; true when it was thought down until now.
     pub(crate) fn succeeded(&mut self) -> bool {
-        self.broken_off = 0;
+        (self.broken_off, self.relapses) = (0, 0);
         self.open.take().is_some()
     }
 
     /// It took a connection, which refutes only that it takes none; if it has also `spoken` on it, that it breaks connections off. True when
     /// it was thought down for that until now.
     pub(crate) fn connected(&mut self, spoken: bool) -> bool {
-        self.open.take_if(|open| open.evidence.is_refuted_by(spoken)).is_some()
+        let refuted = self.open.take_if(|open| open.evidence.is_refuted_by(spoken));
+        // It may speak well, and break off with the next request all the same: only an answer clears that.
+        if let Some(Open {
+            evidence: Evidence::BrokenOff,
+            trips,
+            ..
+        }) = refuted
+        {
+            (self.broken_off, self.relapses) = (BROKEN_OFF_IN_A_ROW - 1, trips + 1);
+        }
+        refuted.is_some()
     }
 }
 
@@ -286,5 +299,30 @@ mod tests {
             }
             prop_assert_ne!(at(&breaker, now + millis(66_001)), Standing::Out);
         }
+    }
+
+    #[test]
+    fn one_that_speaks_and_breaks_off_again_rests_longer_each_time() {
+        let (mut breaker, mut now) = (Breaker::default(), Instant::now());
+        for _ in 1..BROKEN_OFF_IN_A_ROW {
+            assert!(!breaker.failed(Evidence::BrokenOff, now, now, EVEN));
+        }
+        for rest in [500, 1000, 2000, 4000] {
+            assert!(
+                breaker.failed(Evidence::BrokenOff, now, now, EVEN),
+                "once more is enough"
+            );
+            assert_eq!(at(&breaker, now + millis(rest - 1)), Standing::Out);
+            now += millis(rest);
+            assert!(matches!(at(&breaker, now), Standing::Due { .. }));
+            assert!(!breaker.connected(false));
+            assert!(breaker.connected(true));
+            assert_eq!(at(&breaker, now), Standing::Well);
+        }
+        breaker.succeeded();
+        assert!(
+            !breaker.failed(Evidence::BrokenOff, now, now, EVEN),
+            "an answer clears it"
+        );
     }
 }

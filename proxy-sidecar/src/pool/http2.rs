@@ -14,6 +14,9 @@ use crate::respond::Reason;
 
 /// To one endpoint; each carries at least one request, or is of no use.
 const MOST: usize = 256;
+/// After a further connection was refused, until the next one is asked for.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// All that one endpoint has.
 #[derive(Debug, Default)]
@@ -22,7 +25,10 @@ pub(crate) struct Shared {
     opens: Cell<bool>,
     /// When a connection could not be opened last, and why.
     failure: RefCell<Option<(Instant, Reason, String)>>,
-    /// There is another connection, or room on one.
+    /// Further connections that were refused in a row, and when the next one may be asked for.
+    refused: Cell<u32>,
+    again: Cell<Option<Instant>>,
+    /// There is another connection, or room on one, or there will be none.
     changed: Notify,
 }
 
@@ -94,12 +100,16 @@ impl Shared {
 
     pub(crate) fn add(&self, connection: Connection) {
         self.open.borrow_mut().push(Rc::new(connection));
+        self.refused.set(0);
+        self.again.set(None);
+        self.failure.take();
         self.changed.notify_waiters();
     }
 
     /// None while another connection is being opened, or enough of them are.
     pub(crate) fn opening(self: &Rc<Self>) -> Option<Opening> {
-        let may = !self.opens.get() && self.open.borrow().len() < MOST;
+        let rests = self.again.get().is_some_and(|again| Instant::now() < again);
+        let may = !self.opens.get() && !rests && self.open.borrow().len() < MOST;
         may.then(|| {
             self.opens.set(true);
             Opening(Rc::clone(self))
@@ -108,7 +118,25 @@ impl Shared {
 
     /// There is a connection, however full.
     pub(crate) fn is_open(&self) -> bool {
-        !self.open.borrow().is_empty()
+        let now = Instant::now();
+        self.open.borrow().iter().any(|connection| connection.is_usable(now))
+    }
+
+    /// There is room on a connection.
+    pub(crate) fn has_room(&self) -> bool {
+        let now = Instant::now();
+        let open = self.open.borrow();
+        open.iter()
+            .any(|connection| connection.is_usable(now) && connection.has_room())
+    }
+
+    /// Another connection was refused, beside those that there are: the next one is asked for after a while, longer each time.
+    pub(crate) fn refused(&self) {
+        let refused = self.refused.get();
+        self.refused.set(refused + 1);
+        self.again.set(Some(
+            Instant::now() + FIRST_PAUSE.saturating_mul(1 << refused.min(10)).min(LONGEST_PAUSE),
+        ));
     }
 
     /// For one who waits for a place, there is one.
@@ -119,6 +147,7 @@ impl Shared {
     /// There is no connection.
     pub(crate) fn failed(&self, reason: Reason, why: String) {
         self.failure.replace(Some((Instant::now(), reason, why)));
+        self.changed.notify_waiters();
     }
 
     /// Why there is no connection, for who has waited for one since then.
@@ -167,6 +196,5 @@ impl Drop for Slot {
 impl Drop for Opening {
     fn drop(&mut self) {
         self.0.opens.set(false);
-        self.0.changed.notify_waiters();
     }
 }

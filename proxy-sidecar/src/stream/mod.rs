@@ -136,10 +136,9 @@ impl Stream {
         matches!(self.look(), Look::Ended | Look::Wrong)
     }
 
-    /// The first of what has come, which is there to be read after it. Of an encrypted one, what that is encrypted.
-    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
-        let (count, _) = rustix::net::recv(self.socket(), into, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-        Ok(count)
+    /// Waits for the first of what comes, which is there to be read after it. Of an encrypted one, what that is encrypted.
+    pub(crate) async fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket().peek(into).await
     }
 
     /// Between two requests: if it ends here, it ends in order.

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,27 +23,29 @@ fn saying_of_a_request(frame: &'static [u8]) -> String {
 
 /// The same, with a SETTINGS frame of its own.
 fn with_settings(settings: &'static [u8], frame: &'static [u8]) -> String {
-    raw_endpoint(move |mut stream| {
-        let mut preface = [0; 24];
-        stream.read_exact(&mut preface).unwrap();
-        stream.write_all(settings).unwrap();
-        let mut has_said = false;
-        while let Some((kind, flags, payload)) = frame_of(&mut stream) {
-            const ACKNOWLEDGED: u8 = 1;
-            match kind {
-                4 if flags & ACKNOWLEDGED == 0 => stream.write_all(b"\0\0\0\x04\x01\0\0\0\0").unwrap(),
-                6 if flags & ACKNOWLEDGED == 0 => {
-                    stream.write_all(b"\0\0\x08\x06\x01\0\0\0\0").unwrap();
-                    stream.write_all(&payload).unwrap();
-                }
-                1 if !has_said => {
-                    has_said = true;
-                    stream.write_all(frame).unwrap();
-                }
-                _ => {}
+    raw_endpoint(move |stream| speak(stream, settings, frame))
+}
+
+fn speak(mut stream: TcpStream, settings: &[u8], frame: &[u8]) {
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).unwrap();
+    stream.write_all(settings).unwrap();
+    let mut has_said = false;
+    while let Some((kind, flags, payload)) = frame_of(&mut stream) {
+        const ACKNOWLEDGED: u8 = 1;
+        match kind {
+            4 if flags & ACKNOWLEDGED == 0 => stream.write_all(b"\0\0\0\x04\x01\0\0\0\0").unwrap(),
+            6 if flags & ACKNOWLEDGED == 0 => {
+                stream.write_all(b"\0\0\x08\x06\x01\0\0\0\0").unwrap();
+                stream.write_all(&payload).unwrap();
             }
+            1 if !has_said => {
+                has_said = true;
+                stream.write_all(frame).unwrap();
+            }
+            _ => {}
         }
-    })
+    }
 }
 
 /// Kind, flags and payload. RFC 9113, section 4.1.
@@ -138,6 +141,36 @@ fn an_endpoint_that_allows_nothing_is_not_asked_again_and_again() {
     });
     let fds = std::fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().count();
     assert!(fds < 30, "{fds}");
+}
+
+#[test]
+fn one_that_wants_no_further_connection_is_not_asked_again_and_again() {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    let endpoint = raw_endpoint(move |stream| {
+        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            // One request at once.
+            speak(stream, b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x01", b"");
+        }
+    });
+    let (_proxy, address) = crate::proxy("h2c", &[&endpoint], &["--response-timeout", "1s"]);
+    run(async {
+        let client = Client::connect(&address).await;
+        let mut all = JoinSet::new();
+        for _ in 0..10 {
+            let client = client.clone();
+            all.spawn(async move { client.post("/", b"a body").await });
+        }
+        let answers = all.join_all().await;
+        let full = answers
+            .iter()
+            .filter(|answer| answer.body.contains("all of its connections were full for 1s"));
+        assert_eq!(full.count(), 9, "{answers:?}");
+        let late = answers.iter().filter(|answer| answer.status == 504);
+        assert_eq!(late.count(), 1, "{answers:?}");
+    });
+    let accepted = accepted.load(Ordering::SeqCst);
+    assert!(accepted < 10, "{accepted} connections in a second");
 }
 
 #[test]
@@ -297,7 +330,10 @@ fn a_response_that_is_cut_does_not_look_complete() {
         "proxy_broken_exchanges_total{service=\"default\",by=\"endpoint\"} 2",
     );
     let line = proxy.wait_for_log("\"path\":\"/t.Orders/List\"");
-    assert!(line.contains("\"status\":200,\"complete\":false"), "{line}");
+    assert!(
+        line.contains("\"status\":200,\"grpc_status\":14,\"complete\":false"),
+        "{line}"
+    );
 }
 
 #[test]
