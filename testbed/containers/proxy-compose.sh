@@ -5,6 +5,7 @@ proxy_examples() {
     export TLS=$work/proxy-tls PASSWORD=secret-of-a-test
     quietly make_proxy_certificates
     proxy_example cluster members_come_and_go "search-1 search-2 search-3"
+    proxy_example grpc servers_come_and_go "stock-1 stock-2 stock-3"
     proxy_example mutual-tls a_renewed_certificate_is_shown orders
     proxy_example postgresql the_primary_changes "db-0 db-1"
     unset TLS PASSWORD
@@ -74,6 +75,28 @@ members_come_and_go() {
     asked=$(log_of app | grep '^asked')
     expect "the application has seen no error: $asked" app grep --quiet ' times, 0 failed$' <<<"$asked"
     quietly compose start app
+}
+
+servers_come_and_go() {
+    local asked
+    expect "calls of one connection are spread over all three" proxy-sidecar eventually 20 servers_answer 'stock-1 stock-2 stock-3'
+    quietly compose kill --signal USR1 stock-2
+    expect "who says NOT_SERVING gets none" proxy-sidecar eventually 20 servers_answer 'stock-1 stock-3'
+    quietly compose kill stock-2
+    quietly compose start stock-2
+    expect "who comes back is used again" proxy-sidecar eventually 60 servers_answer 'stock-1 stock-2 stock-3'
+    quietly compose stop --timeout 20 app
+    asked=$(log_of app | grep '^asked')
+    expect "the application has seen no error: $asked" app grep --quiet ' times, 0 failed$' <<<"$asked"
+    quietly compose start app
+}
+
+# servers_answer NAMES: of the calls of two seconds, each of these answers some.
+servers_answer() {
+    local said
+    said=$(exec_in app /usr/local/bin/calls load 127.0.0.1:50051 2)
+    echo "$said"
+    [ "$(cut -d' ' -f4- <<<"$said")" = "$1" ]
 }
 
 # members_answer NAMES: of forty requests, each of these answers some.

@@ -140,6 +140,7 @@ for part in "$@"; do
         # shellcheck source=proxy-compose.sh
         . "$here/proxy-compose.sh"
         quietly "$here/postgresql.sh" "$cache" docker
+        quietly "$here/grpc.sh" "$cache" docker
         proxy_examples
         stop_docker
         docker_pid=

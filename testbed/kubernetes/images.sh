@@ -8,8 +8,9 @@ build_archive() {
     build_images podman
     quietly "$here/servers.sh" "$cache" podman
     quietly "$here/postgresql.sh" "$cache" podman
+    quietly "$here/grpc.sh" "$cache" podman
     quietly podman save --multi-image-archive --output "$work/images.tar" \
-        localhost/{init-copy,log-sidecar,proxy-sidecar,adapter-sidecar,sample-war,tomcat,nginx,registry,debian,postgresql,peers}:dev
+        localhost/{init-copy,log-sidecar,proxy-sidecar,adapter-sidecar,sample-war,tomcat,nginx,registry,debian,postgresql,grpc,peers}:dev
     stop_podman
     podman_started=
 }

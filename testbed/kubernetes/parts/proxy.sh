@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# The examples of examples/proxy-sidecar: a headless Service whose pods come and go under load, a Secret that is renewed, a primary that is
+# The examples of examples/proxy-sidecar: headless Services, of HTTP and of gRPC, whose pods come and go under load, a Secret that is renewed, a primary that is
 # deleted. What the application notices of it.
 
 check_proxy() {
     enter proxy
     subject="proxy-sidecar/cluster"
     members_come_and_go
+    subject="proxy-sidecar/grpc"
+    servers_come_and_go
     subject="proxy-sidecar/mutual-tls"
     mkdir -p "$work/proxy-tls"
     quietly make_proxy_certificates
@@ -33,7 +35,7 @@ example_ends() {
 }
 
 members_come_and_go() {
-    headless_cluster 2
+    headless_cluster search 9200 peers '"backend", "--listen", "0.0.0.0:9200", "--name", "$(NAME)"' '{tcpSocket: {port: 9200}, periodSeconds: 1}'
     proxy_example cluster
     expect "both pods answer" proxy-sidecar eventually 20 members_answer 2
     k scale deployment search --replicas 4 >/dev/null
@@ -67,39 +69,61 @@ are_others() {
     [ "$(wc -w <<<"$now")" = 2 ] && ! grep --quiet --word-regexp --file <(tr ' ' '\n' <<<"$members") <<<"$now"
 }
 
-# headless_cluster REPLICAS: each pod says its name.
+servers_come_and_go() {
+    headless_cluster stock 50051 grpc '"serve", "0.0.0.0:50051", "$(NAME)"' '{grpc: {port: 50051}, periodSeconds: 1}'
+    proxy_example grpc
+    expect "calls of one connection are spread over both" proxy-sidecar eventually 20 servers_answer 2
+    k scale deployment stock --replicas 4 >/dev/null
+    expect "of four, all answer" proxy-sidecar eventually 60 servers_answer 4
+    k scale deployment stock --replicas 2 >/dev/null
+    expect "of two, two answer" proxy-sidecar eventually 60 servers_answer 2
+    example_ends
+    expect "the application has seen no error: $(message app | grep --only-matching 'asked [0-9]* times')" - \
+        says_in_the_end app ' times, 0 failed'
+    release_pod
+}
+
+# servers_answer COUNT: of the calls of two seconds, so many pods answer some.
+servers_answer() {
+    local said
+    said=$(exec_in app /usr/local/bin/calls load 127.0.0.1:50051 2)
+    echo "$said"
+    [ "$(cut -d' ' -f4- <<<"$said" | wc -w)" = "$1" ]
+}
+
+# headless_cluster NAME PORT IMAGE ARGUMENTS PROBE: two pods, each of which says its name.
 headless_cluster() {
     k apply --filename - >/dev/null <<EOF
 apiVersion: v1
 kind: Service
-metadata: {name: search}
+metadata: {name: $1}
 spec:
   clusterIP: None
-  selector: {app: search}
-  ports: [{port: 9200}]
+  selector: {app: $1}
+  ports: [{port: $2}]
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: search}
+metadata: {name: $1}
 spec:
-  replicas: $1
-  selector: {matchLabels: {app: search}}
+  replicas: 2
+  selector: {matchLabels: {app: $1}}
   template:
-    metadata: {labels: {app: search}}
+    metadata: {labels: {app: $1}}
     spec:
       terminationGracePeriodSeconds: 15
       securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
       containers:
-        - name: search
-          image: localhost/peers:dev
-          args: [backend, --listen, "0.0.0.0:9200", --name, \$(NAME)]
+        - name: $1
+          image: localhost/$3:dev
+          args: [$4]
           env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
-          readinessProbe: {tcpSocket: {port: 9200}, periodSeconds: 1}
+          readinessProbe: $5
           # The cluster's name server says for five seconds more that it is there.
           lifecycle: {preStop: {sleep: {seconds: 8}}}
           securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 EOF
-    k rollout status deployment/search --timeout 60s >/dev/null
+    k rollout status "deployment/$1" --timeout 60s >/dev/null
 }
 
 # A CA, and what servers and client have of it, as Secrets.
