@@ -80,7 +80,7 @@ members_come_and_go() {
 servers_come_and_go() {
     local asked
     expect "calls of one connection are spread over all three" proxy-sidecar eventually 20 servers_answer 'stock-1 stock-2 stock-3'
-    quietly compose kill --signal USR1 stock-2
+    quietly compose kill -s USR1 stock-2
     expect "who says NOT_SERVING gets none" proxy-sidecar eventually 20 servers_answer 'stock-1 stock-3'
     quietly compose kill stock-2
     quietly compose start stock-2
