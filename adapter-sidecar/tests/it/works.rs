@@ -129,9 +129,10 @@ fn many_scrapes_at_once_are_one_request() {
             thread::spawn(move || get(&address, "/metrics").unwrap().status)
         })
         .collect();
-    let fds = || std::fs::read_dir(format!("/proc/{}/fd", adapter.id())).unwrap().count();
+    let admin = adapter.address("admin listening");
     wait::until("all to have asked", || {
-        (fds() > 16 + 4 && asked.load(Ordering::Relaxed) == 1).then_some(())
+        let metrics = get(&admin, "/metrics").unwrap().text();
+        (metrics.contains("adapter_under_way 16\n") && asked.load(Ordering::Relaxed) == 1).then_some(())
     });
     (0..16).for_each(|_| sender.send(()).unwrap());
     for scrape in scrapes {
