@@ -407,13 +407,10 @@ fn a_client_that_has_only_ended_its_direction_gets_its_answer() {
     let mut client = Client::connect(&address);
     client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
     client.close_write();
-    for path in ["GET /1", "GET /2"] {
-        assert!(
-            client.response().text().starts_with(path),
-            "what was asked before the end is answered"
-        );
-    }
-    assert_eq!(client.rest(), b"");
+    // Both may come at once.
+    let answers = String::from_utf8(client.rest()).unwrap();
+    let at = |path| answers.find(path).expect("what was asked before the end is answered");
+    assert!(at("\nGET /1\n") < at("\nGET /2\n"), "{answers}");
 }
 
 #[test]
