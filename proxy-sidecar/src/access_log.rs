@@ -26,7 +26,7 @@ impl Word for AccessLog {
 }
 
 /// One request, from when it was understood; its line is written when it ends, however it does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Record(Option<Box<Line>>);
 
 #[derive(Debug)]

@@ -64,31 +64,32 @@ ends_in_order() {
     has_exited proxy-sidecar 0
 }
 
-members_come_and_go() {
+# The application has had its answers all the time.
+no_error_was_seen() {
     local asked
-    expect "all three answer" proxy-sidecar eventually 20 members_answer 'search-1 search-2 search-3'
-    quietly compose kill search-2
-    expect "of those that are left, both answer" proxy-sidecar eventually 20 members_answer 'search-1 search-3'
-    quietly compose start search-2
-    expect "who comes back is used again" proxy-sidecar eventually 60 members_answer 'search-1 search-2 search-3'
     quietly compose stop --timeout 20 app
     asked=$(log_of app | grep '^asked')
     expect "the application has seen no error: $asked" app grep --quiet ' times, 0 failed$' <<<"$asked"
     quietly compose start app
 }
 
+members_come_and_go() {
+    expect "all three answer" proxy-sidecar eventually 20 members_answer 'search-1 search-2 search-3'
+    quietly compose kill search-2
+    expect "of those that are left, both answer" proxy-sidecar eventually 20 members_answer 'search-1 search-3'
+    quietly compose start search-2
+    expect "who comes back is used again" proxy-sidecar eventually 60 members_answer 'search-1 search-2 search-3'
+    no_error_was_seen
+}
+
 servers_come_and_go() {
-    local asked
     expect "calls of one connection are spread over all three" proxy-sidecar eventually 20 servers_answer 'stock-1 stock-2 stock-3'
     quietly compose kill -s USR1 stock-2
     expect "who says NOT_SERVING gets none" proxy-sidecar eventually 20 servers_answer 'stock-1 stock-3'
     quietly compose kill stock-2
     quietly compose start stock-2
     expect "who comes back is used again" proxy-sidecar eventually 60 servers_answer 'stock-1 stock-2 stock-3'
-    quietly compose stop --timeout 20 app
-    asked=$(log_of app | grep '^asked')
-    expect "the application has seen no error: $asked" app grep --quiet ' times, 0 failed$' <<<"$asked"
-    quietly compose start app
+    no_error_was_seen
 }
 
 # servers_answer NAMES: of the calls of two seconds, each of these answers some.

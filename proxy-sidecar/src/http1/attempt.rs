@@ -20,17 +20,15 @@ use crate::deadline::{Activity, Deadline};
 use crate::endpoints::{Endpoint, InFlight};
 use crate::lease::Lease;
 use crate::message::Decoder;
-use crate::message::head::{self, Framing, Refused, Request, Response, Rewrite, Rules};
+use crate::message::head::{
+    self, Framing, MAX_INTERIMS, MAX_RESPONSE_HEAD, Refused, Request, Response, Rewrite, Rules,
+};
 use crate::policy::breaker::Evidence;
 use crate::policy::retry::Proof;
 use crate::respond::Error;
 use crate::service::Service;
 use crate::stream::{Buffer, Reader, Stream, Writer};
 
-/// A response's head; larger is not trusted.
-const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// Responses on the way to the final one. They do not give it more time.
-const MAX_INTERIMS: u32 = 32;
 /// After this it is asked whether what was sent has arrived at all.
 const LATE: Duration = Duration::from_secs(1);
 /// Nearly every kernel takes so much, head and body, for a process that does not read; if it does not take more, that says nothing of the way.

@@ -21,16 +21,13 @@ use crate::config::HostHeader;
 use crate::deadline::{Activity, Borrowed};
 use crate::endpoints::Endpoint;
 use crate::lease::Lease;
-use crate::message::head::Rewrite;
+use crate::message::head::{MAX_INTERIMS, Rewrite};
 use crate::message::http2::{self, Request};
 use crate::policy::breaker::Evidence;
 use crate::policy::retry::Proof;
 use crate::pool::Slot;
 use crate::respond::Error;
 use crate::service::Service;
-
-/// Responses on the way to the final one.
-const MAX_INTERIMS: u32 = 32;
 
 /// How a try on one endpoint ended.
 #[derive(Debug)]

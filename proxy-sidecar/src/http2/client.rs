@@ -11,10 +11,9 @@ use tokio::task::spawn_local;
 
 use super::batch::Batch;
 use super::{STREAM_WINDOW, connection_window};
+use crate::message::head::MAX_RESPONSE_HEAD;
 use crate::stream::Stream;
 
-/// Of a response's head, in bytes as RFC 9113, section 6.5.2, counts them; larger is not trusted.
-const MAX_HEAD: u32 = 64 << 10;
 /// What is sent and not acknowledged, or finds no room, for so long has no way to the endpoint. Many requests share the connection, so more
 /// may wait there than a kernel takes for a process that is busy: that must not be taken for a lost way too soon.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
@@ -28,7 +27,8 @@ pub(crate) async fn greet(stream: Stream, most: usize) -> Result<SendRequest<Byt
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(connection_window(most))
-        .max_header_list_size(MAX_HEAD)
+        // Counted as RFC 9113, section 6.5.2, does.
+        .max_header_list_size(MAX_RESPONSE_HEAD as u32)
         .max_send_buffer_size(STREAM_WINDOW as usize)
         .handshake(stream);
     let (send, mut connection) = handshake.await?;

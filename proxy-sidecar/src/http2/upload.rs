@@ -56,7 +56,7 @@ impl Upload {
     }
 
     /// It will not be sent again.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         self.keeps = false;
         self.kept = Vec::new();
     }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request, response};
 use httparse::Header;
 
 use super::head::{
-    MAX_FIELDS, Refused, Rewrite, Rules, is_forbidden_trailer, is_hop_by_hop, is_host_byte, is_idempotent,
+    MAX_FIELDS, Refused, Rewrite, Rules, is_forbidden_trailer, is_hop_by_hop, is_host_byte, is_idempotent, length,
 };
 use crate::policy::balance::Key;
 
@@ -44,7 +44,8 @@ impl Request {
         }
         let authority = authority(&uri, &fields)?;
         let path = path(&uri, &method)?;
-        let length = length(&fields)?;
+        let lengths = fields.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+        let length = length(lengths, false)?;
         let key = rules.hash_by.as_ref().and_then(|part| {
             let headers = fields.iter().map(|(name, value)| Header {
                 name: name.as_str(),
@@ -185,23 +186,5 @@ fn path(uri: &Uri, method: &Method) -> Result<PathAndQuery, Refused> {
         Ok(path.clone())
     } else {
         Err(Refused::BadTarget)
-    }
-}
-
-fn length(fields: &HeaderMap) -> Result<Option<u64>, Refused> {
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (None, _) => Ok(None),
-        (Some(length), None) => {
-            let plain = length
-                .to_str()
-                .ok()
-                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            plain
-                .and_then(|text| text.parse().ok())
-                .map(Some)
-                .ok_or(Refused::BadLength)
-        }
-        _ => Err(Refused::RepeatedLength),
     }
 }

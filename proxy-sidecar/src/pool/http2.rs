@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use pod_contract::run::backoff::Backoff;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -25,17 +26,23 @@ pub(crate) struct Shared {
     opens: Cell<bool>,
     /// When a connection could not be opened last, and why.
     failure: RefCell<Option<(Instant, Reason, String)>>,
-    /// Further connections that were refused in a row, and when the next one may be asked for.
-    refused: Cell<u32>,
-    again: Cell<Option<Instant>>,
+    /// While further connections are refused.
+    refusals: RefCell<Option<Refusals>>,
     /// There is another connection, or room on one, or there will be none.
     changed: Notify,
+}
+
+/// When the next one may be asked for.
+#[derive(Debug)]
+struct Refusals {
+    pauses: Backoff,
+    again: Instant,
 }
 
 /// A connection, and how much of it is in use.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    send: SendRequest<Bytes>,
+    send: RefCell<SendRequest<Bytes>>,
     streams: Cell<usize>,
     has_served: Cell<bool>,
     blamed: Cell<bool>,
@@ -60,7 +67,7 @@ pub(crate) struct Opening(Rc<Shared>);
 impl Connection {
     pub(crate) fn new(send: SendRequest<Bytes>, retires: Instant) -> Self {
         Self {
-            send,
+            send: RefCell::new(send),
             streams: Cell::new(0),
             has_served: Cell::new(false),
             blamed: Cell::new(false),
@@ -73,12 +80,12 @@ impl Connection {
     fn is_usable(&self, now: Instant) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         (now < self.retires || !self.has_served.get())
-            && !matches!(self.send.clone().poll_ready(&mut context), Poll::Ready(Err(_)))
+            && !matches!(self.send.borrow_mut().poll_ready(&mut context), Poll::Ready(Err(_)))
     }
 
     /// As far as the endpoint allows it.
     fn has_room(&self) -> bool {
-        self.streams.get() < self.send.current_max_send_streams()
+        self.streams.get() < self.send.borrow().current_max_send_streams()
     }
 }
 
@@ -93,22 +100,24 @@ impl Shared {
         let slot = Slot {
             connection: Rc::clone(connection),
             shared: Rc::clone(self),
-            send: connection.send.clone(),
+            send: connection.send.borrow().clone(),
         };
         Some((slot, connection.has_served.replace(true)))
     }
 
     pub(crate) fn add(&self, connection: Connection) {
         self.open.borrow_mut().push(Rc::new(connection));
-        self.refused.set(0);
-        self.again.set(None);
+        self.refusals.take();
         self.failure.take();
         self.changed.notify_waiters();
     }
 
     /// None while another connection is being opened, or enough of them are.
     pub(crate) fn opening(self: &Rc<Self>) -> Option<Opening> {
-        let rests = self.again.get().is_some_and(|again| Instant::now() < again);
+        let refusals = self.refusals.borrow();
+        let rests = refusals
+            .as_ref()
+            .is_some_and(|refusals| Instant::now() < refusals.again);
         let may = !self.opens.get() && !rests && self.open.borrow().len() < MOST;
         may.then(|| {
             self.opens.set(true);
@@ -132,11 +141,12 @@ impl Shared {
 
     /// Another connection was refused, beside those that there are: the next one is asked for after a while, longer each time.
     pub(crate) fn refused(&self) {
-        let refused = self.refused.get();
-        self.refused.set(refused + 1);
-        self.again.set(Some(
-            Instant::now() + FIRST_PAUSE.saturating_mul(1 << refused.min(10)).min(LONGEST_PAUSE),
-        ));
+        let mut refusals = self.refusals.borrow_mut();
+        let refusals = refusals.get_or_insert_with(|| Refusals {
+            pauses: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            again: Instant::now(),
+        });
+        refusals.again = Instant::now() + refusals.pauses.pause_with(1.0);
     }
 
     /// For one who waits for a place, there is one.

@@ -34,23 +34,33 @@ example_ends() {
     expect "the proxy ends with 0" - says_in_the_end proxy-sidecar 'exit 0 Completed: '
 }
 
+# grows_and_shrinks DEPLOYMENT ANSWER: from two pods to four and back; `ANSWER COUNT` tells whether so many answer.
+grows_and_shrinks() {
+    k scale deployment "$1" --replicas 4 >/dev/null
+    expect "of four, all answer" proxy-sidecar eventually 60 "$2" 4
+    k scale deployment "$1" --replicas 2 >/dev/null
+    expect "of two, two answer" proxy-sidecar eventually 60 "$2" 2
+}
+
+# The example, whose application has had its answers all the time.
+ends_without_error() {
+    example_ends
+    expect "the application has seen no error: $(message app | grep --only-matching 'asked [0-9]* times')" - \
+        says_in_the_end app ' times, 0 failed'
+    release_pod
+}
+
 members_come_and_go() {
     headless_cluster search 9200 peers '"backend", "--listen", "0.0.0.0:9200", "--name", "$(NAME)"' '{tcpSocket: {port: 9200}, periodSeconds: 1}'
     proxy_example cluster
     expect "both pods answer" proxy-sidecar eventually 20 members_answer 2
-    k scale deployment search --replicas 4 >/dev/null
-    expect "of four, all answer" proxy-sidecar eventually 60 members_answer 4
-    k scale deployment search --replicas 2 >/dev/null
-    expect "of two, two answer" proxy-sidecar eventually 60 members_answer 2
+    grows_and_shrinks search members_answer
     members=$(k get pods --selector app=search --output jsonpath='{.items[*].metadata.name}')
     k delete pod --selector app=search --wait=false >/dev/null
     expect "both are replaced" - eventually 60 are_others
     expect "and their successors answer" proxy-sidecar eventually 60 members_answer 2
     expect "those that left are told" - logs_say proxy-sidecar 'endpoint has left the cluster'
-    example_ends
-    expect "the application has seen no error: $(message app | grep --only-matching 'asked [0-9]* times')" - \
-        says_in_the_end app ' times, 0 failed'
-    release_pod
+    ends_without_error
 }
 
 # members_answer COUNT: of forty requests, so many pods answer some.
@@ -73,14 +83,8 @@ servers_come_and_go() {
     headless_cluster stock 50051 grpc '"serve", "0.0.0.0:50051", "$(NAME)"' '{grpc: {port: 50051}, periodSeconds: 1}'
     proxy_example grpc
     expect "calls of one connection are spread over both" proxy-sidecar eventually 20 servers_answer 2
-    k scale deployment stock --replicas 4 >/dev/null
-    expect "of four, all answer" proxy-sidecar eventually 60 servers_answer 4
-    k scale deployment stock --replicas 2 >/dev/null
-    expect "of two, two answer" proxy-sidecar eventually 60 servers_answer 2
-    example_ends
-    expect "the application has seen no error: $(message app | grep --only-matching 'asked [0-9]* times')" - \
-        says_in_the_end app ' times, 0 failed'
-    release_pod
+    grows_and_shrinks stock servers_answer
+    ends_without_error
 }
 
 # servers_answer COUNT: of the calls of two seconds, so many pods answer some.

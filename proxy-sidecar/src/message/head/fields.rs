@@ -73,8 +73,19 @@ pub(super) fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool
 /// Content-Length and Transfer-Encoding as they stand: either of them once, in its one plain spelling. If it `may_repeat`, a length may be
 /// there several times, each of them equal.
 pub(super) fn lengths(headers: &[Header<'_>], may_repeat: bool) -> Result<(Option<u64>, bool), Refused> {
+    let length = length(named(headers, "content-length"), may_repeat)?;
+    let mut encodings = named(headers, "transfer-encoding");
+    match (encodings.next(), encodings.next()) {
+        (None, _) => Ok((length, false)),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"chunked") => Ok((length, true)),
+        _ => Err(Refused::BadTransferEncoding),
+    }
+}
+
+/// What the fields Content-Length say; see [`lengths`].
+pub(crate) fn length<'h>(values: impl Iterator<Item = &'h [u8]>, may_repeat: bool) -> Result<Option<u64>, Refused> {
     let mut length = None;
-    for value in named(headers, "content-length") {
+    for value in values {
         let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let number: Option<u64> = plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
         let number = number.ok_or(Refused::BadLength)?;
@@ -83,12 +94,7 @@ pub(super) fn lengths(headers: &[Header<'_>], may_repeat: bool) -> Result<(Optio
         }
         length = Some(number);
     }
-    let mut encodings = named(headers, "transfer-encoding");
-    match (encodings.next(), encodings.next()) {
-        (None, _) => Ok((length, false)),
-        (Some(value), None) if value.eq_ignore_ascii_case(b"chunked") => Ok((length, true)),
-        _ => Err(Refused::BadTransferEncoding),
-    }
+    Ok(length)
 }
 
 /// Appends the fields that go on to the next hop: neither hop-by-hop ones, nor those that Connection names, nor framing and Host, which are

@@ -9,7 +9,7 @@ mod request;
 mod response;
 mod rewrite;
 
-pub(crate) use fields::{is_forbidden_trailer, is_hop_by_hop, is_host_byte, is_idempotent};
+pub(crate) use fields::{is_forbidden_trailer, is_hop_by_hop, is_host_byte, is_idempotent, length};
 pub(crate) use key::HashBy;
 pub(crate) use request::Request;
 pub(crate) use response::Response;
@@ -17,6 +17,10 @@ pub(crate) use rewrite::Rewrite;
 
 /// Fields in one head; a head with more is refused.
 pub(crate) const MAX_FIELDS: usize = 128;
+/// A response's head, in bytes; larger is not trusted.
+pub(crate) const MAX_RESPONSE_HEAD: usize = 64 << 10;
+/// Responses on the way to the final one. They do not give it more time.
+pub(crate) const MAX_INTERIMS: u32 = 32;
 
 /// What a service allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -97,13 +97,8 @@ fn one_goaway_is_one_event_however_many_requests_it_leaves() {
     let (proxy, address) = crate::proxy("h2c", &[&first, &second.address], &[]);
     run(async {
         let client = Client::connect(&address).await;
-        let mut all = JoinSet::new();
-        for _ in 0..100 {
-            let client = client.clone();
-            all.spawn(async move { client.post("/", b"a body").await.body });
-        }
-        for body in all.join_all().await {
-            assert_eq!(body, "second");
+        for answer in client.at_once(100, "POST", b"a body").await {
+            assert_eq!(answer.body, "second");
         }
     });
     assert!(retried(&proxy));
@@ -119,13 +114,8 @@ fn a_connection_that_speaks_nonsense_fails_no_question() {
     let (_proxy, address) = crate::proxy("h2c", &[&first, &second.address], &[]);
     run(async {
         let client = Client::connect(&address).await;
-        let mut all = JoinSet::new();
-        for _ in 0..8 {
-            let client = client.clone();
-            all.spawn(async move { client.get("/").await.body });
-        }
-        for body in all.join_all().await {
-            assert_eq!(body, "second");
+        for answer in client.at_once(8, "GET", b"").await {
+            assert_eq!(answer.body, "second");
         }
     });
 }
@@ -156,12 +146,7 @@ fn one_that_wants_no_further_connection_is_not_asked_again_and_again() {
     let (_proxy, address) = crate::proxy("h2c", &[&endpoint], &["--response-timeout", "1s"]);
     run(async {
         let client = Client::connect(&address).await;
-        let mut all = JoinSet::new();
-        for _ in 0..10 {
-            let client = client.clone();
-            all.spawn(async move { client.post("/", b"a body").await });
-        }
-        let answers = all.join_all().await;
+        let answers = client.at_once(10, "POST", b"a body").await;
         let full = answers
             .iter()
             .filter(|answer| answer.body.contains("all of its connections were full for 1s"));
@@ -347,14 +332,8 @@ fn more_requests_than_an_endpoint_allows_on_a_connection_have_several() {
     run(async {
         let client = Client::connect(&address).await;
         let start = Instant::now();
-        let mut all = JoinSet::new();
-        for _ in 0..10 {
-            let (response, mut send) = client.begin(ask("GET", "/")).await;
-            send.send_data(Bytes::new(), true).unwrap();
-            all.spawn(read(response));
-        }
-        for answer in all.join_all().await {
-            assert_eq!(answer.unwrap().body, "done");
+        for answer in client.at_once(10, "GET", b"").await {
+            assert_eq!(answer.body, "done");
         }
         assert!(start.elapsed() < Duration::from_millis(1500), "none waits for another");
     });
@@ -368,14 +347,8 @@ fn requests_that_come_at_once_share_what_the_first_one_opens() {
     proxy.wait_for_log("the cluster is there");
     run(async {
         let client = Client::connect(&address).await;
-        let mut all = JoinSet::new();
-        for _ in 0..50 {
-            let (response, mut send) = client.begin(ask("GET", "/")).await;
-            send.send_data(Bytes::new(), true).unwrap();
-            all.spawn(read(response));
-        }
-        for answer in all.join_all().await {
-            assert_eq!(answer.unwrap().body, "done");
+        for answer in client.at_once(50, "GET", b"").await {
+            assert_eq!(answer.body, "done");
         }
     });
     assert_eq!(endpoint.accepted(), 1, "the one that showed that the cluster is there");
@@ -480,12 +453,7 @@ fn those_who_wait_for_the_same_connection_fail_with_it() {
     run(async {
         let client = Client::connect(&address).await;
         let start = Instant::now();
-        let mut all = JoinSet::new();
-        for _ in 0..50 {
-            let client = client.clone();
-            all.spawn(async move { client.post("/", b"a body").await });
-        }
-        for answer in all.join_all().await {
+        for answer in client.at_once(50, "POST", b"a body").await {
             assert_eq!(answer.status, 503);
             assert!(answer.body.contains("no HTTP/2 within 1s"), "{}", answer.body);
         }

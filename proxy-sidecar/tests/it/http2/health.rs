@@ -61,7 +61,10 @@ fn only_who_says_that_it_serves_is_asked() {
         }
         states[0].store(2, Ordering::SeqCst);
         states[1].store(1, Ordering::SeqCst);
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        for (text, endpoint) in [("passes its", &endpoints[1]), ("does not pass its", &endpoints[0])] {
+            let address = &endpoint.address;
+            proxy.wait_for_log(&format!("endpoint {text} health check\",\"endpoint\":\"{address}\""));
+        }
         for _ in 0..10 {
             assert_eq!(client.post("/", b"x").await.body, "second");
         }

@@ -203,33 +203,10 @@ fn much_passes_both_ways() {
     let body: Vec<u8> = (0..SIZE).map(|number| b'a' + (number % 23) as u8).collect();
     run(async {
         let client = Client::connect(&address).await;
-        let answers = (0..4).map(|_| client.post("/", &body));
-        for answer in futures(answers).await {
+        for answer in client.at_once(4, "POST", &body).await {
             assert!(answer.body.as_bytes() == body);
         }
     });
-}
-
-/// All at once.
-async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<_> = all.map(Box::pin).collect();
-    let mut done = Vec::new();
-    while !all.is_empty() {
-        let (output, at) = std::future::poll_fn(|context| {
-            let ready = all
-                .iter_mut()
-                .enumerate()
-                .find_map(|(at, one)| match one.as_mut().poll(context) {
-                    std::task::Poll::Ready(output) => Some((output, at)),
-                    std::task::Poll::Pending => None,
-                });
-            ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        })
-        .await;
-        drop(all.swap_remove(at));
-        done.push(output);
-    }
-    done
 }
 
 #[test]

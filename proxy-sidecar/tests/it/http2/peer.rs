@@ -167,6 +167,16 @@ impl Client {
         read(response).await
     }
 
+    /// So many of the same at once, answered in whatever order.
+    pub(super) async fn at_once(&self, count: usize, method: &'static str, body: &[u8]) -> Vec<Answer> {
+        let (mut all, body) = (JoinSet::new(), Bytes::copy_from_slice(body));
+        for _ in 0..count {
+            let (client, body) = (self.clone(), body.clone());
+            all.spawn(async move { client.send(ask(method, "/"), &body).await.unwrap() });
+        }
+        all.join_all().await
+    }
+
     pub(super) async fn get(&self, path: &str) -> Answer {
         self.send(ask("GET", path), b"").await.unwrap()
     }
